@@ -1,0 +1,69 @@
+"""Estimators that need more than the rewards: log-probabilities of the rollouts, or what greedy decoding earns."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from maxrl_jax.advantages import contracts
+from maxrl_jax.advantages.pointwise import grpo
+from maxrl_jax.advantages.table import estimator
+
+
+def _smoothing_limits(num_rollouts: int | None, *, correct_coef: float, incorrect_coef: float) -> None:
+    contracts.non_negative("differential_smoothing", "correct_coef", correct_coef)
+    contracts.non_negative("differential_smoothing", "incorrect_coef", incorrect_coef)
+
+
+@estimator(
+    estimates="grpo with a bonus for unlikely successes and a malus for unlikely failures",
+    source="Gai et al. 2511.19942, as in MaxRL Table 3",
+    binary=True,
+    symmetric=False,
+    needs=("mean_log_probs",),
+    limits=_smoothing_limits,
+    settings=lambda N: [{}, {"correct_coef": 0.1, "incorrect_coef": 0.0}],
+)
+def differential_smoothing(
+    rewards: jax.Array,
+    *,
+    mean_log_probs: jax.Array,
+    correct_coef: float = 0.05,
+    incorrect_coef: float = 0.05,
+) -> jax.Array:
+    """A_i = grpo_i - c_+ r_i l_i + c_- (1 - r_i) l_i, with l_i the mean token log-probability of rollout i.
+
+    The losses stop the gradient at the advantages, so nothing is differentiated through l.
+
+    Args:
+      rewards: [*batch, N], binary.
+      mean_log_probs: [*batch, N], nats per token.
+      correct_coef: c_+ >= 0.
+      incorrect_coef: c_- >= 0.
+
+    Returns:
+      [*batch, N] advantages.
+    """
+    r, l = rewards.astype(mean_log_probs.dtype), mean_log_probs
+    return grpo(rewards) - correct_coef * r * l + incorrect_coef * (1 - r) * l
+
+
+@estimator(
+    estimates="grpo on the prompts that greedy decoding does not solve",
+    source="Nguyen et al. 2510.02230 (SELF), as in MaxRL Table 3",
+    binary=True,
+    centred=True,
+    symmetric=False,
+    needs=("greedy_rewards",),
+)
+def self_masked(rewards: jax.Array, *, greedy_rewards: jax.Array) -> jax.Array:
+    """A_i = grpo_i, all zero for a prompt that greedy decoding solves.
+
+    Args:
+      rewards: [*batch, N], binary.
+      greedy_rewards: [*batch], the reward of the greedy answer.
+
+    Returns:
+      [*batch, N] advantages.
+    """
+    return jnp.where(greedy_rewards[..., None] > 0.5, 0, grpo(rewards))

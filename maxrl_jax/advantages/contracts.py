@@ -1,0 +1,73 @@
+"""Checks of hyper-parameters and rewards: what was got, what is allowed, raised before any compile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import jax
+import jax.core
+import numpy as np
+
+
+def whole_number(method: str, key: str, value: Any) -> int:
+    """Returns `value` as an int; a ValueError names `key` when it is not a whole number."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ValueError(f"{method}: {key} must be a whole number, got {value!r}")
+    return int(value)
+
+
+def count(method: str, key: str, value: Any, *, low: int, num_rollouts: int | None, below_n: int) -> None:
+    """Checks ``low <= value <= N - below_n``; with `num_rollouts` None only the part that does not need N."""
+    value = whole_number(method, key, value)
+    allowed = f"{low} <= {key} <= N" + (f" - {below_n}" if below_n else "")
+    if value < low:
+        raise ValueError(f"{method}: got {key} = {value}, allowed is {allowed}")
+    if num_rollouts is not None and value > num_rollouts - below_n:
+        raise ValueError(
+            f"{method}: got {key} = {value} with N = {num_rollouts} rollouts, "
+            f"allowed is {allowed} (here {key} <= {num_rollouts - below_n})"
+        )
+
+
+def rollouts(method: str, num_rollouts: int | None, *, at_least: int) -> None:
+    """Checks the group size N (skipped while it is not known)."""
+    if num_rollouts is not None and num_rollouts < at_least:
+        raise ValueError(f"{method}: got N = {num_rollouts} rollouts, allowed is N >= {at_least}")
+
+
+def non_negative(method: str, key: str, value: Any) -> None:
+    """Checks a finite real number >= 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise ValueError(f"{method}: {key} must be a number >= 0, got {value!r}")
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{method}: got {key} = {value}, allowed is a finite number >= 0")
+
+
+def choice(method: str, key: str, value: Any, allowed: Collection[Any]) -> None:
+    """Checks membership in a list of names."""
+    if value not in allowed:
+        raise ValueError(f"{method}: got {key} = {value!r}, allowed is one of {', '.join(map(str, allowed))}")
+
+
+def coefficients(method: str, key: str, value: Any) -> tuple[float, ...]:
+    """Returns a non-empty tuple of finite floats."""
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence | np.ndarray) or not len(value):
+        raise ValueError(f"{method}: {key} must be a non-empty sequence of numbers, got {value!r}")
+    if not all(isinstance(c, int | float | np.number) and math.isfinite(c) for c in value):
+        raise ValueError(f"{method}: {key} must hold finite numbers only, got {value!r}")
+    return tuple(float(c) for c in value)
+
+
+def binary(method: str, rewards: jax.Array) -> None:
+    """Refuses concrete rewards outside {0, 1}; traced rewards pass (drivers check when they are configured)."""
+    if isinstance(rewards, jax.core.Tracer):
+        return
+    values = np.asarray(rewards)
+    outside = values[(values != 0) & (values != 1)]
+    if outside.size:
+        raise ValueError(
+            f"{method} is defined for binary rewards, got {outside.flat[0]!s}; allowed is 0 or 1. "
+            "For real-valued rewards use maxrl_order."
+        )

@@ -1,0 +1,174 @@
+"""MaxRL: estimators that divide by the successes, and their extension to any order and to real rewards."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from maxrl_jax.advantages import contracts, gap_form
+from maxrl_jax.advantages.ranks import compute_dtype
+from maxrl_jax.advantages.table import estimator
+
+
+def successes(rewards: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(success [*batch, N] bool, K [*batch, 1] in the computation's dtype).
+
+    Traced rewards outside {0, 1} cannot be refused; they count as a success above 1/2, which keeps every result
+    finite. K is an integer sum: the float mean of N ones is not 1 for N = 41, 47, 55, ...
+    """
+    success = rewards > 0.5
+    total = jnp.sum(success, axis=-1, keepdims=True, dtype=jnp.int32)
+    return success, total.astype(compute_dtype(rewards.dtype))
+
+
+def _at_least_one(num_successes):
+    """max(K, 1): the guarded denominator; results at K = 0 are chosen separately."""
+    return num_successes + (num_successes < 1)
+
+
+@estimator(
+    estimates="weight 1/sqrt(p) as N grows",
+    source="one-sided normalisation by the success rate's square root (between RL and MaxRL)",
+    binary=True,
+    centred=True,
+    limits=lambda num_rollouts, *, eps: contracts.non_negative("one_sided_grpo", "eps", eps),
+    binary_form=lambda K, N, *, eps: (
+        (1 - K / N) / ((_at_least_one(K) / N) ** 0.5 + eps) * (K > 0),
+        -(K / N) / ((_at_least_one(K) / N) ** 0.5 + eps),
+    ),
+)
+def one_sided_grpo(rewards: jax.Array, *, eps: float = 1e-6) -> jax.Array:
+    """A_i = (r_i - mu) / (sqrt(mu) + eps), zero where no rollout succeeds; population weight 1/sqrt(p).
+
+    Args:
+      rewards: [*batch, N], binary.
+      eps: added to sqrt(mu).
+
+    Returns:
+      [*batch, N] advantages.
+    """
+    success, total = successes(rewards)
+    n = rewards.shape[-1]
+    deviation = jnp.where(success, (n - total) / n, -total / n)
+    return jnp.where(total > 0, deviation / (jnp.sqrt(_at_least_one(total) / n) + eps), 0)
+
+
+@estimator(
+    estimates="grad J^(N) of MaxRL, unbiased",
+    source="MaxRL eq. 6",
+    binary=True,
+    binary_form=lambda K, N: (N / _at_least_one(K) * (K > 0), 0 * K),
+    objective=lambda N: ("maxrl", {"order": N}, 1.0),
+)
+def success_mean(rewards: jax.Array) -> jax.Array:
+    """A_i = r_i / mu: the mean score of the successes; unbiased for the MaxRL objective of order N.
+
+    Args:
+      rewards: [*batch, N], binary.
+
+    Returns:
+      [*batch, N] advantages N r_i / K, zero where K = 0.
+    """
+    success, total = successes(rewards)
+    return jnp.where(success, rewards.shape[-1] / _at_least_one(total), 0)
+
+
+@estimator(
+    estimates="grad J^(N) of MaxRL, unbiased",
+    source="MaxRL eq. 7, the control variate kept at K = 0",
+    binary=True,
+    binary_form=lambda K, N: (N / _at_least_one(K) * (K > 0) - 1, 0 * K - 1),
+    objective=lambda N: ("maxrl", {"order": N}, 1.0),
+)
+def maxrl_unbiased(rewards: jax.Array) -> jax.Array:
+    """A_i = r_i / mu - 1, and -1 for every rollout where K = 0: unbiased for the MaxRL objective of order N.
+
+    Args:
+      rewards: [*batch, N], binary.
+
+    Returns:
+      [*batch, N] advantages.
+    """
+    success, total = successes(rewards)
+    return jnp.where(success, rewards.shape[-1] / _at_least_one(total), 0) - 1
+
+
+@estimator(
+    estimates="grad J^(N-1) of MaxRL, exactly unbiased; J^(N) up to -(1-p)^(N-1) grad p",
+    source="MaxRL algorithm 1",
+    binary=True,
+    centred=True,
+    binary_form=lambda K, N: ((N / _at_least_one(K) - 1) * (K > 0), -1.0 * (K > 0)),
+    # A single rollout gives no gradient at all: order 0.
+    objective=lambda N: ("maxrl", {"order": N - 1}, 1.0) if N > 1 else ("rl", {}, 0.0),
+)
+def maxrl(rewards: jax.Array) -> jax.Array:
+    """A_i = (r_i - mu) / mu, zero where K = 0: success N/K - 1, failure -1.
+
+    This is sum_{k=1..N-1} Delta_i^(k), the canonical centred estimator of order N - 1 (docs/theory.md).
+
+    Args:
+      rewards: [*batch, N], binary.
+
+    Returns:
+      [*batch, N] advantages; zero for N = 1, for K = 0 and for K = N.
+    """
+    success, total = successes(rewards)
+    n = rewards.shape[-1]
+    return jnp.where(total > 0, jnp.where(success, (n - total) / _at_least_one(total), -1), 0)
+
+
+def _order_limits(num_rollouts: int | None, *, order: int) -> None:
+    contracts.count("maxrl_order", "order", order, low=1, num_rollouts=num_rollouts, below_n=1)
+
+
+@estimator(
+    estimates="sum_{k<=T} (1/k) grad max@k = grad J^(T) of MaxRL for binary rewards, unbiased",
+    source="docs/theory.md section 3; order N - 1 on binary rewards is MaxRL algorithm 1",
+    centred=True,
+    limits=_order_limits,
+    binary_form=lambda K, N, *, order: gap_form.binary_form_of(gap_form.harmonic_tables(N, order), K, N),
+    objective=lambda N, *, order: ("maxrl", {"order": order}, 1.0),
+    settings=lambda N: [{"order": t} for t in sorted({1, N // 2, N - 1}) if 1 <= t <= N - 1],
+)
+def maxrl_order(rewards: jax.Array, *, order: int) -> jax.Array:
+    """A_i = sum_{k=1..T} Delta_i^(k): truncated MaxRL of any order T, for binary and for real rewards.
+
+    Args:
+      rewards: [*batch, N], real, N >= 2.
+      order: T with 1 <= T <= N - 1.
+
+    Returns:
+      [*batch, N] advantages, zero for constant groups.
+    """
+    return gap_form.apply_gap_form(rewards, gap_form.harmonic_tables(rewards.shape[-1], order))
+
+
+def _mixture_limits(num_rollouts: int | None, *, coefficients: tuple[float, ...]) -> None:
+    checked = contracts.coefficients("mixture", "coefficients", coefficients)
+    contracts.count("mixture", "len(coefficients)", len(checked), low=1, num_rollouts=num_rollouts, below_n=1)
+
+
+def _mixture_tables(num_rollouts: int, coefficients: tuple[float, ...]) -> gap_form.GapTables:
+    return gap_form.mixture_tables(num_rollouts, tuple(float(c) for c in coefficients))
+
+
+@estimator(
+    estimates="sum_k c_k grad max@k, unbiased",
+    source="docs/theory.md section 2: the general centred form",
+    centred=True,
+    limits=_mixture_limits,
+    binary_form=lambda K, N, *, coefficients: gap_form.binary_form_of(_mixture_tables(N, coefficients), K, N),
+    settings=lambda N: [{"coefficients": c} for c in ((1.0,), (0.5, 0.0, 2.0), (0.2, 0.3)) if len(c) < N],
+)
+def mixture(rewards: jax.Array, *, coefficients: tuple[float, ...]) -> jax.Array:
+    """A_i = sum_k c_k k Delta_i^(k): any mixture of max@k objectives, centred in every batch.
+
+    Args:
+      rewards: [*batch, N], real.
+      coefficients: c_1..c_T with T <= N - 1.
+
+    Returns:
+      [*batch, N] advantages, zero for constant groups.
+    """
+    return gap_form.apply_gap_form(rewards, _mixture_tables(rewards.shape[-1], coefficients))

@@ -1,0 +1,126 @@
+"""Estimators that use the group through its mean and spread alone."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from maxrl_jax.advantages import contracts, gap_form
+from maxrl_jax.advantages.ranks import compute_dtype
+from maxrl_jax.advantages.spread import divide, root_mean_square
+from maxrl_jax.advantages.table import estimator
+
+
+def centre(rewards: jax.Array) -> jax.Array:
+    """g_i - mean(g), exactly zero for a constant group.
+
+    The mean is taken of the differences from the smallest reward: a float mean of equal numbers need not equal
+    them, and a residue of one ulp becomes an advantage of order one once it is divided by its own spread.
+    """
+    g = rewards.astype(compute_dtype(rewards.dtype))
+    shifted = g - jnp.min(g, axis=-1, keepdims=True)
+    return shifted - jnp.mean(shifted, axis=-1, keepdims=True)
+
+
+def _rate(num_successes, num_rollouts: int):
+    return num_successes / num_rollouts
+
+
+@estimator(
+    estimates="grad E[g], unbiased",
+    source="Williams 1992",
+    binary_form=lambda K, N: (0 * K + 1, 0 * K),
+    objective=lambda N: ("rl", {}, 1.0),
+)
+def reinforce(rewards: jax.Array) -> jax.Array:
+    """A_i = g_i (Williams 1992): unbiased for grad E[g], no baseline.
+
+    Args:
+      rewards: [*batch, N], real.
+
+    Returns:
+      [*batch, N] advantages.
+    """
+    return rewards
+
+
+@estimator(
+    estimates="(N-1)/N grad E[g], exactly",
+    source="MaxRL D.1 'REINFORCE'; Dr.GRPO",
+    centred=True,
+    binary_form=lambda K, N: (1 - _rate(K, N), -_rate(K, N)),
+    objective=lambda N: ("rl", {}, (N - 1) / N),
+)
+def mean_baseline(rewards: jax.Array) -> jax.Array:
+    """A_i = g_i - mean(g), what MaxRL's ImageNet experiments call REINFORCE: (N-1)/N of grad E[g].
+
+    Args:
+      rewards: [*batch, N], real.
+
+    Returns:
+      [*batch, N] advantages, zero for N = 1 and for constant groups.
+    """
+    return centre(rewards)
+
+
+def _rloo_limits(num_rollouts: int | None) -> None:
+    contracts.rollouts("rloo", num_rollouts, at_least=2)
+
+
+@estimator(
+    estimates="grad E[g], unbiased",
+    source="Kool et al. 2019; Ahmadian et al. 2024; MaxRL section 6",
+    centred=True,
+    limits=_rloo_limits,
+    binary_form=lambda K, N: ((N - K) / (N - 1), -K / (N - 1)),
+    objective=lambda N: ("rl", {}, 1.0),
+)
+def rloo(rewards: jax.Array) -> jax.Array:
+    """A_i = g_i - mean of the others' rewards: unbiased for grad E[g]; Delta^(1) of the centred family.
+
+    Args:
+      rewards: [*batch, N], real, N >= 2.
+
+    Returns:
+      [*batch, N] advantages, zero for constant groups.
+    """
+    return gap_form.apply_gap_form(rewards, gap_form.max_at_k_tables(rewards.shape[-1], 1))
+
+
+def _grpo_limits(num_rollouts: int | None, *, eps: float, ddof: int) -> None:
+    contracts.non_negative("grpo", "eps", eps)
+    contracts.choice("grpo", "ddof", ddof, (0, 1))
+    contracts.rollouts("grpo", num_rollouts, at_least=1 + ddof)
+
+
+def _grpo_binary(num_successes, num_rollouts: int, *, eps: float, ddof: int):
+    rate = _rate(num_successes, num_rollouts)
+    scale = num_rollouts / (num_rollouts - ddof)
+    spread = (scale * rate * (1 - rate)) ** 0.5
+    # Constant groups have advantage zero also where eps is zero.
+    inverse = (rate * (1 - rate) > 0) / (spread + eps + (rate * (1 - rate) <= 0))
+    return (1 - rate) * inverse, -rate * inverse
+
+
+@estimator(
+    estimates="weight 1/sqrt(p(1-p)) as N grows; at finite N as effective_weight gives it",
+    source="Shao et al. 2024; ddof 0 as in MaxRL D.1, ddof 1 as in verl",
+    centred=True,
+    limits=_grpo_limits,
+    binary_form=_grpo_binary,
+    settings=lambda N: [{}, {"eps": 1e-4}] + ([{"ddof": 1}] if N > 1 else []),
+)
+def grpo(rewards: jax.Array, *, eps: float = 1e-6, ddof: int = 0) -> jax.Array:
+    """A_i = (g_i - mean(g)) / (std(g) + eps).
+
+    Args:
+      rewards: [*batch, N], real, N >= 1 + ddof.
+      eps: added to the standard deviation.
+      ddof: 0 divides the squares by N (MaxRL D.1), 1 by N - 1 (verl).
+
+    Returns:
+      [*batch, N] advantages, zero for constant groups.
+    """
+    deviations = centre(rewards)
+    spread = root_mean_square(deviations, 1 / (rewards.shape[-1] - ddof))
+    return divide(deviations, spread + eps)

@@ -1,0 +1,166 @@
+"""Losses: the one place that stops gradients at the advantages and the one place that averages.
+
+A loss's value is a surrogate and means little; its gradient is the point. With `sequence_sum` it is exactly
+minus the mean over prompts of (1/N) sum_i A_i S_i, S_i the gradient of the SUM of a rollout's token
+log-probabilities. The other two aggregations change what is estimated (docs/theory.md, section 7):
+`token_mean` weighs each prompt's gradient by a batch-dependent length, `sequence_mean` divides each score by its
+own length; neither is unbiased for the objective its advantages were made for.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from maxrl_jax.categorical import SAMPLINGS, categorical_rollouts, categorical_terms
+
+__all__ = [
+    "AGGREGATIONS",
+    "SAMPLINGS",
+    "aggregate",
+    "categorical_rollouts",
+    "categorical_terms",
+    "denominator",
+    "entropy",
+    "may_skip_zero_advantages",
+    "policy_gradient",
+]
+
+AGGREGATIONS = ("sequence_sum", "token_mean", "sequence_mean")
+
+
+def _check_aggregation(aggregation: str) -> None:
+    if aggregation not in AGGREGATIONS:
+        raise ValueError(f"unknown aggregation {aggregation!r}; allowed: {', '.join(AGGREGATIONS)}")
+
+
+def denominator(mask: jax.Array, aggregation: str) -> jax.Array:
+    """What `aggregate` divides by: the number of answers (sequence_*) or of answer tokens (token_mean), float32.
+
+    Args:
+      mask: [*batch, T], true on answer tokens, of the WHOLE global batch.
+      aggregation: one of `AGGREGATIONS`.
+
+    Returns:
+      Scalar >= 1.
+    """
+    _check_aggregation(aggregation)
+    if aggregation == "token_mean":
+        return jnp.maximum(jnp.sum(mask, dtype=jnp.float32), 1)
+    return jnp.asarray(mask.size // mask.shape[-1], jnp.float32)
+
+
+def aggregate(values: jax.Array, mask: jax.Array, aggregation: str, total: jax.Array | None = None) -> jax.Array:
+    """Averages per-token values [*batch, T] to a scalar.
+
+    Args:
+      values: [*batch, T] per token; entries outside the mask are ignored, whatever they hold.
+      mask: [*batch, T].
+      aggregation: `sequence_sum` sums an answer's tokens and averages over answers; `token_mean` averages over
+        all answer tokens; `sequence_mean` averages within an answer, then over answers.
+      total: denominator of the whole batch when this is a part of it (a micro-batch, a shard, or a batch whose
+        all-zero groups were left out); from `mask` when None.
+
+    Returns:
+      Scalar. With `total` given, the values of the parts add up to the whole batch's.
+    """
+    mask = mask.astype(bool)
+    if total is None:
+        total = denominator(mask, aggregation)
+    else:
+        _check_aggregation(aggregation)
+    sums = jnp.sum(jnp.where(mask, values, 0), axis=-1)
+    if aggregation == "sequence_mean":
+        sums = sums / jnp.maximum(jnp.sum(mask, axis=-1), 1)
+    return jnp.sum(sums) / total
+
+
+def _surrogate(
+    log_probs: jax.Array,
+    weights: jax.Array,
+    old_log_probs: jax.Array | None,
+    clip_epsilon: float | None,
+) -> jax.Array:
+    """Per-token objective whose gradient is the policy gradient, clipped as in PPO when asked for."""
+    if old_log_probs is None:
+        return weights * log_probs
+    ratio = jnp.exp(log_probs - jax.lax.stop_gradient(old_log_probs))
+    if clip_epsilon is None:
+        return weights * ratio
+    clipped = jnp.clip(ratio, 1 - clip_epsilon, 1 + clip_epsilon)
+    return jnp.minimum(weights * ratio, weights * clipped)
+
+
+def policy_gradient(
+    log_probs: jax.Array,
+    mask: jax.Array,
+    advantages: jax.Array,
+    aggregation: str = "sequence_sum",
+    old_log_probs: jax.Array | None = None,
+    clip_epsilon: float | None = None,
+    *,
+    entropies: jax.Array | None = None,
+    entropy_coef: float = 0.0,
+    reference_log_probs: jax.Array | None = None,
+    kl_coef: float = 0.0,
+    denominator: jax.Array | None = None,
+) -> jax.Array:
+    """Loss whose gradient is minus the policy gradient; nothing is differentiated through the advantages.
+
+    Args:
+      log_probs: [*batch, N, T] log-probabilities of the sampled tokens under the current policy.
+      mask: [*batch, N, T], true on answer tokens, the stop token among them.
+      advantages: [*batch, N].
+      aggregation: one of `AGGREGATIONS`, see `aggregate`.
+      old_log_probs: [*batch, N, T] under the policy that sampled; None when that is the current one.
+      clip_epsilon: PPO's clip range of the ratio; needs `old_log_probs`.
+      entropies: [*batch, N, T] of the policy at each token, differentiated through, when `entropy_coef` > 0.
+      entropy_coef: weight of the entropy bonus.
+      reference_log_probs: [*batch, N, T] of the sampled tokens under a reference, when `kl_coef` > 0.
+      kl_coef: weight of KL(policy || reference), by the estimator exp(d) - d - 1 with d = log ref - log pi.
+      denominator: of the whole global batch, when this is a part of it (see `aggregate`).
+
+    Returns:
+      Scalar loss.
+
+    Raises:
+      ValueError: shapes that do not match, an unknown aggregation, or a term without its input.
+    """
+    _check_aggregation(aggregation)
+    if log_probs.shape != mask.shape or log_probs.shape[:-1] != advantages.shape:
+        raise ValueError(
+            "policy_gradient: log_probs and mask must have shape [*batch, N, T] and advantages [*batch, N], got "
+            f"{log_probs.shape}, {mask.shape} and {advantages.shape}"
+        )
+    if clip_epsilon is not None and old_log_probs is None:
+        raise ValueError("policy_gradient: clip_epsilon needs old_log_probs")
+    for coefficient, array, name in (
+        (entropy_coef, entropies, "entropies"),
+        (kl_coef, reference_log_probs, "reference_log_probs"),
+    ):
+        if coefficient and array is None:
+            raise ValueError(f"policy_gradient: a non-zero coefficient needs {name}")
+    mask = mask.astype(bool)
+    log_probs = jnp.where(mask, log_probs, 0)
+    weights = jax.lax.stop_gradient(advantages)[..., None]
+    if old_log_probs is not None:
+        old_log_probs = jnp.where(mask, old_log_probs, 0)
+    objective = _surrogate(log_probs, weights, old_log_probs, clip_epsilon)
+    if entropy_coef and entropies is not None:
+        objective = objective + entropy_coef * entropies
+    if kl_coef and reference_log_probs is not None:
+        difference = jnp.where(mask, jax.lax.stop_gradient(reference_log_probs), 0) - log_probs
+        objective = objective - kl_coef * (jnp.expm1(difference) - difference)
+    return -aggregate(objective, mask, aggregation, denominator)
+
+
+def may_skip_zero_advantages(entropy_coef: float, kl_coef: float) -> bool:
+    """Whether prompts whose advantages are all zero may be left out: only when nothing else acts on them."""
+    return entropy_coef == 0 and kl_coef == 0
+
+
+def entropy(logits: jax.Array) -> jax.Array:
+    """Entropy in nats of softmax(logits) [..., classes] -> [...]; finite also for logits of -inf."""
+    log_pi = jax.nn.log_softmax(logits, axis=-1)
+    pi = jnp.exp(log_pi)
+    return -jnp.sum(jnp.where(pi > 0, pi * jnp.where(pi > 0, log_pi, 0), 0), axis=-1)

@@ -1,0 +1,259 @@
+"""Population objectives of one task with pass rate p, their weights, and exact finite-N expectations of estimators.
+
+Every objective here is a function of p, so its gradient is w(p) grad p. Python and numpy inputs are computed in
+float64; jax arrays, traced or not, in their own type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from maxrl_jax import binomial
+from maxrl_jax.advantages.table import Advantage
+from maxrl_jax.binomial import as_float, namespace
+
+OBJECTIVES = ("rl", "ml", "maxrl", "pass_at_k", "grpo")
+
+
+def _order(name: str, key: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name}: got {key} = {value!r}, allowed is a whole number >= 1")
+    return int(value)
+
+
+def fail_at_k(p: Any, k: int) -> Any:
+    """(1-p)^k: the chance that k independent tries all fail. p [*batch] in [0, 1] -> [*batch]."""
+    xp = namespace(p)
+    p = as_float(p, xp)
+    k = _order("fail_at_k", "k", k)
+    below_one = xp.where(p < 1, p, 0)
+    return xp.where(p < 1, xp.exp(k * xp.log1p(-below_one)), 0)
+
+
+def pass_at_k(p: Any, k: int) -> Any:
+    """1 - (1-p)^k, to full relative precision for small p. p [*batch] in [0, 1] -> [*batch]."""
+    xp = namespace(p)
+    p = as_float(p, xp)
+    k = _order("pass_at_k", "k", k)
+    below_one = xp.where(p < 1, p, 0)
+    return xp.where(p < 1, -xp.expm1(k * xp.log1p(-below_one)), 1)
+
+
+def log_likelihood(p: Any) -> Any:
+    """log p, the maximum-likelihood objective (-inf at 0). p [*batch] -> [*batch]."""
+    xp = namespace(p)
+    p = as_float(p, xp)
+    return xp.where(p > 0, xp.log(xp.where(p > 0, p, 1)), -xp.inf)
+
+
+def maxrl(p: Any, order: int) -> Any:
+    """-sum_{k=1..T} (1-p)^k / k, log p truncated at order T (MaxRL eq. 4); O(T) time, O(1) memory under jit.
+
+    Args:
+      p: [*batch] pass rate in [0, 1].
+      order: T >= 1.
+
+    Returns:
+      [*batch] objective values.
+    """
+    xp = namespace(p)
+    p = as_float(p, xp)
+    order = _order("maxrl", "order", order)
+    q = 1 - p
+    if xp is np:
+        total, power = np.zeros_like(q), np.ones_like(q)
+        for k in range(1, order + 1):
+            power = power * q
+            total = total - power / k
+        return total
+
+    def add(k, carry):
+        total, power = carry
+        power = power * q
+        return total - power / k.astype(q.dtype), power
+
+    return jax.lax.fori_loop(1, order + 1, add, (jnp.zeros_like(q), jnp.ones_like(q)))[0]
+
+
+def weight(name: str, p: Any, **hyper: Any) -> Any:
+    """w(p) with grad J = w(p) grad p (MaxRL Table 2): how strongly an objective pulls on a task of pass rate p.
+
+    rl: 1. ml: 1/p. maxrl (order=T): (1-(1-p)^T)/p. pass_at_k (k): k(1-p)^(k-1). grpo: 1/sqrt(p(1-p)).
+
+    Args:
+      name: one of `OBJECTIVES`.
+      p: [*batch] pass rate in [0, 1]; ml and grpo are infinite where the formula is.
+      **hyper: `order` for maxrl, `k` for pass_at_k.
+
+    Returns:
+      [*batch] weights, relative precision of the type for p down to 1e-12 and order up to 1e6.
+
+    Raises:
+      ValueError: unknown name, or a hyper-parameter that is missing, unknown or below 1.
+    """
+    wanted = {"maxrl": ("order",), "pass_at_k": ("k",)}.get(name, ())
+    if name not in OBJECTIVES:
+        raise ValueError(f"unknown objective {name!r}; allowed: {', '.join(OBJECTIVES)}")
+    if tuple(hyper) != wanted:
+        raise ValueError(f"objective {name}: got hyper-parameters {sorted(hyper)}, allowed: {list(wanted)}")
+    xp = namespace(p)
+    p = as_float(p, xp)
+    if name == "rl":
+        return xp.ones_like(p)
+    if name == "ml":
+        return _inverse(p, xp)
+    if name == "grpo":
+        return _inverse(xp.sqrt(p * (1 - p)), xp)
+    if name == "pass_at_k":
+        k = _order("pass_at_k", "k", hyper["k"])
+        return k * fail_at_k(p, k - 1) if k > 1 else xp.ones_like(p)
+    order = _order("maxrl", "order", hyper["order"])
+    positive = p > 0
+    return xp.where(positive, pass_at_k(p, order) / xp.where(positive, p, 1), order)
+
+
+def _inverse(x: Any, xp: Any) -> Any:
+    return xp.where(x > 0, 1 / xp.where(x > 0, x, 1), xp.inf)
+
+
+def binary_form(advantage_fn: Callable[..., Any], num_rollouts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Tables (A_success [N+1], A_fail [N+1]) over the number of successes K = 0..N, in float64.
+
+    Uses the estimator's closed form where it has one; any other function of the rewards is evaluated on binary
+    groups of every K, in two arrangements.
+
+    Args:
+      advantage_fn: an `Advantage` or any function ``rewards [*batch, N] -> [*batch, N]``.
+      num_rollouts: N.
+
+    Returns:
+      The two tables; A_success[0] and A_fail[N] describe nobody and are zero.
+
+    Raises:
+      ValueError: not a symmetric function of the rewards alone.
+    """
+    n = num_rollouts
+    counts = np.arange(n + 1)
+    if isinstance(advantage_fn, Advantage) and advantage_fn.entry is not None:
+        success, fail = advantage_fn.binary_form(counts, n)
+        success, fail = (np.broadcast_to(np.asarray(x, np.float64), (n + 1,)).copy() for x in (success, fail))
+    else:
+        success, fail = _evaluated_binary_form(advantage_fn, n)
+    success[0], fail[n] = 0, 0
+    return success, fail
+
+
+def _evaluated_binary_form(advantage_fn: Callable[..., Any], n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Evaluates a function on groups of K = 0..N successes, first in order, then shuffled to see its symmetry."""
+    ordered = (np.arange(n) < np.arange(n + 1)[:, None]).astype(np.float64)
+    shuffle = np.random.default_rng(0).permutation(n)
+    with jax.ensure_compile_time_eval():
+        try:
+            values = np.asarray(advantage_fn(jnp.asarray(ordered)), np.float64)
+            shuffled = np.asarray(advantage_fn(jnp.asarray(ordered[:, shuffle])), np.float64)
+        except TypeError as error:
+            raise ValueError(f"{advantage_fn} is not a function of the rewards alone: {error}") from None
+    scale = max(1.0, float(np.max(np.abs(values), initial=0)))
+    success, fail = values[:, 0].copy(), values[:, -1].copy()
+    expected = np.where(ordered > 0, success[:, None], fail[:, None])
+    if max(np.abs(values - expected).max(), np.abs(shuffled - expected[:, shuffle]).max()) > 1e-4 * scale:
+        raise ValueError(f"{advantage_fn} is not a symmetric function of the rewards")
+    return success, fail
+
+
+def effective_weight(advantage_fn: Callable[..., Any], p: Any, num_rollouts: int) -> Any:
+    """The exact w with E[(1/N) sum_i A_i S_i] = w grad p at finite N, for binary rewards.
+
+    w = sum_{m=0}^{N-1} Bin(m; N-1, p) [A_success(m+1) - A_fail(m)]: each rollout meets m successes among the
+    others. Nothing is divided by p or 1-p, so it is finite at both ends.
+
+    Args:
+      advantage_fn: an `Advantage`, or any symmetric function of the rewards [*batch, N] alone.
+      p: [*batch] pass rate in [0, 1].
+      num_rollouts: N.
+
+    Returns:
+      [*batch] weights.
+
+    Raises:
+      ValueError: the estimator needs more than the rewards or is not symmetric in them.
+    """
+    success, fail = binary_form(advantage_fn, num_rollouts)
+    return _expectation(p, num_rollouts - 1, success[1:] - fail[:-1])
+
+
+def _expectation(p: Any, n: int, values: np.ndarray) -> Any:
+    """sum_m Bin(m; n, p) values[m]."""
+    mass = binomial.probabilities(p, n)
+    if isinstance(mass, np.ndarray):
+        return mass @ values
+    return jnp.sum(mass * jnp.asarray(values, mass.dtype), axis=-1)
+
+
+def effective_variance(
+    advantage_fn: Callable[..., Any],
+    p: Any,
+    num_rollouts: int,
+    success_norm: Any,
+    fail_norm: Any,
+    gradient_norm: Any,
+) -> Any:
+    """Exact total variance (trace of the covariance) of (1/N) sum_i A_i S_i at finite N, for binary rewards.
+
+    With s = A_success(K), t = A_fail(K) and |grad p|^2 = v, and the binomials shifted so that nothing is divided:
+
+      E|g|^2 = (1/N) sum_m Bin(m; N-1, p) [p e1 s(m+1)^2 + (1-p) e0 t(m)^2]
+             + ((N-1)/N) v sum_m Bin(m; N-2, p) [s(m+2)^2 + t(m)^2 - 2 s(m+1) t(m+1)],
+      Var = E|g|^2 - w^2 v.
+
+    Args:
+      advantage_fn: as for `effective_weight`.
+      p: [*batch] pass rate in [0, 1].
+      num_rollouts: N.
+      success_norm: [*batch] e1 = E[|S|^2 | success], a squared norm.
+      fail_norm: [*batch] e0 = E[|S|^2 | failure], a squared norm.
+      gradient_norm: [*batch] |grad p|^2, a squared norm.
+
+    Returns:
+      [*batch] variances.
+    """
+    n = num_rollouts
+    success, fail = binary_form(advantage_fn, n)
+    own = p * success_norm * _expectation(p, n - 1, success[1:] ** 2)
+    own = own + (1 - p) * fail_norm * _expectation(p, n - 1, fail[:-1] ** 2)
+    w = _expectation(p, n - 1, success[1:] - fail[:-1])
+    if n == 1:
+        return own - w**2 * gradient_norm
+    pairs = success[2:] ** 2 + fail[:-2] ** 2 - 2 * success[1:-1] * fail[1:-1]
+    return own / n + gradient_norm * ((n - 1) / n * _expectation(p, n - 2, pairs) - w**2)
+
+
+def max_at_k(probabilities: Any, rewards: Any, k: int) -> Any:
+    """E[max of k independent rewards] of a categorical policy, exactly; differentiable in the probabilities.
+
+    With outcomes sorted by reward and F_j the probability of the first j, the max lies above outcome j with
+    probability 1 - F_j^k, so max@k = g_(1) + sum_j gap_j (1 - F_j^k).
+
+    Args:
+      probabilities: [*batch, outcomes], summing to one.
+      rewards: [outcomes] or [*batch, outcomes], real.
+      k: number of tries, >= 1.
+
+    Returns:
+      [*batch] values.
+    """
+    xp = namespace(probabilities, rewards)
+    probabilities, rewards = as_float(probabilities, xp), as_float(rewards, xp)
+    k = _order("max_at_k", "k", k)
+    rewards = xp.broadcast_to(rewards, probabilities.shape)
+    order = xp.argsort(rewards, axis=-1)
+    ascending = xp.take_along_axis(rewards, order, axis=-1)
+    # From above: 1 - F_j is summed over the outcomes beyond j, which keeps small tails exact.
+    tail = xp.cumsum(xp.take_along_axis(probabilities, order, axis=-1)[..., ::-1], axis=-1)[..., ::-1][..., 1:]
+    tail = xp.clip(tail, 0, 1)
+    return ascending[..., 0] + xp.sum(xp.diff(ascending, axis=-1) * pass_at_k(tail, k), axis=-1)
