@@ -90,7 +90,7 @@ def maxrl_unbiased(rewards: jax.Array) -> jax.Array:
       [*batch, N] advantages.
     """
     success, total = successes(rewards)
-    return jnp.where(success, rewards.shape[-1] / _at_least_one(total), 0) - 1
+    return jnp.where(success, (rewards.shape[-1] - total) / _at_least_one(total), -1)
 
 
 @estimator(

@@ -1,0 +1,208 @@
+"""Gradients of the policy-gradient loss: each aggregation against its own formula, and what must not matter."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from maxrl_jax import losses
+
+BATCH, N, T, V = 2, 3, 4, 5
+
+
+@pytest.fixture
+def batch():
+    rng = np.random.default_rng(0)
+    lengths = np.array([[4, 2, 1], [3, 3, 4]])
+    return {
+        "logits": jnp.asarray(rng.normal(size=(BATCH, N, T, V))),
+        "tokens": jnp.asarray(rng.integers(0, V, size=(BATCH, N, T))),
+        "mask": jnp.asarray(np.arange(T) < lengths[..., None]),
+        "advantages": jnp.asarray(rng.normal(size=(BATCH, N))),
+    }
+
+
+def token_log_probs(logits, tokens):
+    return jnp.take_along_axis(jax.nn.log_softmax(logits), tokens[..., None], -1)[..., 0]
+
+
+def gradient(batch, aggregation="sequence_sum", **keywords):
+    def loss(logits):
+        log_probs = token_log_probs(logits, batch["tokens"])
+        return losses.policy_gradient(log_probs, batch["mask"], batch["advantages"], aggregation, **keywords)
+
+    return np.asarray(jax.grad(loss)(batch["logits"]))
+
+
+def score(batch):
+    """d log pi(token) / d logits of that token [B, N, T, V], zero outside the mask."""
+    pi = np.asarray(jax.nn.softmax(batch["logits"]))
+    onehot = np.eye(V)[np.asarray(batch["tokens"])]
+    return (onehot - pi) * np.asarray(batch["mask"])[..., None]
+
+
+def test_sequence_sum_is_minus_the_mean_of_advantage_times_summed_score(batch, x64):
+    batch = {k: jnp.asarray(v, jnp.float64) if v.dtype == jnp.float32 else v for k, v in batch.items()}
+    expected = -np.asarray(batch["advantages"])[..., None, None] * score(batch) / (BATCH * N)
+    np.testing.assert_allclose(gradient(batch), expected, atol=1e-7)
+
+
+def test_token_mean_divides_by_all_answer_tokens(batch):
+    expected = -np.asarray(batch["advantages"])[..., None, None] * score(batch) / np.asarray(batch["mask"]).sum()
+    np.testing.assert_allclose(gradient(batch, "token_mean"), expected, atol=1e-6)
+
+
+def test_sequence_mean_divides_each_answer_by_its_length(batch):
+    weights = np.asarray(batch["advantages"]) / np.asarray(batch["mask"]).sum(-1) / (BATCH * N)
+    np.testing.assert_allclose(gradient(batch, "sequence_mean"), -weights[..., None, None] * score(batch), atol=1e-6)
+
+
+@pytest.mark.parametrize("aggregation", losses.AGGREGATIONS)
+def test_nothing_flows_into_the_advantages(batch, aggregation):
+    log_probs = token_log_probs(batch["logits"], batch["tokens"])
+
+    def loss(advantages):
+        return losses.policy_gradient(log_probs, batch["mask"], advantages, aggregation)
+
+    assert np.array_equal(jax.grad(loss)(batch["advantages"]), np.zeros((BATCH, N)))
+
+
+@pytest.mark.parametrize("aggregation", losses.AGGREGATIONS)
+def test_a_masked_token_changes_nothing_whatever_it_holds(batch, aggregation):
+    log_probs = token_log_probs(batch["logits"], batch["tokens"])
+    extra = {"entropies": -log_probs, "reference_log_probs": log_probs - 0.3, "old_log_probs": log_probs - 0.1}
+    coefficients = {"entropy_coef": 0.1, "kl_coef": 0.2, "clip_epsilon": 0.2}
+
+    def value_and_gradient(fill):
+        def spoil(x):
+            return jnp.where(batch["mask"], x, fill)
+
+        def loss(x):
+            others = {key: spoil(value) for key, value in extra.items()}
+            return losses.policy_gradient(x, batch["mask"], batch["advantages"], aggregation, **others, **coefficients)
+
+        return jax.value_and_grad(loss)(spoil(log_probs))
+
+    value, grad = value_and_gradient(0.0)
+    for fill in (jnp.nan, -jnp.inf, 7.0):
+        other_value, other_grad = value_and_gradient(fill)
+        assert value == other_value
+        np.testing.assert_array_equal(grad, other_grad)
+
+
+@pytest.mark.parametrize("aggregation", losses.AGGREGATIONS)
+def test_micro_batches_with_the_whole_denominator_add_up(batch, aggregation):
+    log_probs = token_log_probs(batch["logits"], batch["tokens"])
+    whole = losses.policy_gradient(log_probs, batch["mask"], batch["advantages"], aggregation)
+    total = losses.denominator(batch["mask"], aggregation)
+    parts = [
+        losses.policy_gradient(
+            log_probs[:, i : i + 1],
+            batch["mask"][:, i : i + 1],
+            batch["advantages"][:, i : i + 1],
+            aggregation,
+            denominator=total,
+        )
+        for i in range(N)
+    ]
+    np.testing.assert_allclose(sum(parts), whole, rtol=1e-6)
+
+
+def test_leaving_out_zero_advantage_prompts_keeps_the_gradient_of_the_rest(batch):
+    zeroed = batch | {"advantages": batch["advantages"].at[0].set(0.0)}
+    for aggregation in losses.AGGREGATIONS:
+        kept = gradient(zeroed, aggregation)
+        total = losses.denominator(batch["mask"], aggregation)
+        rest = {key: value[1:] for key, value in zeroed.items()}
+        np.testing.assert_allclose(gradient(rest, aggregation, denominator=total), kept[1:], rtol=1e-6)
+        assert not kept[0].any()
+
+
+def test_zero_advantage_prompts_may_be_left_out_only_without_other_terms():
+    assert losses.may_skip_zero_advantages(0.0, 0.0)
+    assert not losses.may_skip_zero_advantages(0.01, 0.0)
+    assert not losses.may_skip_zero_advantages(0.0, 0.01)
+
+
+def test_on_policy_ratio_has_the_plain_gradient(batch):
+    old = token_log_probs(batch["logits"], batch["tokens"])
+    for clip in (None, 0.2):
+        np.testing.assert_allclose(
+            gradient(batch, old_log_probs=old, clip_epsilon=clip), gradient(batch), rtol=1e-5, atol=1e-7
+        )
+
+
+def test_clipping_stops_the_gradient_only_where_the_ratio_has_gone_too_far_the_right_way():
+    log_ratio = jnp.log(jnp.asarray([0.5, 0.9, 1.1, 2.0]))[:, None]
+    mask = jnp.ones((4, 1), bool)
+
+    def loss(x, sign):
+        ones = sign * jnp.ones(4)
+        return losses.policy_gradient(x, mask, ones, old_log_probs=jnp.zeros((4, 1)), clip_epsilon=0.2)
+
+    up = jax.grad(loss)(log_ratio, 1.0)[:, 0]
+    down = jax.grad(loss)(log_ratio, -1.0)[:, 0]
+    np.testing.assert_allclose(up, np.array([-0.5, -0.9, -1.1, 0]) / 4, rtol=1e-6)
+    np.testing.assert_allclose(down, np.array([0, 0.9, 1.1, 2.0]) / 4, rtol=1e-6)
+
+
+def test_entropy_bonus_and_kl_enter_with_their_signs(batch):
+    def loss(logits, **coefficients):
+        log_probs = token_log_probs(logits, batch["tokens"])
+        return losses.policy_gradient(
+            log_probs,
+            batch["mask"],
+            jnp.zeros((BATCH, N)),
+            "token_mean",
+            entropies=losses.entropy(logits),
+            reference_log_probs=token_log_probs(batch["logits"], batch["tokens"]),
+            **coefficients,
+        )
+
+    def mean_entropy(logits):
+        return losses.aggregate(losses.entropy(logits), batch["mask"], "token_mean")
+
+    got = jax.grad(lambda x: loss(x, entropy_coef=0.5))(batch["logits"])
+    np.testing.assert_allclose(got, -0.5 * jax.grad(mean_entropy)(batch["logits"]), rtol=1e-5, atol=1e-8)
+    moved = batch["logits"] * 1.5
+    assert loss(batch["logits"], kl_coef=1.0) == 0
+    assert loss(moved, kl_coef=1.0) > 0
+    assert not np.any(jax.grad(lambda x: loss(x, kl_coef=1.0))(batch["logits"]))
+    assert np.any(jax.grad(lambda x: loss(x, kl_coef=1.0))(moved))
+
+
+def test_entropy_of_uniform_point_and_forbidden_classes():
+    np.testing.assert_allclose(losses.entropy(jnp.zeros(8)), np.log(8), rtol=1e-6)
+    forbidden = jnp.asarray([0.0, 0.0, -jnp.inf])
+    np.testing.assert_allclose(losses.entropy(forbidden), np.log(2), rtol=1e-6)
+
+
+def test_token_mean_is_biased_by_the_length_that_success_brings():
+    """Two-outcome policy, the success of length 3, the failure of length 1: E[token_mean] is not w grad p.
+
+    docs/theory.md section 7: sequence_sum of rloo at N = 2 is unbiased, token_mean divides a mixed group by the
+    mean length 2 and so pulls half as hard on a prompt; both computed here from the loss itself.
+    """
+    log_probs = jnp.log(jnp.asarray([[[0.5, 1.0, 1.0], [0.5, 1.0, 1.0]]]))
+    mask = jnp.asarray([[[True, True, True], [True, False, False]]])
+    advantages = jnp.asarray([[1.0, -1.0]])
+    sums = jax.grad(lambda x: losses.policy_gradient(x, mask, advantages))(log_probs)
+    means = jax.grad(lambda x: losses.policy_gradient(x, mask, advantages, "token_mean"))(log_probs)
+    np.testing.assert_allclose(means, sums * 2 / 4, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"aggregation": "mean"}, "unknown aggregation 'mean'; allowed: sequence_sum, token_mean, sequence_mean"),
+        ({"clip_epsilon": 0.2}, "clip_epsilon needs old_log_probs"),
+        ({"entropy_coef": 0.1}, "needs entropies"),
+        ({"kl_coef": 0.1}, "needs reference_log_probs"),
+    ],
+)
+def test_policy_gradient_refuses(keywords, message):
+    x = jnp.zeros((2, 3))
+    with pytest.raises(ValueError, match=message):
+        losses.policy_gradient(x, x > -1, jnp.zeros(2), **keywords)
+    with pytest.raises(ValueError, match="must have shape"):
+        losses.policy_gradient(x, x > -1, jnp.zeros(3))

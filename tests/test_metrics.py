@@ -1,0 +1,81 @@
+"""Unbiased pass@k and max@k, majority vote."""
+
+from itertools import combinations
+from math import comb
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from maxrl_jax import metrics, objectives
+
+
+@pytest.mark.parametrize("n", [1, 5, 8])
+def test_pass_at_k_equals_counting(n):
+    counts, orders = np.arange(n + 1), np.arange(1, n + 1)
+    got = metrics.pass_at_k(n, counts, orders)
+    expected = [[1 - comb(n - c, k) / comb(n, k) for k in orders] for c in counts]
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-15)
+    traced = jax.jit(lambda c: metrics.pass_at_k(n, c, orders))(jnp.asarray(counts))
+    np.testing.assert_allclose(traced, expected, rtol=0, atol=1e-7)
+
+
+def test_pass_at_k_is_unbiased_by_enumeration():
+    n, p = 6, 0.23
+    law = np.array([comb(n, c) * p**c * (1 - p) ** (n - c) for c in range(n + 1)])
+    for k in range(1, n + 1):
+        mean = law @ metrics.pass_at_k(n, np.arange(n + 1), k)
+        assert mean == pytest.approx(float(objectives.pass_at_k(p, k)), abs=1e-14)
+
+
+def test_pass_at_k_is_right_at_2048_samples():
+    n = 2048
+    orders = np.array([1, 2, 128, 1024, 2048])
+    for c in (0, 1, 3, 1000, 2048):
+        expected = [float(1 - comb(n - c, int(k)) / comb(n, int(k))) for k in orders]
+        np.testing.assert_allclose(metrics.pass_at_k(n, c, orders), expected, rtol=1e-13, atol=1e-15)
+        single = metrics.pass_at_k(n, jnp.asarray([c]), orders)
+        np.testing.assert_allclose(single[0], expected, rtol=1e-6)
+
+
+def test_shapes_follow_counts_and_orders():
+    assert metrics.pass_at_k(8, np.zeros((3, 2), int), 4).shape == (3, 2)
+    assert metrics.pass_at_k(8, np.zeros((3, 2), int), [4, 5]).shape == (3, 2, 2)
+    assert metrics.max_at_k(jnp.zeros((3, 8)), 4).shape == (3,)
+    assert metrics.max_at_k(jnp.zeros((3, 8)), [1, 2, 8]).shape == (3, 3)
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_max_at_k_is_the_mean_max_of_all_subsets(k, x64):
+    rewards = np.round(np.random.default_rng(0).normal(size=5), 1)
+    expected = np.mean([max(s) for s in combinations(rewards, k)])
+    assert metrics.max_at_k(jnp.asarray(rewards), k) == pytest.approx(expected, abs=1e-14)
+
+
+def test_max_at_k_of_binary_rewards_is_pass_at_k():
+    rewards = np.random.default_rng(1).integers(0, 2, size=(7, 12))
+    orders = np.arange(1, 13)
+    expected = metrics.pass_at_k(12, rewards.sum(-1), orders)
+    np.testing.assert_allclose(metrics.max_at_k(rewards, orders), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: metrics.pass_at_k(4, 2, 5), "got k = 5 with n = 4 samples, allowed is 1 <= k <= 4"),
+        (lambda: metrics.pass_at_k(4, 2, [1, 0]), "got k = 0"),
+        (lambda: metrics.pass_at_k(4, 2, 1.5), "whole numbers"),
+        (lambda: metrics.pass_at_k(4, 5, 1), r"in 0\.\.4"),
+        (lambda: metrics.max_at_k(jnp.zeros(3), 4), "got k = 4 with n = 3"),
+    ],
+)
+def test_metrics_refuse(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_majority_vote():
+    answers = jnp.asarray([[3, 1, 3, 2, 3], [5, 4, 4, 5, 9], [7, 7, 7, 7, 7]])
+    assert metrics.majority_vote(answers).tolist() == [3, 4, 7]
+    assert int(metrics.majority_vote(answers[0])) == 3

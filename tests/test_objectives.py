@@ -1,0 +1,156 @@
+"""Population objectives, their weights, and exact finite-N weights in closed form."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from maxrl_jax import advantages, binomial, objectives
+from tests.advantages.enumeration import max_at_k_gradient, softmax
+from tests.advantages.support import every_setting, label
+
+RATES = np.array([0.0, 1e-12, 1e-6, 0.01, 0.3, 0.5, 0.9, 1 - 1e-9, 1.0])
+
+
+@pytest.mark.parametrize("num_rollouts", [1, 2, 5, 64, 1024])
+@pytest.mark.parametrize(
+    ("name", "hyper"), every_setting(6, keep=lambda entry: entry.binary_form is not None), ids=label
+)
+def test_effective_weight_is_the_declared_objective_exactly(name, hyper, num_rollouts):
+    adv = advantages.get(name, **hyper)
+    try:
+        adv.check(num_rollouts)
+    except ValueError:
+        return
+    declared = adv.objective(num_rollouts)
+    if declared is None:
+        return
+    objective, keywords, factor = declared
+    expected = factor * objectives.weight(objective, RATES, **keywords)
+    got = objectives.effective_weight(adv, RATES, num_rollouts)
+    np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("num_rollouts", [2, 16, 1000])
+def test_effective_weight_closed_forms(num_rollouts):
+    p, n = np.array([1e-9, 0.01, 0.4, 0.99]), num_rollouts
+    for name, order in (("maxrl", n - 1), ("maxrl_unbiased", n), ("success_mean", n)):
+        exact = -np.expm1(order * np.log1p(-p)) / p
+        np.testing.assert_allclose(objectives.effective_weight(advantages.get(name), p, n), exact, rtol=1e-12)
+    for order in {1, n // 2, n - 1}:
+        exact = -np.expm1(order * np.log1p(-p)) / p
+        got = objectives.effective_weight(advantages.get("maxrl_order", order=order), p, n)
+        np.testing.assert_allclose(got, exact, rtol=1e-12)
+        got = objectives.effective_weight(advantages.get("maxpo", k=order), p, n)
+        np.testing.assert_allclose(got, order * (1 - p) ** (order - 1), rtol=1e-10)
+    k = n // 2 + 1
+    exact = k * (1 - p) ** (k - 1) + k * (k - 1) / (n - 1) * p * (1 - p) ** (k - 2)
+    got = objectives.effective_weight(advantages.get("ei_leave_one_out", k=k), p, n)
+    np.testing.assert_allclose(got, exact, rtol=1e-10)
+
+
+def test_effective_weight_of_grpo_as_enumerated_and_in_the_limit():
+    """N = 2: the only mixed group is (1, 0) with advantages +-1, so w = 2 p(1-p) / (2 p(1-p)) = 1."""
+    got = objectives.effective_weight(advantages.get("grpo", eps=0.0), np.array([0.0, 0.2, 1.0]), 2)
+    np.testing.assert_allclose(got, 1.0, rtol=1e-12)
+    large = objectives.effective_weight(advantages.get("grpo", eps=0.0), 0.3, 4096)
+    assert large == pytest.approx(1 / np.sqrt(0.3 * 0.7), rel=1e-3)
+    assert objectives.effective_weight(advantages.get("one_sided_grpo"), 0.3, 4096) == pytest.approx(
+        1 / np.sqrt(0.3), rel=1e-3
+    )
+
+
+def test_tutorial_numbers():
+    """'2 + 3 = ?': p = 0.1."""
+    assert objectives.pass_at_k(0.1, 3) == pytest.approx(0.271)
+    assert objectives.pass_at_k(0.1, 10) == pytest.approx(0.651, abs=5e-4)
+    assert [round(float(objectives.maxrl(0.1, t)), 3) for t in (1, 2, 3, 4)] == [-0.9, -1.305, -1.548, -1.712]
+    assert objectives.log_likelihood(0.1) == pytest.approx(-2.303, abs=5e-4)
+    assert objectives.weight("maxrl", 0.1, order=10) == pytest.approx(6.5, abs=0.02)
+
+
+@pytest.mark.parametrize(("name", "hyper"), [("rl", {}), ("ml", {}), ("maxrl", {"order": 7}), ("pass_at_k", {"k": 7})])
+def test_weights_are_derivatives_of_the_objectives(name, hyper, x64):
+    value = {
+        "rl": lambda p: p,
+        "ml": objectives.log_likelihood,
+        "maxrl": lambda p: objectives.maxrl(p, **hyper),
+        "pass_at_k": lambda p: objectives.pass_at_k(p, **hyper),
+    }[name]
+    for p in (1e-6, 0.2, 0.7):
+        step = 1e-6 * p
+        numeric = (value(p + step) - value(p - step)) / (2 * step)
+        assert objectives.weight(name, p, **hyper) == pytest.approx(float(numeric), rel=1e-5)
+        assert jax.grad(value)(p) == pytest.approx(float(objectives.weight(name, p, **hyper)), rel=1e-10)
+
+
+def test_weights_are_stable_for_tiny_rates_and_large_orders():
+    p = np.array([1e-12, 1e-9, 1e-3])
+    expected = [
+        1e6 * (1 - (1e6 - 1) / 2 * 1e-12),  # (1-(1-p)^T)/p = T - T(T-1)/2 p + ...
+        1e6 * (1 - (1e6 - 1) / 2 * 1e-9 + (1e6 - 1) * (1e6 - 2) / 6 * 1e-18),
+        1e3,
+    ]
+    np.testing.assert_allclose(objectives.weight("maxrl", p, order=10**6), expected, rtol=1e-9)
+    single = objectives.weight("maxrl", jnp.asarray(p, jnp.float32), order=10**6)
+    np.testing.assert_allclose(single, expected, rtol=1e-5)
+    np.testing.assert_allclose(objectives.weight("grpo", p), 1 / np.sqrt(p * (1 - p)), rtol=1e-12)
+    assert objectives.weight("maxrl", 0.0, order=17) == 17
+    assert objectives.weight("ml", 0.0) == np.inf
+    assert objectives.pass_at_k(1e-15, 3) == pytest.approx(3e-15, rel=1e-9)
+    assert objectives.pass_at_k(1.0, 3) == 1 and objectives.fail_at_k(1.0, 3) == 0
+
+
+def test_objectives_run_under_jit_in_the_type_of_their_input():
+    p = jnp.asarray([0.0, 1e-4, 0.5, 1.0])
+    for function in (
+        lambda p: objectives.pass_at_k(p, 8),
+        lambda p: objectives.maxrl(p, 8),
+        lambda p: objectives.weight("maxrl", p, order=8),
+        lambda p: objectives.effective_weight(advantages.get("grpo"), p, 64),
+    ):
+        out = jax.jit(function)(p)
+        assert out.dtype == jnp.float32
+        np.testing.assert_allclose(out, function(np.asarray(p, np.float64)), rtol=2e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("rewards", [np.array([1.0, 0.0, 0.0]), np.array([-1.0, 2.0, 2.0, 0.5])])
+@pytest.mark.parametrize("k", [1, 2, 4])
+def test_max_at_k_and_its_gradient_equal_enumeration(rewards, k, x64):
+    logits = jnp.asarray(np.random.default_rng(0).normal(size=len(rewards)))
+
+    def value(logits):
+        return objectives.max_at_k(jax.nn.softmax(logits), jnp.asarray(rewards), k)
+
+    pi = softmax(np.asarray(logits))
+    np.testing.assert_allclose(jax.grad(value)(logits), max_at_k_gradient(pi, rewards, k), atol=1e-12)
+    if set(rewards) == {0.0, 1.0}:
+        assert value(logits) == pytest.approx(float(objectives.pass_at_k(pi @ rewards, k)), rel=1e-12)
+    assert objectives.max_at_k(pi, rewards, k) == pytest.approx(float(value(logits)), rel=1e-12)
+
+
+WRONG = [
+    (lambda: objectives.weight("entropy", 0.5), "unknown objective 'entropy'; allowed: rl, ml, maxrl"),
+    (lambda: objectives.weight("maxrl", 0.5), r"got hyper-parameters \[\], allowed: \['order'\]"),
+    (lambda: objectives.weight("rl", 0.5, k=3), r"got hyper-parameters \['k'\], allowed: \[\]"),
+    (lambda: objectives.weight("maxrl", 0.5, order=0), "order = 0, allowed is a whole number >= 1"),
+    (lambda: objectives.pass_at_k(0.5, 2.5), "k = 2.5"),
+    (lambda: objectives.effective_weight(advantages.get("maxpo", k=9), 0.5, 4), "N = 4"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), WRONG)
+def test_objectives_refuse(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 17, 2047])
+def test_binomial_probabilities_agree_with_scipy(n):
+    for p in (0.0, 1e-12, 1e-4, 0.3, 0.999, 1.0):
+        expected = scipy.stats.binom.pmf(np.arange(n + 1), n, p)
+        np.testing.assert_allclose(binomial.probabilities(p, n), expected, rtol=1e-12, atol=1e-290)
+        rate = np.float32(p)
+        expected = scipy.stats.binom.pmf(np.arange(n + 1), n, float(rate))
+        np.testing.assert_allclose(binomial.probabilities(jnp.asarray(rate), n), expected, rtol=1e-4, atol=1e-8)
