@@ -1,0 +1,40 @@
+# Set-up happens by itself: every target first makes the virtual environment when pyproject.toml is newer than it.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUT ?= runs
+
+.PHONY: demo test test-slow check mutants figures notebooks clean
+
+demo: $(VENV)/installed
+	$(BIN)/python -m experiments.bandit.demo --workdir=$(OUT)/demo
+
+test: $(VENV)/installed
+	JAX_PLATFORMS=cpu $(BIN)/python -m pytest
+
+test-slow: $(VENV)/installed
+	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -m slow
+
+check: $(VENV)/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+mutants: $(VENV)/installed
+	$(BIN)/python tests/mutants.py --out docs/mutants.md
+
+figures: $(VENV)/installed
+	$(BIN)/python -m experiments.figures --figure=all --out=$(OUT)/figures --quick
+
+notebooks: $(VENV)/installed
+	$(BIN)/python notebooks/build.py
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python >= 3.11 is needed"'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info

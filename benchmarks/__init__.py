@@ -1,0 +1,1 @@
+"""Benchmarks: each is a module that prints one JSON object. Tests are never timed; these are."""

@@ -1,0 +1,1 @@
+"""Every reproduced figure: ``python -m experiments.figures --figure=NAME|all --out=DIR [--runs=DIR ...] [--quick]``."""

@@ -1,0 +1,80 @@
+"""The table of figures: a figure is a function from a `Context` to a `Drawing`, registered under its name."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+
+class Skipped(Exception):
+    """Raised by a figure that cannot be drawn from what it was given; str() says what is missing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """What a figure may draw from.
+
+    Attributes:
+      quick: small and fast: fewer samples, seeds and points.
+      runs: run folders given on the command line.
+      seed: seed of whatever is sampled.
+    """
+
+    quick: bool = False
+    runs: tuple[Path, ...] = ()
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    """A drawn figure and the numbers in it.
+
+    Attributes:
+      fig: the matplotlib figure.
+      data: one row a plotted point, tidy; saved as CSV beside the pictures.
+    """
+
+    fig: Figure
+    data: pd.DataFrame
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One figure of the table."""
+
+    name: str
+    title: str
+    needs_runs: bool
+    draw: Callable[[Context], Drawing]
+
+
+FIGURES: dict[str, Entry] = {}
+
+
+def figure(
+    name: str, *, title: str, needs_runs: bool = False
+) -> Callable[[Callable[[Context], Drawing]], Callable[[Context], Drawing]]:
+    """Registers the decorated function under `name`; `needs_runs` when it only draws from run folders."""
+
+    def register(draw: Callable[[Context], Drawing]) -> Callable[[Context], Drawing]:
+        if name in FIGURES:
+            raise ValueError(f"figure {name!r} is already in the table")
+        FIGURES[name] = Entry(name, title, needs_runs, draw)
+        return draw
+
+    return register
+
+
+def load_all() -> dict[str, Entry]:
+    """Imports every file of this folder, which fills the table; returns it sorted by name."""
+    package = importlib.import_module(__package__ or "experiments.figures")
+    for module in pkgutil.iter_modules(package.__path__):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"{package.__name__}.{module.name}")
+    return dict(sorted(FIGURES.items()))
