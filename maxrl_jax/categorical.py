@@ -136,6 +136,7 @@ def categorical_terms(
     if sampling == "counts":
         return _from_counts(logits, labels, key, num_rollouts, advantage)
     right_log_prob = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[..., None], axis=-1)[..., 0]
+    # The factor of the score is a constant: gradients stop where it is made.
     if sampling == "marginal":
         log_odds = jax.lax.stop_gradient(_label_log_odds(logits, labels))
         coefficient, solved = _from_successes(log_odds, key, num_rollouts, advantage)
@@ -143,7 +144,7 @@ def categorical_terms(
         p = jnp.exp(jax.lax.stop_gradient(right_log_prob))
         coefficient = p * _expected_weight(advantage, p, num_rollouts)
         solved = objectives.pass_at_k(p, num_rollouts)
-    return CategoricalTerms(-jax.lax.stop_gradient(coefficient) * right_log_prob, solved)
+    return CategoricalTerms(-coefficient * right_log_prob, solved)
 
 
 def _from_counts(logits, labels, key, num_rollouts, advantage) -> CategoricalTerms:

@@ -221,9 +221,9 @@ MUTATIONS = (
     Mutation(
         "the coefficient of the one-step loss is differentiated",
         "maxrl_jax/categorical.py",
-        "-jax.lax.stop_gradient(coefficient) * right_log_prob",
-        "-coefficient * right_log_prob",
-        "tests/test_categorical.py -k marginal_has_the_exact",
+        "p = jnp.exp(jax.lax.stop_gradient(right_log_prob))",
+        "p = jnp.exp(right_log_prob)",
+        "tests/test_categorical.py -k expected_is",
     ),
     Mutation(
         "draws counted from the left edge of the classes",
