@@ -1,0 +1,106 @@
+"""The runs of a sweep: the product of its grids and seeds, each with its overrides and its folder's name."""
+
+import dataclasses
+import itertools
+import re
+from collections.abc import Sequence
+
+from maxrl_jax.training.config import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One run of a sweep.
+
+    Attributes:
+        values: the grid's fields with their values, as text: what is compared.
+        seed: the run's seed: what is averaged over.
+    """
+
+    values: tuple[tuple[str, str], ...]
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """``field=value,...`` without the seed; "all" without a grid."""
+        return ",".join(f"{key}={value}" for key, value in self.values) or "all"
+
+    @property
+    def folder(self) -> str:
+        """Name of the run's folder: its values and its seed, in characters every store takes."""
+        return re.sub(r"[^A-Za-z0-9._=,+-]", "_", f"{self.label},seed={self.seed}")
+
+    @property
+    def overrides(self) -> list[str]:
+        """The run's config arguments."""
+        return [f"--config.{key}={value}" for key, value in self.values] + [f"--config.seed={self.seed}"]
+
+
+def parse(text: str) -> list[tuple[tuple[str, str], ...]]:
+    """Reads one ``--grid``: ``field=v1,v2`` or, for fields that change together, ``f1+f2=a+1,b+2``.
+
+    Commas inside brackets belong to the value.
+
+    Returns:
+        One tuple of (field, value) pairs per entry.
+
+    Raises:
+        ConfigError: it does not read as that.
+
+    Example:
+        >>> parse("rl.num_rollouts=4,8")
+        [(('rl.num_rollouts', '4'),), (('rl.num_rollouts', '8'),)]
+    """
+    name, equals, listed = text.partition("=")
+    keys = [key.strip().removeprefix("config.") for key in name.split("+")]
+    entries = split(listed)
+    if not equals or not all(keys) or not all(entries):
+        raise ConfigError("--grid", text, "FIELD=VALUE,VALUE or FIELD+FIELD=VALUE+VALUE,VALUE+VALUE")
+    points = []
+    for entry in entries:
+        values = entry.split("+") if len(keys) > 1 else [entry]
+        if len(values) != len(keys):
+            raise ConfigError("--grid", text, f"{len(keys)} values joined by + in each entry (here {entry!r})")
+        points.append(tuple(zip(keys, values, strict=True)))
+    if len(set(points)) != len(points):
+        raise ConfigError("--grid", text, "each value once")
+    return points
+
+
+def split(listed: str) -> list[str]:
+    """Splits at the commas outside brackets."""
+    depth, entries = 0, [""]
+    for character in listed:
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth == 0:
+            entries.append("")
+        else:
+            entries[-1] += character
+    return [entry.strip() for entry in entries]
+
+
+def points(grids: Sequence[str], seeds: int) -> list[Point]:
+    """All runs of a sweep: every combination of the grids, with seeds 0 .. seeds - 1.
+
+    Raises:
+        ConfigError: a malformed grid, a field in two grids, or no seed.
+    """
+    if seeds < 1:
+        raise ConfigError("--seeds", seeds, "at least 1")
+    axes = [parse(text) for text in grids]
+    keys = [key for axis in axes for key, _ in axis[0]]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ConfigError("--grid", key, "each field in one grid")
+        if key == "seed":
+            raise ConfigError("--grid", key, "--seeds=N for the seeds")
+    runs = [
+        Point(tuple(itertools.chain.from_iterable(combination)), seed)
+        for combination in itertools.product(*axes)
+        for seed in range(seeds)
+    ]
+    names = [run.folder for run in runs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError("--grid", name, "values whose folder names differ")
+    return runs

@@ -1,0 +1,164 @@
+"""Starts the runs of a sweep as processes, several at a time, and says how each ended."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from etils import epath
+
+from maxrl_jax.training import resume
+from maxrl_jax.training.checks import ConfigError
+
+_POLL_SECONDS = 0.05
+
+
+@dataclasses.dataclass
+class Job:
+    """One run and what became of it.
+
+    Attributes:
+        name: name of its folder.
+        folder: its run folder.
+        command: what starts it.
+        status: waiting, running, finished, skipped (finished before), failed, stopped.
+        reason: the last line of a failed run's log.
+    """
+
+    name: str
+    folder: pathlib.Path
+    command: Sequence[str]
+    status: str = "waiting"
+    reason: str = ""
+
+
+class Stopped(Exception):
+    """The sweep was told to stop; its runs have saved and ended.
+
+    Attributes:
+        signum: the signal.
+    """
+
+    def __init__(self, signum: int):
+        super().__init__(f"stopped by {signal.Signals(signum).name}; the same command continues")
+        self.signum = signum
+
+
+def skip_finished(jobs: Sequence[Job], settings: Sequence[Mapping[str, Any]]) -> None:
+    """Marks the jobs whose folder holds a finished run of the same config (wandb, log and checkpoint aside)."""
+    for job, wanted in zip(jobs, settings, strict=True):
+        if resume.finished(job.folder):
+            before = json.loads((job.folder / "config.json").read_text())
+            try:
+                resume.changes(before, wanted)
+            except ConfigError:
+                continue  # the driver resumes it, or says which field cannot change
+            job.status = "skipped"
+
+
+def run_all(jobs: Sequence[Job], parallel: int, say: Callable[[str], None] = print) -> None:
+    """Runs the jobs that are waiting, at most ``parallel`` at a time, and sets their status.
+
+    A run that was interrupted resumes in its folder. With CUDA_VISIBLE_DEVICES listing several devices, each
+    of the parallel places gets its own.
+
+    Raises:
+        Stopped: SIGTERM or SIGINT; the running jobs were told to save and have ended.
+    """
+    todo = [job for job in jobs if job.status == "waiting"]
+    if len(todo) < len(jobs):
+        say(f"{len(jobs) - len(todo)} of {len(jobs)} runs finished before")
+    total, done = len(todo), 0
+    places: list[_Running | None] = [None] * parallel
+    told = False
+    with _Signals() as signals:
+        while todo or any(places):
+            if signals.caught and not told:
+                todo, told = [], True
+                for running in filter(None, places):
+                    running.process.send_signal(signal.SIGTERM)
+            for place, running in enumerate(places):
+                if running is None:
+                    places[place] = _start_next(todo, place, parallel)
+                elif running.process.poll() is not None:
+                    done, places[place] = done + 1, None
+                    _end(running.job, running.process.returncode)
+                    seconds = time.monotonic() - running.began
+                    say(f"[{done}/{total}] {running.job.name}: {_outcome(running.job)} after {seconds:.0f} s")
+            time.sleep(_POLL_SECONDS)
+        if signals.caught:
+            raise Stopped(signals.caught)
+
+
+@dataclasses.dataclass
+class _Running:
+    """A job with its process and when that began."""
+
+    job: Job
+    process: subprocess.Popen
+    began: float
+
+
+class _Signals:
+    """Notes SIGTERM and SIGINT while it is open."""
+
+    caught: int = 0
+
+    def __enter__(self) -> "_Signals":
+        self._before = {s: signal.signal(s, self._note) for s in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for signum, handler in self._before.items():
+            signal.signal(signum, handler)
+
+    def _note(self, signum: int, frame: object) -> None:
+        self.caught = signum
+
+
+def _start_next(todo: list[Job], place: int, parallel: int) -> _Running | None:
+    """Starts the first job whose folder is free: a run of a sweep that was killed may still be saving in its own."""
+    for job in todo:
+        if not resume.locked(epath.Path(job.folder)):
+            todo.remove(job)
+            job.status = "running"
+            return _Running(job, _start(job, place, parallel), time.monotonic())
+    return None
+
+
+def _start(job: Job, place: int, parallel: int) -> subprocess.Popen:
+    job.folder.mkdir(parents=True, exist_ok=True)
+    environment = dict(os.environ)
+    devices = [name for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    if parallel > 1 and len(devices) >= parallel:
+        environment["CUDA_VISIBLE_DEVICES"] = devices[place]
+    with open(job.folder / "log.txt", "ab") as log:
+        return subprocess.Popen(_tied(job.command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+
+
+def _tied(command: Sequence[str]) -> list[str]:
+    """The command, run so that it gets SIGTERM when this process dies, however it dies (Linux)."""
+    if sys.platform != "linux":
+        return list(command)
+    return [sys.executable, "-m", "experiments.sweep.child", str(os.getpid()), *command[1:]]
+
+
+def _end(job: Job, status: int) -> None:
+    if status == 0 and resume.finished(job.folder):
+        job.status = "finished"
+        return
+    job.status = "stopped" if status in (128 + signal.SIGTERM, 128 + signal.SIGINT) else "failed"
+    lines = (job.folder / "log.txt").read_text(errors="replace").strip().splitlines()
+    job.reason = lines[-1].strip() if lines else f"exit status {status}"
+    if status == 0:
+        job.reason = "ended without its last line"
+
+
+def _outcome(job: Job) -> str:
+    return f"{job.status} ({job.reason})" if job.reason else job.status

@@ -1,0 +1,119 @@
+"""The table and the figure of a sweep: mean, standard error and number of seeds of each combination."""
+
+import pathlib
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from experiments.figures import style
+from experiments.sweep.grid import Point
+from maxrl_jax.training.metric_writer import read_metrics
+
+SHOWN = 6
+Runs = Sequence[tuple[Point, pathlib.Path]]
+
+
+def write(folder: pathlib.Path, runs: Runs, metrics: str = "") -> str:
+    """Writes table.csv, table.md, curves.csv, figure.png and figure.svg into the sweep's folder.
+
+    The table on the terminal has the first `SHOWN` metrics only.
+
+    Args:
+        folder: the sweep's folder.
+        runs: the finished runs.
+        metrics: comma-separated names for the table, the first one drawn; by default every eval/ metric, or
+            every train/ metric of a sweep without evaluations.
+
+    Returns:
+        The table, and where the files are.
+    """
+    curves = read_curves(runs)
+    names = choose(curves, metrics)
+    table = final_table(curves, names)
+    table.to_csv(folder / "table.csv", index=False)
+    (folder / "table.md").write_text(markdown(table, names) + "\n")
+    if names:
+        spread = over_seeds(curves[curves.metric == names[0]])
+        spread.to_csv(folder / "curves.csv", index=False)
+        draw(spread, names[0], folder)
+    more = f"\n({len(names) - SHOWN} more metrics in table.md)" if len(names) > SHOWN else ""
+    return f"{markdown(table, names[:SHOWN])}{more}\n\n{folder / 'table.csv'}  {folder / 'figure.png'}"
+
+
+def read_curves(runs: Runs) -> pd.DataFrame:
+    """Every metric of every run: columns label, seed, metric, step, value (a list of values as its mean)."""
+    rows = []
+    for point, folder in runs:
+        for record in read_metrics(folder):
+            for name, value in record.items():
+                if name.startswith(("train/", "eval/")) and value is not None:
+                    rows.append((point.label, point.seed, name, record["step"], float(np.mean(value))))
+    return pd.DataFrame(rows, columns=["label", "seed", "metric", "step", "value"])
+
+
+def choose(curves: pd.DataFrame, metrics: str) -> list[str]:
+    """The metrics of the table; unknown names are left out."""
+    there = list(dict.fromkeys(curves.metric))
+    if metrics:
+        return [name for name in metrics.split(",") if name in there]
+    return [name for name in there if name.startswith("eval/")] or there
+
+
+def final_table(curves: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Last values: columns label, metric, mean, standard_error, n, in the order of the runs."""
+    last = curves.sort_values("step", kind="stable").groupby(["label", "seed", "metric"], sort=False).last()
+    final = over_seeds(last.reset_index().assign(step=0)).drop(columns="step")
+    order = {label: i for i, label in enumerate(dict.fromkeys(curves.label))}
+    final = final[final.metric.isin(names)]
+    key = final.label.map(order) * len(names) + final.metric.map(lambda name: list(names).index(name))
+    return final.loc[key.sort_values(kind="stable").index].reset_index(drop=True)
+
+
+def over_seeds(curves: pd.DataFrame) -> pd.DataFrame:
+    """Mean, standard error (ddof 1; NaN for one seed) and n over the seeds at each step."""
+    groups = curves.groupby(["label", "metric", "step"], sort=False).value
+    return groups.agg(mean="mean", standard_error="sem", n="count").reset_index()
+
+
+def markdown(table: pd.DataFrame, names: Sequence[str]) -> str:
+    """The table as markdown: a row per combination, ``mean ± standard error`` per metric."""
+    lines = ["| run | " + " | ".join(names) + " | n |", "|---" * (len(names) + 2) + "|"]
+    for label, rows in table.groupby("label", sort=False):
+        cells = []
+        for name in names:
+            row = rows[rows.metric == name]
+            cells.append(_cell(row.iloc[0]) if len(row) else "")
+        lines.append(f"| {label} | " + " | ".join(cells) + f" | {int(rows.n.max())} |")
+    return "\n".join(lines)
+
+
+def draw(spread: pd.DataFrame, metric: str, folder: pathlib.Path) -> None:
+    """One line per combination, the mean over the seeds, with a band of one standard error."""
+    figure, axes = style.new_figure(width="page", aspect=0.55)
+    with style.settings():
+        for i, (label, rows) in enumerate(spread.groupby("label", sort=False)):
+            rows = rows.sort_values("step")
+            mean, error = rows["mean"], rows.standard_error.fillna(0.0)
+            look = {"color": f"C{i % 10}", "linestyle": ("-", "--", ":", "-.")[i // 10 % 4]}
+            marker = "o" if len(rows) == 1 else None
+            axes.plot(rows.step, mean, label=f"{short(str(label))} (n={int(rows.n.max())})", marker=marker, **look)
+            axes.fill_between(rows.step, mean - error, mean + error, alpha=0.2, color=look["color"], linewidth=0)
+        axes.set_xlabel("step")
+        axes.set_ylabel(metric)
+        many = spread.label.nunique() > 6
+        place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if many else {}
+        axes.legend(title="mean and standard error over seeds", **place)
+        for kind in ("png", "svg"):
+            figure.savefig(folder / f"figure.{kind}", bbox_inches="tight")
+
+
+def short(label: str) -> str:
+    """A label with the last word of each field only: ``rl.num_rollouts=4`` is ``num_rollouts=4``."""
+    return re.sub(r"(^|,)(?:\w+\.)+(\w+=)", r"\1\2", label).replace(",", ", ")
+
+
+def _cell(row: pd.Series) -> str:
+    error = "" if np.isnan(row.standard_error) else f" ± {row.standard_error:.2g}"
+    return f"{row['mean']:.4g}{error}"

@@ -1,0 +1,109 @@
+"""Names, checksums and hashes of the leaves of a pytree."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_MASK = 0xFFFFFFFF
+_STRIDES = (2, 6, 10, 18, 30, 42)  # even, so that every weight below is odd and no element is lost mod 2^32
+
+
+def named_leaves(tree: Any) -> dict[str, Any]:
+    """The leaves of a pytree by dotted path, in the tree's order; a bare leaf is called "leaf"."""
+    flat, _ = jax.tree_util.tree_flatten_with_path(tree)
+    names = [jax.tree_util.keystr(path, simple=True, separator=".") or "leaf" for path, _ in flat]
+    if len(set(names)) != len(names):
+        raise ValueError(f"two leaves of the state share a name: {sorted(n for n in names if names.count(n) > 1)}")
+    return dict(zip(names, (leaf for _, leaf in flat), strict=True))
+
+
+def params_sha256(params: Any) -> str:
+    """SHA-256 over the leaves in the order of their names: name, dtype, shape, bytes (little endian).
+
+    Args:
+        params: a pytree of arrays; sharded ones are gathered.
+
+    Returns:
+        64 hexadecimal digits. Equal if and only if every leaf is bitwise equal, whatever the devices.
+    """
+    digest = hashlib.sha256()
+    for name, leaf in sorted(named_leaves(params).items()):
+        array = to_host(leaf)
+        digest.update(f"{name}:{array.dtype.name}:{array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def to_host(leaf: Any) -> np.ndarray:
+    """A leaf as a numpy array (keys as their raw words), gathered when it is spread over processes."""
+    if not isinstance(leaf, jax.Array):
+        return np.asarray(leaf)
+    leaf = raw(leaf)
+    if not leaf.is_fully_addressable and not leaf.is_fully_replicated:
+        from jax.experimental import multihost_utils
+
+        return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
+    return np.asarray(leaf)
+
+
+def raw(leaf: Any) -> Any:
+    """A typed key array as its uint32 words; anything else unchanged."""
+    if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.key_data(leaf)
+    return leaf
+
+
+@jax.jit
+def device_checksums(leaves: list[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    """Position-weighted sums of the leaves' bits, and whether each leaf is finite; computed where they live.
+
+    Sums of integers mod 2^32 do not depend on their order, so a checksum is the same however a leaf is
+    sharded. `host_checksum` computes the same number with numpy.
+
+    Returns:
+        (uint32 [len(leaves)], bool [len(leaves)]).
+    """
+    sums = [jnp.sum(bits * _weights(jnp, bits.shape), dtype=jnp.uint32) for bits in map(_bits, leaves)]
+    finite = [
+        jnp.all(jnp.isfinite(leaf)) if jnp.issubdtype(leaf.dtype, jnp.inexact) else jnp.array(True) for leaf in leaves
+    ]
+    return jnp.stack(sums), jnp.stack(finite)
+
+
+def host_checksum(array: np.ndarray) -> int:
+    """The checksum of `device_checksums` for one numpy array."""
+    width = max(1, array.dtype.itemsize // 4)
+    words = np.ascontiguousarray(array).view(_word(array.dtype.itemsize))
+    words = words.reshape(*array.shape, width) if width > 1 else words.reshape(array.shape)
+    bits = words.astype(np.uint32)
+    return int(np.sum(bits * _weights(np, bits.shape), dtype=np.uint32) & _MASK)
+
+
+def _bits(leaf: jax.Array) -> jax.Array:
+    if leaf.dtype == jnp.bool_:
+        return leaf.astype(jnp.uint32)
+    if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
+        leaf = jnp.stack([leaf.real, leaf.imag], axis=-1)
+    return jax.lax.bitcast_convert_type(leaf, _word(leaf.dtype.itemsize)).astype(jnp.uint32)
+
+
+def _word(itemsize: int) -> Any:
+    return {1: np.uint8, 2: np.uint16}.get(itemsize, np.uint32)
+
+
+def _weights(module: Any, shape: tuple[int, ...]) -> Any:
+    """Odd uint32 weights that differ from place to place: 1 + sum_d stride_d index_d."""
+    weights = module.ones((), module.uint32)
+    for axis, size in enumerate(shape):
+        index = module.arange(size, dtype=module.uint32) * module.uint32(_STRIDES[axis % len(_STRIDES)])
+        weights = weights + index.reshape([-1 if d == axis else 1 for d in range(len(shape))])
+    return weights
+
+
+def describe(leaves: Mapping[str, Any]) -> dict[str, list]:
+    """``{name: [shape, dtype]}``, JSON values, of named leaves."""
+    return {name: [list(np.shape(leaf)), str(leaf.dtype)] for name, leaf in leaves.items()}

@@ -1,0 +1,227 @@
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from experiments.sweep import __main__ as sweep
+from experiments.sweep import grid, summary
+from maxrl_jax.training import config as cfg
+from maxrl_jax.training.checks import ConfigError
+from maxrl_jax.training.metric_writer import encode, read_metrics
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+CONFIG = "tests/training/toy_config.py"
+
+
+def test_points_are_the_product_of_grids_and_seeds():
+    points = grid.points(["rl.advantage.name=maxrl,grpo", "rl.num_rollouts=4,8"], seeds=3)
+    assert len(points) == 12
+    assert points[0].folder == "rl.advantage.name=maxrl,rl.num_rollouts=4,seed=0"
+    assert points[-1].folder == "rl.advantage.name=grpo,rl.num_rollouts=8,seed=2"
+    assert points[-1].overrides == [
+        "--config.rl.advantage.name=grpo", "--config.rl.num_rollouts=8", "--config.seed=2",
+    ]  # fmt: skip
+    assert len({point.folder for point in points}) == 12
+    assert grid.points([], seeds=2)[1].folder == "all,seed=1"
+
+
+def test_values_may_hold_brackets_and_change_together():
+    assert [dict(p)["a"] for p in grid.parse("a=(1,2),(3,4),5")] == ["(1,2)", "(3,4)", "5"]
+    together = grid.parse("rl.advantage.name+rl.advantage.k=maxpo+4,rloo+None")
+    assert together == [
+        (("rl.advantage.name", "maxpo"), ("rl.advantage.k", "4")),
+        (("rl.advantage.name", "rloo"), ("rl.advantage.k", "None")),
+    ]
+    assert grid.points(["config.rl.steps=(1,2)"], 1)[0].folder == "rl.steps=_1,2_,seed=0"
+
+
+GOOD = ["--experiment=tests.cheap_driver", f"--config={ROOT / CONFIG}", "--workdir=W"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key"),
+    [
+        (["--experiment=maze", "--config=x.py", "--workdir=W"], "--config"),
+        (["--experiment=tests.cheap_driver", "--workdir=W"], "--config"),
+        (["--experiment=tests.cheap_driver", f"--config={ROOT / CONFIG}"], "--workdir"),
+        ([f"--config={ROOT / CONFIG}", "--workdir=W"], "--experiment"),
+        ([*GOOD, "--experiment=bandt"], "--experiment"),
+        ([*GOOD, "--experiment=no.such.module"], "--experiment"),
+        ([*GOOD, f"--workdir={__file__}"], "--workdir"),
+        ([*GOOD, "--jobs=0"], "--jobs"),
+        ([*GOOD, "--jobs=two"], "command line"),
+        ([*GOOD, "--seeds=0"], "--seeds"),
+        ([*GOOD, "--grid=rl.steps"], "--grid"),
+        ([*GOOD, "--grid=rl.steps="], "--grid"),
+        ([*GOOD, "--grid=rl.steps=1,,2"], "--grid"),
+        ([*GOOD, "--grid=rl.steps=1,1"], "--grid"),
+        ([*GOOD, "--grid=a+b=1,2"], "--grid"),
+        ([*GOOD, "--grid=rl.steps=1", "--grid=rl.steps=2"], "--grid"),
+        ([*GOOD, "--grid=seed=1,2"], "--grid"),
+        ([*GOOD, "--grid=wandb.group=a/b,a b"], "--grid"),
+        ([*GOOD, "--grid=rl.stps=1,2"], "rl.stps"),
+        ([*GOOD, "--grid=rl.steps=1,two"], "rl.steps"),
+        ([*GOOD, "--config.rl.stps=1"], "rl.stps"),
+        ([*GOOD, "more"], "command line"),
+    ],
+)
+def test_wrong_settings_end_the_sweep_before_it_starts(arguments, key, capsys):
+    assert sweep.main(arguments) == 2
+    said = capsys.readouterr().err
+    assert re.fullmatch(rf"error: {re.escape(key)}: got .*, allowed: .*\n", said), said
+    assert not os.path.exists("W")
+
+
+def command(workdir, *extra):
+    return [
+        sys.executable, "-m", "experiments.sweep", "--experiment=tests.cheap_driver", f"--config={CONFIG}",
+        f"--workdir={workdir}", *extra,
+    ]  # fmt: skip
+
+
+def run(workdir, *extra):
+    return subprocess.run(command(workdir, *extra), cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+
+
+def test_a_sweep_runs_everything_once_lists_failures_and_sums_up(tmp_path):
+    extra = ["--grid=rl.learning_rate=1.0,13.0", "--seeds=2", "--jobs=2"]
+    ended = run(tmp_path, *extra)
+    assert ended.returncode == 1, ended.stderr
+    failed = [line for line in ended.stderr.splitlines() if line.startswith("failed: ")]
+    assert [line.split(":")[1].strip() for line in failed] == [
+        f"rl.learning_rate=13.0,seed={seed}" for seed in range(2)
+    ]
+    assert all("RuntimeError: an unlucky number" in line for line in failed)
+    table = pd.read_csv(tmp_path / "table.csv")
+    # last value: learning_rate * 2 + seed, over seeds 0 and 1
+    assert table.label.tolist() == ["rl.learning_rate=1.0"]
+    assert table.metric.unique().tolist() == ["eval/pass@1"]
+    assert np.allclose(table["mean"], [2.5])
+    assert np.allclose(table.standard_error, 0.5)
+    assert table.n.tolist() == [2]
+    assert "| rl.learning_rate=1.0 | 2.5 ± 0.5 | 2 |" in ended.stdout
+    assert (tmp_path / "table.md").read_text().strip() in ended.stdout
+    curves = pd.read_csv(tmp_path / "curves.csv")
+    assert curves["mean"].tolist() == [0.5, 1.5, 2.5]
+    assert (tmp_path / "figure.png").read_bytes()[:4] == b"\x89PNG"
+    assert (tmp_path / "figure.svg").stat().st_size > 1000
+    # Again: what is finished is left alone, what failed is tried again.
+    again = run(tmp_path, *extra, "--metric=train/loss")
+    assert again.returncode == 1
+    assert "2 of 4 runs finished before" in again.stdout
+    assert "| run | train/loss | n |" in again.stdout
+    starts = {path.parent.name: len(path.read_text()) for path in tmp_path.glob("*/starts.txt")}
+    assert starts == {f"rl.learning_rate={rate}.0,seed={s}": n for rate, n in ((1, 1), (13, 2)) for s in range(2)}
+
+
+def wait_for_ends(folder, count, process):
+    end = time.monotonic() + 120
+    while len(list(folder.glob("*/ends.txt"))) < count and time.monotonic() < end and process.poll() is None:
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("size", [(2, 2, 1), pytest.param((3, 4, 2), marks=pytest.mark.slow)])
+def test_killed_twice_every_run_is_done_exactly_once(tmp_path, size):
+    rates, rollouts, seeds = size
+    total = rates * rollouts * seeds
+    extra = [
+        "--grid=rl.learning_rate=" + ",".join(str(float(i)) for i in range(rates)),
+        "--grid=rl.num_rollouts=" + ",".join(str(2**i) for i in range(rollouts)),
+        f"--seeds={seeds}",
+        "--jobs=2",
+        "--config.sleep=0.1",
+    ]
+    for signum, done in ((signal.SIGKILL, 1), (signal.SIGTERM, total // 2)):
+        process = subprocess.Popen(
+            command(tmp_path, *extra), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_for_ends(tmp_path, done, process)
+        process.send_signal(signum)
+        process.wait(timeout=60)
+        assert process.returncode != 0
+    ended = run(tmp_path, *extra)
+    assert ended.returncode == 0, ended.stderr
+    ends = [path.read_text() for path in tmp_path.glob("*/ends.txt")]
+    assert ends == ["x"] * total
+    for folder in (path.parent for path in tmp_path.glob("*/ends.txt")):
+        assert [r["step"] for r in read_metrics(folder)] == [0, 1, 2, 3]
+    assert len(pd.read_csv(tmp_path / "table.csv")) == rates * rollouts
+
+
+def test_runs_die_with_a_killed_sweep(tmp_path):
+    process = subprocess.Popen(
+        command(tmp_path, "--config.sleep=30"), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    started = tmp_path / "all,seed=0/starts.txt"
+    end = time.monotonic() + 60
+    while not started.exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    begun = time.monotonic()
+    ended = run(tmp_path, "--config.sleep=0")  # waits for the folder, which the dying run holds
+    assert ended.returncode == 0, ended.stderr
+    assert time.monotonic() - begun < 20
+    assert started.read_text() == "xx"
+
+
+def test_short_labels():
+    assert summary.short("rl.advantage.name=maxrl,rl.num_rollouts=4") == "name=maxrl, num_rollouts=4"
+    assert summary.short("rl.advantage.name=my.module:f,seed=1.5") == "name=my.module:f, seed=1.5"
+    assert summary.short("all") == "all"
+
+
+def test_the_terminal_shows_the_first_metrics_and_the_file_has_all(tmp_path):
+    point = grid.Point((), 0)
+    lines = [encode(step, {f"eval/{i}": i * step for i in range(9)}) for step in (0, 1)]
+    (tmp_path / "metrics.jsonl").write_text("".join(line + "\n" for line in lines))
+    said = summary.write(tmp_path, [(point, tmp_path)])
+    assert "| all | 0 | 1 | 2 | 3 | 4 | 5 | 1 |\n(3 more metrics in table.md)" in said
+    assert "| all | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 1 |" in (tmp_path / "table.md").read_text()
+    assert summary.choose(summary.read_curves([(point, tmp_path)]), "eval/3,eval/absent") == ["eval/3"]
+
+
+def test_summary_of_seeds_is_by_arithmetic():
+    curves = pd.DataFrame(
+        [
+            ("a", s, "eval/x", step, value)
+            for s, values in enumerate([[1, 2], [3, 6]])
+            for step, value in enumerate(values)
+        ],
+        columns=["label", "seed", "metric", "step", "value"],
+    )
+    spread = summary.over_seeds(curves)
+    assert spread["mean"].tolist() == [2.0, 4.0]
+    assert spread.standard_error.tolist() == [1.0, 2.0]  # std with ddof 1 over sqrt(2)
+    final = summary.final_table(curves, ["eval/x"])
+    assert final["mean"].tolist() == [4.0]
+    one = summary.final_table(curves[curves.seed == 0], ["eval/x"])
+    assert summary.markdown(one, ["eval/x"]).splitlines()[-1] == "| a | 2 | 1 |"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs/sweeps").glob("*.yaml")), ids=lambda path: path.name)
+def test_wandb_sweep_files_drive_the_flags(path):
+    settings = yaml.safe_load(path.read_text())
+    line = settings["command"]
+    assert line[:4] == ["${env}", "${interpreter}", "-m", settings["program"]]
+    assert line[-1] == "${args}"
+    assert any(part.startswith("--workdir=") and part.endswith("/$WANDB_RUN_ID") for part in line)
+    assert "--config.wandb.mode=online" in line
+    (spec,) = [part.removeprefix("--config=") for part in line if part.startswith("--config=")]
+    for name, parameter in settings["parameters"].items():
+        assert name.startswith("config.")
+        values = parameter.get("values") or [parameter[key] for key in ("value", "min", "max") if key in parameter]
+        assert values, name
+        for value in values:
+            cfg.load(str(ROOT / spec.partition(":")[0]) + ":" + spec.partition(":")[2], {name[7:]: value})
+    assert settings["metric"]["name"].startswith(("train/", "eval/"))
+    with pytest.raises(ConfigError):
+        cfg.load(str(ROOT / spec.partition(":")[0]), {"no.such": 1})
