@@ -1,0 +1,187 @@
+"""The bandit toys: MaxPO's bandit, the prompt bandit (MaxRL in miniature), PKPO's story, two rewards.
+
+    python -m experiments.bandit --config=configs/bandit.py:VARIANT --workdir=DIR
+
+Any machine; times are for 2 CPU cores, compile included. An accelerator runs the same commands.
+
+| variant | what | time | expected |
+|---|---|---|---|
+| tiny | one method (rl.advantage.name), 32 prompts, 200 steps | 10 s | maxrl N=16: pass@1 0.19 to 0.72 |
+| train | the same, 64 prompts from 1e-4 to 0.9, 400 steps | 15 s | pass@1: maxrl N=16 0.66, rloo 0.37 |
+| prompts | every estimator at N = 1..1024, with and without noise | 1 min | maxrl meets exact ML as N grows |
+| shared | 12 random features for 64 prompts | 1 min | objectives end apart: rl gives up coverage, ml none |
+| pkpo | k_opt x k_eval, annealed k, a hard set | 30 s | pass@k is best near k_opt = k |
+| two_rewards | combined before or after normalisation | 15 s | decoupled maxrl keeps both in conflict |
+| maxpo | MaxPO Figures 1, 4, 5 | 1 min | EI, EI+L2O ~ 1/sqrt(M); EI+L1O stays at its exact bias |
+| demo | a small comparison with a table and a figure | 30 s | see `python -m experiments.bandit.demo` |
+
+A name with `_quick` appended (prompts_quick, maxpo_quick, ...) is the same at a size for tests.
+The MaxPO paper's text lost its constants (numbers of actions, N, k, M, seeds): those under `arms` are ours.
+"""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+STUDIES = {
+    "tiny": "train",
+    "train": "train",
+    "prompts": "compare",
+    "shared": "compare",
+    "demo": "compare",
+    "pkpo": "pkpo",
+    "two_rewards": "two_rewards",
+    "maxpo": "maxpo",
+}
+
+
+def get_config(variant: str = "tiny") -> ConfigDict:
+    """Returns the config of a variant.
+
+    Raises:
+        ValueError: an unknown variant.
+    """
+    name = variant.removesuffix("_quick")
+    if name not in STUDIES:
+        raise ValueError(f"unknown variant {variant!r}; allowed: {', '.join(STUDIES)}, each also with _quick")
+    config = common.base()
+    config.study = STUDIES[name]  # train: one method; compare, pkpo, two_rewards, maxpo: a table of results
+    config.problem = _problem()
+    config.rl = _rl()
+    config.eval = ConfigDict({"every_steps": 50, "ks": (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)})
+    config.compare = _compare()
+    config.pkpo = _pkpo()
+    config.two_rewards = _two_rewards()
+    config.arms = _arms()
+    config.checkpoint.every_steps = 100
+    _adapt(config, name)
+    if variant.endswith("_quick"):
+        _shrink(config)
+    return config
+
+
+def _problem() -> ConfigDict:
+    """The prompts of the studies train and compare."""
+    problem = ConfigDict()
+    problem.num_prompts = 64
+    problem.num_answers = 16
+    problem.num_correct = 1  # correct answers of each prompt
+    problem.pass_rate_range = (1e-4, 0.9)  # initial, log-spaced
+    problem.features = "tabular"  # tabular, linear, groups: see experiments/bandit/problem.py
+    problem.num_features = 12  # of linear
+    problem.group_size = 4  # of groups
+    problem.shared = 0.5  # of groups: the common row's share of the squared norm of the features
+    return problem
+
+
+def _rl() -> ConfigDict:
+    """Training; the studies compare and train share the steps and the learning rate."""
+    rl = ConfigDict()
+    rl.steps = 400
+    rl.learning_rate = 0.1  # of plain gradient ascent on the SUM over prompts
+    rl.num_rollouts = 16
+    rl.sampling = "rollouts"  # rollouts: any estimator; counts: symmetric ones, any N; expected: noise-free
+    rl.advantage = common.advantage("maxrl")
+    return rl
+
+
+def _compare() -> ConfigDict:
+    """Study compare: what is trained side by side."""
+    compare = ConfigDict()
+    compare.objectives = ("ml", "rl", "grpo")  # exact gradient ascent; ml is the reference of every distance
+    compare.estimators = ("reinforce", "rloo", "grpo", "maxrl", "maxpo", "pkpo", "maxrl_order")
+    compare.num_rollouts = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+    compare.k = 8  # of maxpo and pkpo, or the largest k that N allows
+    compare.order = 16  # of the objective maxrl, where listed
+    compare.num_seeds = 3
+    return compare
+
+
+def _pkpo() -> ConfigDict:
+    """Study pkpo; N and the ks are the paper's, the rest is ours."""
+    pkpo = ConfigDict()
+    pkpo.num_groups = 8
+    pkpo.group_size = 12  # prompts that share a base distribution
+    pkpo.num_answers = 32
+    pkpo.num_rollouts = 16
+    pkpo.k_opt = (1, 4, 8, 16)
+    pkpo.k_eval = (1, 2, 4, 8, 12, 16)
+    pkpo.steps = 2000
+    pkpo.learning_rate = 0.05
+    pkpo.anneal_from = 8  # k before anneal_step, 1 after it
+    pkpo.anneal_step = 1000
+    pkpo.shared = 0.9  # of the separable and hard sets; the ambiguous set has 1
+    pkpo.model_exponent = 1.5  # the model's mass on the answer of rank r ~ (1 + r)^-exponent
+    pkpo.truth_exponent = 1.0  # the truth's
+    pkpo.hard_model_exponent = 2.5  # hard set: a confident model
+    pkpo.hard_truth_exponent = 0.5
+    pkpo.hard_favourites_wrong = 2  # whose first two choices are never right
+    pkpo.num_seeds = 5
+    return pkpo
+
+
+def _two_rewards() -> ConfigDict:
+    """Study two_rewards."""
+    two = ConfigDict()
+    two.num_prompts = 32  # even: compatible and conflict prompts alternate
+    two.answers_each = 4  # answers for each pair of rewards
+    two.first_range = (1e-2, 0.3)  # initial chance of reward 1, log-spaced
+    two.second_rate = 0.7  # of reward 2
+    two.coefficient = 1.0  # c in g1 + c g2
+    two.num_rollouts = 16
+    two.steps = 1000
+    two.learning_rate = 0.1
+    two.num_seeds = 5
+    return two
+
+
+def _arms() -> ConfigDict:
+    """Study maxpo. All constants are ours: the paper's were lost from its text."""
+    arms = ConfigDict()
+    arms.num_seeds = 20  # instances: rewards and logits ~ N(0, 1)
+    arms.error_actions = 10  # Figure 1 left
+    arms.error_rollouts = 16
+    arms.error_k = 4
+    arms.error_batches = 100_000  # largest M
+    arms.error_batches_per_chunk = 50
+    arms.actions = (10, 100, 1000, 10_000)  # Figure 1 centre and Figure 4, at k = error_k
+    arms.num_rollouts = (8, 16, 32, 64)  # Figures 4 and 5; Figure 1 shows error_rollouts
+    arms.ks = (1, 2, 4, 8, 12, 16, 24, 32, 48)  # Figure 1 right and Figure 5, those below N
+    arms.k_actions = 1000
+    arms.variance_batches = 10_000
+    return arms
+
+
+def _adapt(config: ConfigDict, name: str) -> None:
+    """What a variant changes."""
+    if name == "tiny":
+        config.problem.num_prompts = 32
+        config.problem.pass_rate_range = (0.01, 0.9)
+        config.rl.steps = 200
+    if name == "shared":
+        config.problem.features = "linear"
+        config.rl.steps = 4000
+        config.compare.objectives = ("ml", "rl", "grpo", "maxrl", "pass_at_k")
+        config.compare.estimators = ("rloo", "grpo", "maxrl", "maxpo")
+        config.compare.num_rollouts = (4, 16, 64, 256, 1024)
+        config.compare.num_seeds = 3
+    if name == "demo":
+        config.problem.num_prompts = 32
+        config.problem.pass_rate_range = (1e-3, 0.5)
+        config.rl.steps = 200
+        config.compare.estimators = ("rloo", "grpo", "maxrl")
+        config.compare.num_rollouts = (4, 16, 64, 256)
+
+
+def _shrink(config: ConfigDict) -> None:
+    """Sizes for tests and `--quick` figures: the same code, seconds."""
+    config.problem.num_prompts = min(config.problem.num_prompts, 24)
+    config.rl.steps = min(config.rl.steps, 120)
+    config.compare.num_rollouts = tuple(n for n in config.compare.num_rollouts if n in (4, 16, 64, 1024))
+    config.compare.num_seeds = 2
+    config.pkpo.update({"num_groups": 4, "steps": 200, "anneal_step": 100, "num_seeds": 2})
+    config.two_rewards.update({"num_prompts": 16, "steps": 200, "num_seeds": 2})
+    small: dict[str, Any] = {"num_seeds": 4, "error_batches": 2000, "variance_batches": 500}
+    config.arms.update({**small, "actions": (10, 100), "num_rollouts": (8, 16), "ks": (1, 2, 4, 8), "k_actions": 100})

@@ -1,0 +1,139 @@
+"""Mazes: supervised fine-tuning on solutions, then reinforcement learning from a verifier's 0/1 rewards.
+
+    python -m experiments.maze --config=configs/maze.py:VARIANT --workdir=DIR
+
+| variant | what | hardware | time | expected |
+|---|---|---|---|---|
+| tiny | 7 x 7, 0.1M parameters, SFT 250 steps, RL 200 steps of 16 x 16 | 2 CPU cores | 3 min | results/maze_tiny |
+| table3 | 17 x 17, 32 prompts x 128 rollouts, 20,000 steps (MaxRL Table 3) | one GPU | a day | pass@1 0.84 published |
+| figure3 | 17 x 17, 256 prompts x N rollouts, 9,000 steps (MaxRL Figure 3) | GPU or pod | days | the published curves |
+| scarce | 17 x 17, a fixed training set of 8,192 mazes over many epochs | one GPU | hours | pass@k decays with RL |
+
+Rows of Table 3: ``--config.rl.advantage.name=`` maxrl, grpo, rloo, ``pkpo --config.rl.advantage.k=16``,
+differential_smoothing, self_masked, and grpo with ``--config.rl.entropy_coef=0.01``. An SFT checkpoint is given with
+``--config.checkpoint.init_from=RUN --config.sft.steps=0``, one in Hugging Face's format with
+``--config.model.init_from=FOLDER --config.sft.steps=0``.
+
+Published: the model, SFT and RL numbers below (MaxRL appendix E.1); the cosine SFT schedule, clipping, weight decay
+and token_mean are those of the authors' release.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+VARIANTS = ("tiny", "table3", "figure3", "scarce")
+
+
+def get_config(variant: str = "tiny") -> ConfigDict:
+    """Returns the config of a variant.
+
+    Raises:
+        ValueError: an unknown variant.
+    """
+    if variant not in VARIANTS:
+        raise ValueError(f"unknown variant {variant!r}; allowed: {', '.join(VARIANTS)}")
+    config = common.base()
+    config.maze = _maze()
+    config.model = _model()
+    config.sft = _sft()
+    config.rl = _rl()
+    config.eval = _evaluation()
+    {"tiny": _tiny, "table3": _table3, "figure3": _figure3, "scarce": _scarce}[variant](config)
+    return config
+
+
+def _maze() -> ConfigDict:
+    maze = ConfigDict()
+    maze.size = 17  # squares a side, odd, >= 5
+    maze.num_held_out = 256  # mazes never trained on, by content; at most a third of those there are
+    maze.training_set = 0  # a fixed set of so many mazes over many epochs; 0: a new maze every time
+    maze.answer_length = 0  # new tokens sampled; 0: 180 at 17 x 17, else twice the longest solution
+    return maze
+
+
+def _model() -> ConfigDict:
+    model = ConfigDict()
+    model.hidden_size = 256
+    model.intermediate_size = 1024
+    model.num_layers = 4
+    model.num_heads = 4
+    model.num_kv_heads = 2
+    model.max_positions = 512
+    model.compute_dtype = "auto"  # float32, bfloat16; auto: bfloat16 on accelerators, float32 on CPU
+    model.init_from = ""  # folder with config.json and safetensors of a Qwen2ForCausalLM; must fit the fields above
+    return model
+
+
+def _sft() -> ConfigDict:
+    sft = ConfigDict()
+    sft.steps = 1500
+    sft.batch_size = 32
+    sft.micro_batch = 0  # sequences run at a time on a device; 0: 4 on CPU, all on accelerators
+    sft.steps_per_call = 10
+    sft.optimizer = common.optimizer("adamw", learning_rate=5e-4, schedule="cosine", weight_decay=0.01, clip_norm=1.0)
+    return sft
+
+
+def _rl() -> ConfigDict:
+    rl = ConfigDict()
+    rl.steps = 20_000
+    rl.num_prompts = 32
+    rl.num_rollouts = 128
+    rl.learning_rate = 1e-4
+    rl.aggregation = "token_mean"  # as published; sequence_sum is the unbiased one
+    rl.advantage = common.advantage("maxrl")
+    rl.entropy_coef = 0.0
+    rl.kl_coef = 0.0  # KL to the policy RL starts from
+    rl.temperature = 1.0
+    rl.top_p = 1.0
+    rl.steps_per_call = 10
+    rl.decode_rows = 0  # rollouts decoded at a time on a device; 0: all
+    rl.micro_batch_tokens = 0  # answer tokens of one micro-batch; 0: 1,024 on CPU, 65,536 on accelerators
+    rl.optimizer = common.optimizer("adamw", weight_decay=0.01, clip_norm=1.0)
+    del rl.optimizer.learning_rate  # rl.learning_rate
+    return rl
+
+
+def _evaluation() -> ConfigDict:
+    evaluation = ConfigDict()
+    evaluation.num_mazes = 256  # the first of the held-out ones
+    evaluation.num_samples = 2048
+    evaluation.every_steps = 1000  # also before the first RL step and after the last
+    evaluation.decode_rows = 0  # samples decoded at a time on a device; 0: 512 on CPU, 16,384 on accelerators
+    evaluation.seed = 0  # of the held-out mazes: the same ones for every seed of a run
+    return evaluation
+
+
+def _tiny(config: ConfigDict) -> None:
+    config.maze.size = 7  # 192 mazes in all, so a third of them is held out
+    config.maze.num_held_out = 64
+    config.model.hidden_size = 64
+    config.model.intermediate_size = 256
+    config.model.num_layers = 2
+    config.model.num_heads = 2
+    config.model.num_kv_heads = 1
+    config.sft.steps = 250
+    config.sft.batch_size = 64
+    config.sft.optimizer.learning_rate = 1e-3
+    config.rl.steps = 200
+    config.rl.num_prompts = 16
+    config.rl.num_rollouts = 16
+    config.rl.learning_rate = 2e-4
+    config.eval.num_mazes = 64
+    config.eval.num_samples = 128
+    config.eval.every_steps = 50
+    config.checkpoint.every_steps = 50
+
+
+def _table3(config: ConfigDict) -> None:
+    del config  # the defaults are Table 3's
+
+
+def _figure3(config: ConfigDict) -> None:
+    config.rl.steps = 9000
+    config.rl.num_prompts = 256
+
+
+def _scarce(config: ConfigDict) -> None:
+    config.maze.training_set = 8192

@@ -1,0 +1,73 @@
+"""The prompt bandit at a small size, end to end: ``python -m experiments.bandit.demo --workdir=DIR``.
+
+Ends in a table and a figure. What to look for: RLOO leaves hard prompts where they were whatever N is; MaxRL comes
+closer to exact maximum likelihood with every doubling of N; sampled runs agree with the noise-free ones, so the
+difference lies in the objective and not in the noise.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import configs
+from experiments.bandit import comparison, measures, studies
+from experiments.bandit.checks import check
+from maxrl_jax.training import folder, launch
+
+
+def summary(found: comparison.Runs) -> pd.DataFrame:
+    """One row for each method, N and kind of gradient: means over seeds and standard errors."""
+    final = comparison.final(found, ks=(1, 32))
+    strata = comparison.strata(found)
+    hardest = strata[strata.stratum == strata.stratum.iloc[0]].set_index(["label", "gradients", "seed"])
+    final["hardest"] = (
+        hardest["final pass@1"].reindex(pd.MultiIndex.from_frame(final[["label", "gradients", "seed"]])).to_numpy()
+    )
+    columns = ["pass@1", "pass@32", "hardest", "distance_to_ml"]
+    rows = []
+    for (label, gradients), group in final.groupby(["label", "gradients"], sort=False):
+        mean, error = measures.mean_and_error(group[columns].to_numpy())
+        row = {"label": label, "method": group.method.iloc[0], "num_rollouts": group.num_rollouts.iloc[0]}
+        row |= {"gradients": gradients, "seeds": len(group)}
+        row |= dict(zip(columns, mean, strict=True)) | {f"{c} error": e for c, e in zip(columns, error, strict=True)}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def show(table: pd.DataFrame, stratum: str) -> None:
+    """Prints the summary as a table on the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(title="Prompt bandit after training: mean and standard error over seeds")
+    for name in ("method", "N", "gradients", "pass@1", "pass@32", f"pass@1, initially {stratum}", "nats from exact ML"):
+        shown.add_column(name, justify="left" if name in ("method", "gradients") else "right")
+    for _, row in table.iterrows():
+        exact = np.isnan(row.num_rollouts)
+        cells = ["exact " + row.method if exact else row.method, "" if exact else str(int(row.num_rollouts))]
+        cells.append(row.gradients)
+        cells += [f"{row[c]:.3f} ±{row[c + ' error']:.3f}" for c in ("pass@1", "pass@32", "hardest", "distance_to_ml")]
+        shown.add_row(*cells)
+    Console(width=None if sys.stdout.isatty() else 120).print(shown)
+
+
+def run(config: Any, workdir: str) -> pd.DataFrame:
+    """Trains the comparison of the config, prints the table, draws the figure; returns the table."""
+    with folder.open_run(config, workdir, "demo") as open_run:
+        found = studies.compare(open_run, config)
+        table = summary(found)
+        studies.write(open_run, "summary.csv", table)
+        figure = open_run.figures / "comparison.png"
+    show(table, measures.stratum_name(int(found.strata.min())))
+    print(f"figure: {figure}")
+    return table
+
+
+if __name__ == "__main__":
+    file = Path(configs.__file__).parent / "bandit.py"
+    launch.main(run, check, [f"--config={file}:demo", *sys.argv[1:]])

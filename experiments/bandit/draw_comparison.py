@@ -1,0 +1,151 @@
+"""Drawings of a comparison: learning curves, coverage, distance to exact ML, results by initial pass rate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from experiments.bandit import comparison
+from experiments.figures.registry import Drawing
+from experiments.figures.style import COLOURS, LABELS, new_figure, shades
+
+SHORT = {"ml": "ML", "rl": "RL", "grpo": "GRPO"}
+
+
+def band(ax: Axes, table: pd.DataFrame, x: str, y: str, **line: Any) -> None:
+    """Mean over seeds and a band of one standard error."""
+    groups = table.groupby(x)[y]
+    mean, error = groups.mean(), groups.sem().fillna(0.0)
+    ax.plot(mean.index, mean, **line)
+    ax.fill_between(mean.index, mean - error, mean + error, color=line["color"], alpha=0.15, linewidth=0)
+
+
+def lines_of(final: pd.DataFrame) -> list[dict[str, Any]]:
+    """Which runs are drawn as lines, with their style: exact objectives, GRPO at one N, MaxRL over N."""
+    sizes = sorted(int(n) for n in final[final.method == "maxrl"].num_rollouts.dropna().unique())
+    some = [n for n in sizes if n in (4, 16, 64, 256, 1024)] or sizes
+    lines = [
+        {"label": f"exact {name}", "text": f"exact {SHORT[name]}", "color": COLOURS[name], "linestyle": "-"}
+        for name in ("ml", "rl", "grpo")
+        if f"exact {name}" in set(final.label)
+    ]
+    middle = 16 if 16 in some else some[0]
+    if f"grpo N={middle}" in set(final.label):
+        text = f"GRPO, $N={middle}$"
+        lines.append({"label": f"grpo N={middle}", "text": text, "color": COLOURS["grpo"], "linestyle": "--"})
+    for n, colour in zip(some, shades("maxrl", len(some)), strict=True):
+        lines.append({"label": f"maxrl N={n}", "text": f"MaxRL, $N={n}$", "color": colour, "linestyle": "--"})
+    return lines
+
+
+def over_steps(ax: Axes, curves: pd.DataFrame, lines: list[dict[str, Any]], y: str) -> None:
+    """Noise-free runs as lines, sampled runs of the same methods as dots."""
+    for line in lines:
+        style = {"color": line["color"], "linestyle": line["linestyle"]}
+        rows = curves[curves.label == line["label"]]
+        band(ax, rows[rows.gradients == "expected"], "step", y, label=line["text"], **style)
+        drawn = rows[rows.gradients == "sampled"].groupby("step")[y].mean().iloc[4::8]
+        ax.plot(drawn.index, drawn, ".", color=line["color"], markersize=4)
+    ax.set_xlabel("step")
+
+
+def coverage(ax: Axes, final: pd.DataFrame, lines: list[dict[str, Any]]) -> None:
+    """pass@k over k at the end of the noise-free runs."""
+    ks = sorted(int(column.split("@")[1]) for column in final if column.startswith("pass@"))
+    for line in lines:
+        rows = final[(final.label == line["label"]) & (final.gradients == "expected")]
+        values = [rows[f"pass@{k}"].mean() for k in ks]
+        ax.plot(ks, values, color=line["color"], linestyle=line["linestyle"])
+    ax.set_xscale("log", base=2)
+    ax.set(xlabel="$k$", ylabel="pass@$k$ at the end", ylim=(0, 1.03))
+
+
+def distance_over_rollouts(ax: Axes, final: pd.DataFrame) -> None:
+    """Distance to exact ML over N: noise-free lines, sampled dots with the spread over seeds."""
+    for name in [n for n in ("rloo", "grpo", "maxpo", "maxrl_order", "maxrl") if n in set(final.method)]:
+        rows = final[(final.method == name) & final.num_rollouts.notna()]
+        exact = rows[rows.gradients == "expected"].groupby("num_rollouts").distance_to_ml.mean()
+        ax.plot(exact.index, exact, color=COLOURS[name], label=LABELS[name])
+        drawn = rows[rows.gradients == "sampled"].groupby("num_rollouts").distance_to_ml
+        ax.errorbar(
+            drawn.mean().index, drawn.mean(), drawn.std(), fmt=".", color=COLOURS[name], markersize=4, linewidth=0.8
+        )
+    ax.set_xscale("log", base=2)
+    ax.set(xlabel="rollouts $N$", ylabel="nats from exact ML", ylim=(0, None))
+    ax.legend(handlelength=1.2, labelspacing=0.2)
+
+
+def draw_comparison(curves: pd.DataFrame, final: pd.DataFrame) -> Drawing:
+    """Learning curves, coverage and the distance to exact maximum likelihood of one comparison."""
+    lines = lines_of(final)
+    fig, (left, centre, right) = new_figure(1, 3, width="page", aspect=0.95)
+    over_steps(left, curves, lines, "pass@1")
+    left.set(ylabel="pass@1", ylim=(0, 1.03))
+    coverage(centre, final, lines)
+    distance_over_rollouts(right, final)
+    left.set_title("lines: noise-free; dots: sampled")
+    fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return Drawing(fig, pd.concat([curves.assign(part="curves"), final.assign(part="final")], ignore_index=True))
+
+
+def bars(ax: Axes, strata: pd.DataFrame, labels: list[tuple[str, str, Any]], column: str) -> None:
+    """Grouped bars, one group a stratum; noise-free value, with the sampled one as a dot."""
+    names = list(dict.fromkeys(strata.stratum))
+    width = 0.8 / len(labels)
+    for i, (label, text, colour) in enumerate(labels):
+        rows = strata[strata.label == label]
+        place = np.arange(len(names)) + (i - (len(labels) - 1) / 2) * width
+        exact = rows[rows.gradients == "expected"].groupby("stratum")[column].mean().reindex(names)
+        ax.bar(place, exact, width * 0.92, color=colour, label=text)
+        drawn = rows[rows.gradients == "sampled"].groupby("stratum")[column].mean().reindex(names)
+        ax.plot(place, drawn, "k.", markersize=3)
+    ax.set_xticks(np.arange(len(names)), names)
+    ax.set_xlabel("initial pass rate")
+
+
+def steps_panel(ax: Axes, strata: pd.DataFrame, labels: list[tuple[str, str, Any]]) -> None:
+    """Steps to 50 % pass@1 as a dot, from 25 to 75 % as a bar; a triangle at the top where 50 % is not reached."""
+    names = list(dict.fromkeys(strata.stratum))
+    horizon = strata[[c for c in strata if c.startswith("steps to")]].max().max()
+    for i, (label, _, colour) in enumerate(labels):
+        rows = strata[(strata.label == label) & (strata.gradients == "expected")].groupby("stratum")
+        low, middle, high = (rows[f"steps to {level:g}"].mean().reindex(names) for level in comparison.LEVELS)
+        place = np.arange(len(names)) + (i - (len(labels) - 1) / 2) * 0.8 / len(labels)
+        reached = middle.notna().to_numpy()
+        ax.vlines(place[reached], low[reached].clip(lower=1), high.fillna(horizon)[reached], color=colour)
+        ax.plot(place[reached], middle[reached].clip(lower=1), "o", color=colour)
+        ax.plot(place[~reached], np.full((~reached).sum(), 1.25 * horizon), "^", color=colour, markerfacecolor="none")
+    ax.set_xticks(np.arange(len(names)), names)
+    ax.set(yscale="log", xlabel="initial pass rate", ylabel="steps to 25, 50, 75 % pass@1")
+
+
+def bar_labels(strata: pd.DataFrame) -> list[tuple[str, str, Any]]:
+    """(label, text, colour) of the methods shown by stratum: RL, GRPO and MaxRL at a small and a large N, ML."""
+    sizes = sorted({int(n) for n in strata[strata.method == "maxrl"].num_rollouts.dropna()} - {1})
+    small, large = (16 if 16 in sizes else sizes[0]), sizes[-1]
+    light, dark = shades("maxrl", 2)
+    pale, blue = shades("grpo", 2)
+    wanted = [
+        (f"rloo N={small}", f"RLOO, $N={small}$", COLOURS["rloo"]),
+        (f"grpo N={small}", f"GRPO, $N={small}$", pale),
+        (f"grpo N={large}", f"GRPO, $N={large}$", blue),
+        (f"maxrl N={small}", f"MaxRL, $N={small}$", light),
+        (f"maxrl N={large}", f"MaxRL, $N={large}$", dark),
+        ("exact ml", "exact ML", COLOURS["ml"]),
+    ]
+    return [entry for entry in wanted if entry[0] in set(strata.label)]
+
+
+def draw_strata(strata: pd.DataFrame) -> Drawing:
+    """Final pass@1 and steps to 25, 50, 75 % by stratum of initial pass rate."""
+    labels = bar_labels(strata)
+    fig, (left, right) = new_figure(1, 2, width="page", aspect=0.7)
+    bars(left, strata, labels, "final pass@1")
+    left.set(ylabel="pass@1 at the end", ylim=(0, 1.03), title="bars: noise-free; dots: sampled")
+    steps_panel(right, strata, labels)
+    right.set_title("triangles: 50 % not reached")
+    fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=6)
+    return Drawing(fig, strata)

@@ -1,0 +1,1 @@
+"""MaxPO's corridor of a thousand binary decisions: ``python -m experiments.corridor``."""

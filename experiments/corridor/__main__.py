@@ -1,0 +1,169 @@
+"""The corridor of MaxPO appendix G.2: which estimators get past a bias that pays.
+
+    python -m experiments.corridor --config=configs/corridor.py:tiny --workdir=DIR
+
+Trains every method of the config at every batch size and seed in one compile, and logs for each the exact expected
+return, the probability of the biased action, and the gradient variance of MaxPO's estimator (EI + L2O) over that of
+expected improvement (EI) at MaxPO's parameters.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.corridor import environment, learner, variance
+from experiments.corridor.learner import Method
+from maxrl_jax import advantages
+from maxrl_jax.training import config as checks
+from maxrl_jax.training import folder, keys, launch, loop, sharding
+
+Phases = list[tuple[int, dict[str, Method]]]
+
+
+def check(config: Any) -> Phases:
+    """Raises ConfigError for what `run` could not do; returns the methods from each step of a schedule on."""
+    checks.integer(config, "corridor.num_states", low=2)
+    checks.in_range(config, "corridor.action_one_share", 0.0, 1.0)
+    checks.in_range(config, "corridor.second_step_share", 0.0, 1.0)
+    checks.non_negative_int(config, "corridor.layout_seed")
+    checks.positive_int(config, "rl.steps")
+    checks.positive_int(config, "rl.num_seeds")
+    checks.positive_int(config, "rl.chunk_steps")
+    checks.positive(config, "rl.learning_rate")
+    checks.tuple_of(config, "rl.batch_sizes", int, low=1)
+    checks.non_negative_int(config, "variance.every_steps")
+    checks.positive_int(config, "variance.num_batches")
+    if not config.methods:
+        raise checks.ConfigError("methods", checks.Words("none"), "at least one method")
+    schedules = {name: _schedule(config, name) for name in config.methods}
+    starts = sorted({start for schedule in schedules.values() for start, _ in schedule})
+    return [(start, {name: _at(schedule, start) for name, schedule in schedules.items()}) for start in starts]
+
+
+def _schedule(config: Any, name: str) -> list[tuple[int, Method]]:
+    coefficient = checks.in_range(config, f"methods.{name}.entropy_coefficient", 0.0)
+    key = f"methods.{name}.advantage"
+    phases = [checks.advantage(config, key, num_rollouts=n, binary_rewards=False) for n in config.rl.batch_sizes]
+    return [(start, Method(advantage, coefficient)) for start, advantage in phases[0]]
+
+
+def _at(schedule: list[tuple[int, Method]], step: int) -> Method:
+    return [method for start, method in schedule if start <= step][-1]
+
+
+def layout(config: Any) -> environment.Corridor:
+    """The corridor of a config."""
+    settings = config.corridor
+    return environment.make_corridor(
+        settings.num_states,
+        action_one_share=settings.action_one_share,
+        second_step_share=settings.second_step_share,
+        seed=settings.layout_seed,
+    )
+
+
+def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
+    """Trains every method, writes the run folder; the same folder again resumes.
+
+    Returns:
+        The final record: return and bias probability of every method and batch size, mean and standard error over
+        seeds.
+    """
+    phases = check(config)
+    corridor = layout(config)
+    names, sizes = list(phases[0][1]), config.rl.batch_sizes
+    state = learner.initial_state(config.corridor.num_states, names, sizes, config.rl.num_seeds)
+    mesh = sharding.mesh_from_config(config)
+    # Seeds are independent: split over the devices where they divide, otherwise each device does them all.
+    divides = config.rl.num_seeds % mesh.size == 0
+    state = sharding.shard_batch(state, mesh, axis=1) if divides else sharding.replicate(state, mesh)
+    chunks = []
+    for start, methods in phases:
+        step = learner.make_step(corridor, methods, sizes, seed=config.seed, learning_rate=config.rl.learning_rate)
+        chunks.append((start, loop.scan(step)))
+    ratios = loop.Every(
+        config.variance.every_steps,
+        lambda state, step: variance_ratios(config, phases, corridor, state, step),
+        at_start=True,
+    )
+    with folder.open_run(config, workdir, "corridor") as opened:
+        state = loop.run_steps(
+            opened,
+            "train",
+            state,
+            chunks,
+            config.rl.steps,
+            config.rl.chunk_steps,
+            every=[ratios],
+            finite=(),
+            show=[f"return/{name}/N{sizes[-1]}" for name in names],
+        )
+        final = _summary(corridor, state, names)
+        for name, (mean, error) in final.items():
+            if name.startswith("return/"):
+                opened.say(f"{name}: {mean:.1f} +- {error:.1f} (standard error over seeds)")
+        return opened.finish(state["params"], **final)
+
+
+def variance_ratios(
+    config: Any, phases: Phases, corridor: environment.Corridor, state: learner.State, step: int
+) -> dict[str, Any]:
+    """Total variance of maxpo over that of expected_improvement, a value a seed, at the parameters of maxpo."""
+    methods = [methods for start, methods in phases if start <= step][-1]
+    values = {}
+    for j, (name, method) in enumerate(methods.items()):
+        if method.advantage.name == "maxpo":
+            for n in config.rl.batch_sizes:
+                params = jax.tree.map(lambda leaf, j=j: leaf[j], state["params"][f"N{n}"])
+                key = keys.stream(config.seed, f"variance {name} N{n}", step)
+                found = _compare(key, params, corridor, method.advantage, n, config.variance.num_batches)
+                values |= {f"eval/{measure}/{name}/N{n}": value for measure, value in found.items()}
+    return values
+
+
+def _compare(
+    key: jax.Array,
+    params: environment.Params,
+    corridor: environment.Corridor,
+    maxpo: advantages.Advantage,
+    num_rollouts: int,
+    num_batches: int,
+) -> dict[str, np.ndarray]:
+    k = dict(maxpo.hyper)["k"]
+    found = variance.total_variances(
+        key,
+        params,
+        corridor,
+        estimators=(maxpo, advantages.get("expected_improvement", k=k)),
+        k=k,
+        num_rollouts=num_rollouts,
+        num_batches=num_batches,
+    )
+    centred, uncentred = np.asarray(found, np.float64).T
+    # A policy that has become deterministic has no variance and no ratio: NaN, null in metrics.jsonl.
+    ratio = np.divide(centred, uncentred, out=np.full_like(centred, np.nan), where=uncentred > 0)
+    return {"variance": centred, "variance_ratio": ratio}
+
+
+def _summary(corridor: environment.Corridor, state: learner.State, names: list[str]) -> dict[str, list[float]]:
+    """{"return/METHOD/N16": [mean, standard error over seeds], ...} and the same for bias_probability."""
+    measures = {
+        "return": lambda params: environment.max_at_k(params, corridor, 1),
+        "bias_probability": environment.bias_probability,
+    }
+    values = {}
+    for size, params in state["params"].items():
+        for measure, function in measures.items():
+            found = np.asarray(jax.vmap(jax.vmap(function))(params), np.float64)
+            for name, row in zip(names, found, strict=True):
+                error = row.std(ddof=1) / np.sqrt(len(row)) if len(row) > 1 else float("nan")
+                values[f"{measure}/{name}/{size}"] = [float(row.mean()), float(error)]
+    return values
+
+
+if __name__ == "__main__":
+    launch.main(run, check)

@@ -1,0 +1,106 @@
+"""Gradient ascent in the corridor: every method, batch size and seed of a run in one compile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from experiments.corridor import environment, gradient
+from experiments.corridor.environment import Corridor, Params
+from maxrl_jax.advantages import Advantage
+from maxrl_jax.training import keys
+
+State = dict[str, dict[str, dict[str, jax.Array]]]
+
+
+class Method(NamedTuple):
+    """What the corridor is trained with.
+
+    Attributes:
+        advantage: estimator, rewards [..., N] -> [..., N].
+        entropy_coefficient: of the entropy bonus; 0 for none.
+    """
+
+    advantage: Advantage
+    entropy_coefficient: float
+
+
+def initial_state(num_states: int, methods: Sequence[str], batch_sizes: Sequence[int], num_seeds: int) -> State:
+    """{"params": {"N16": {"logits": [methods, seeds, S, 2], "bias": [methods, seeds, 2]}, ...}}, all 0."""
+    one = environment.init_params(num_states)
+    stacked = jax.tree.map(lambda leaf: jnp.tile(leaf, (len(methods), num_seeds, *[1] * leaf.ndim)), one)
+    return {"params": {f"N{n}": jax.tree.map(jnp.copy, stacked) for n in batch_sizes}}
+
+
+def make_step(
+    corridor: Corridor,
+    methods: Mapping[str, Method],
+    batch_sizes: Sequence[int],
+    *,
+    seed: int,
+    learning_rate: float,
+) -> Callable[[State, jax.Array], tuple[State, dict[str, jax.Array]]]:
+    """One step params += learning_rate [(1/N) sum_i A_i S_i + c grad H] of every method, batch size and seed.
+
+    Args:
+        corridor: the layout.
+        methods: by name.
+        batch_sizes: N, episodes a step.
+        seed: of the episodes. Methods of one batch size and seed share their random numbers, not their episodes:
+            their policies differ after the first step.
+        learning_rate: of plain gradient ascent.
+
+    Returns:
+        step(state, i) -> (state, metrics); metrics are named NAME/METHOD/N16 and hold a value a seed, taken
+        before the update: return (exact, of the policy), bias_probability and reward_mean (of the N episodes).
+    """
+
+    def estimate(params: Params, episodes: environment.Episodes, advantages: jax.Array) -> Params:
+        return gradient.weighted_score(params, corridor, episodes, advantages / advantages.shape[-1])
+
+    def directions(params: Params, episodes: environment.Episodes) -> Params:
+        """Ascent directions [methods, seeds, ...] of one batch size."""
+        values = [m.advantage(episodes.returns[j]) for j, m in enumerate(methods.values())]
+        found = jax.vmap(jax.vmap(estimate))(params, episodes, jnp.stack(values))
+        for j, method in enumerate(methods.values()):
+            if method.entropy_coefficient:
+                own = jax.tree.map(lambda leaf, j=j: leaf[j], (params, episodes))
+                bonus = jax.vmap(gradient.entropy_gradient, in_axes=(0, None, 0))(own[0], corridor, own[1])
+                scale = method.entropy_coefficient
+                found = jax.tree.map(lambda f, b, j=j, c=scale: f.at[j].add(c * b), found, bonus)
+        return found
+
+    def one_batch_size(params: Params, n: int, i: jax.Array) -> tuple[Params, dict[str, jax.Array]]:
+        draws = jax.random.split(keys.stream(seed, f"rollouts N{n}", i), params["bias"].shape[1])
+        over_seeds = jax.vmap(environment.sample_episodes, in_axes=(0, 0, None, None))
+        episodes = jax.vmap(over_seeds, in_axes=(None, 0, None, None))(draws, params, corridor, n)
+        metrics = _metrics(params, corridor, episodes, list(methods), n)
+        ascent = directions(params, episodes)
+        return jax.tree.map(lambda p, d: p + learning_rate * d, params, ascent), metrics
+
+    def step(state: State, i: jax.Array) -> tuple[State, dict[str, jax.Array]]:
+        params: dict[str, Params] = {}
+        metrics: dict[str, jax.Array] = {}
+        for n in batch_sizes:
+            params[f"N{n}"], recorded = one_batch_size(state["params"][f"N{n}"], n, i)
+            metrics |= recorded
+        return {"params": params}, metrics
+
+    return step
+
+
+def _metrics(
+    params: Params, corridor: Corridor, episodes: environment.Episodes, names: Sequence[str], n: int
+) -> dict[str, jax.Array]:
+    def over_runs(function: Callable[[Params], jax.Array]) -> jax.Array:
+        return jax.vmap(jax.vmap(function))(params)
+
+    values = {
+        "return": over_runs(lambda p: environment.max_at_k(p, corridor, 1)),
+        "bias_probability": over_runs(environment.bias_probability),
+        "reward_mean": jnp.mean(episodes.returns, axis=-1),
+    }
+    return {f"{key}/{name}/N{n}": value[j] for key, value in values.items() for j, name in enumerate(names)}

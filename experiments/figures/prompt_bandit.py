@@ -1,0 +1,144 @@
+"""The prompt bandit: MaxRL, PKPO's Figures 2-5 and two rewards in miniature."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from configs.bandit import get_config
+from experiments.bandit import comparison, draw_comparison, pkpo, two_rewards, variance
+from experiments.bandit import methods as methods_module
+from experiments.bandit.draw_comparison import bars, coverage, distance_over_rollouts, lines_of, over_steps, steps_panel
+from experiments.bandit.draw_stories import draw_pkpo, draw_two_rewards
+from experiments.bandit.problem import pass_rate_gradient, pass_rates
+from experiments.figures.registry import Context, Drawing, figure
+from experiments.figures.style import COLOURS, LABELS, new_figure
+from maxrl_jax.training import keys
+
+MEASURED = ("reinforce", "rloo", "grpo", "maxpo", "maxrl")  # whose gradient variance is drawn
+VARIANCE_ROLLOUTS = 16
+
+
+def _config(variant: str, context: Context) -> Any:
+    config = get_config(variant + ("_quick" if context.quick else ""))
+    config.seed = context.seed
+    return config
+
+
+@functools.lru_cache(maxsize=4)
+def _comparison(variant: str, context: Context) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """(curves, final, strata), kept: two figures share them."""
+    runs = comparison.run(_config(variant, context))
+    return comparison.curves(runs), comparison.final(runs), comparison.strata(runs)
+
+
+def _gradient_norms(config: Any, num_rollouts: int) -> pd.DataFrame:
+    """|w(p) grad p| of every prompt before training, for objectives and for estimators at one N."""
+    problem = jax.tree.map(lambda leaf: leaf[0], comparison.make_problems(config, 1))
+    p = pass_rates(problem.base_logits, problem.correct)
+    norms = np.linalg.norm(pass_rate_gradient(problem.base_logits, problem.correct), axis=-1)
+    shown = [methods_module.exact(name) for name in ("ml", "rl", "grpo")]
+    shown += [methods_module.estimator(name, num_rollouts) for name in ("grpo", "maxrl")]
+    frames = []
+    for method in shown:
+        columns = {"label": method.label, "method": method.name, "pass_rate": np.asarray(p)}
+        frames.append(pd.DataFrame({**columns, "gradient_norm": np.asarray(method.weight(p)) * norms}))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _norm_panel(ax: Axes, table: pd.DataFrame, num_rollouts: int) -> None:
+    for label, rows in table.groupby("label", sort=False):
+        name = rows.method.iloc[0]
+        line = "-" if str(label).startswith("exact") else "--"
+        ax.loglog(rows.pass_rate, rows.gradient_norm, line, color=COLOURS[name])
+    ax.set(xlabel="initial pass rate", ylabel="gradient norm", title=f"dashed: $N={num_rollouts}$")
+
+
+@figure("prompt_bandit", title="The prompt bandit: exact ML, RL, GRPO and MaxRL at N = 1..1024, noise-free and sampled")
+def prompt_bandit(context: Context) -> Drawing:
+    """Six panels; the last has fewer features than prompts, so that the objectives end in different places."""
+    curves, final, _ = _comparison("prompts", context)
+    _, shared, _ = _comparison("shared", context)
+    norms = _gradient_norms(_config("prompts", context), VARIANCE_ROLLOUTS)
+    lines = lines_of(final)
+    fig, axes = new_figure(2, 3, width="page", aspect=0.9)
+    over_steps(axes[0, 0], curves, lines, "pass@1")
+    axes[0, 0].set(ylabel="pass@1", ylim=(0, 1.03), title="(a) learning curves")
+    coverage(axes[0, 1], final, lines)
+    axes[0, 1].set_title("(b) coverage, tabular")
+    distance_over_rollouts(axes[0, 2], final)
+    axes[0, 2].set_title("(c) distance to exact ML")
+    _norm_panel(axes[1, 0], norms, VARIANCE_ROLLOUTS)
+    axes[1, 0].set_title(f"(d) before training; dashed: $N={VARIANCE_ROLLOUTS}$")
+    estimators = [line for line in lines if not line["label"].startswith("exact")]
+    over_steps(axes[1, 1], curves, estimators, "any_success")
+    axes[1, 1].set(ylabel="prompts with a success", ylim=(0, 1.03), title="(e) share with $K\\geq 1$")
+    coverage(axes[1, 2], shared, lines_of(shared))
+    axes[1, 2].set_title("(f) coverage, shared features")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    parts = {"curves": curves, "final": final, "final, shared features": shared, "gradient norm": norms}
+    return Drawing(fig, pd.concat([table.assign(part=name) for name, table in parts.items()], ignore_index=True))
+
+
+def variance_table(context: Context) -> pd.DataFrame:
+    """Exact and sampled total variance of the gradient at p = 1e-4 .. 0.1, and the squared mean, at N = 16."""
+    num_batches = 2_000 if context.quick else 200_000
+    rates = np.geomspace(1e-4, 0.1, 7)
+    key = jax.random.key(context.seed)
+    problem = variance.prompts_at(keys.stream(key, "prompts"), rates, 16)
+    frames = []
+    for name in MEASURED:
+        hyper = {"k": 8} if name == "maxpo" else {}
+        method = methods_module.estimator(name, VARIANCE_ROLLOUTS, **hyper)
+        square, exact = variance.exact(problem, method)
+        drawn = variance.sampled(keys.stream(key, f"variance {name}"), problem, method, num_batches)
+        columns = {"method": name, "pass_rate": rates, "squared_mean": square, "variance": exact, "sampled": drawn}
+        frames.append(pd.DataFrame(columns))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _variance_panels(top: Axes, bottom: Axes, table: pd.DataFrame) -> None:
+    for name, rows in table.groupby("method", sort=False):
+        text = LABELS[name] + (", $k=8$" if name == "maxpo" else "")
+        top.loglog(rows.pass_rate, rows.variance, color=COLOURS[name], label=text)
+        top.loglog(rows.pass_rate, rows["sampled"].where(rows["sampled"] > 0), ".", color=COLOURS[name])
+        bottom.loglog(rows.pass_rate, rows.squared_mean / rows.variance, color=COLOURS[name])
+    top.set(ylabel="total variance", xlabel="pass rate $p$")
+    bottom.set(ylabel="|mean|$^2$ / variance", xlabel="pass rate $p$")
+    bottom.legend(*top.get_legend_handles_labels(), handlelength=1.2, labelspacing=0.2, loc="upper left")
+
+
+@figure("difficulty_strata", title="The prompt bandit by initial pass rate: pass@1, steps, gradient variance")
+def difficulty_strata(context: Context) -> Drawing:
+    """Results by stratum of initial pass rate, and the exact gradient variance on hard prompts."""
+    _, _, strata = _comparison("prompts", context)
+    labels, spread = draw_comparison.bar_labels(strata), variance_table(context)
+    fig, axes = new_figure(2, 2, width="page", aspect=0.62)
+    bars(axes[0, 0], strata, labels, "final pass@1")
+    axes[0, 0].set(ylabel="pass@1 at the end", ylim=(0, 1.03), title="(a) bars: noise-free; dots: sampled")
+    steps_panel(axes[0, 1], strata, labels)
+    axes[0, 1].set_title("(b) triangles: 50 % not reached")
+    _variance_panels(axes[1, 0], axes[1, 1], spread)
+    axes[1, 0].set_title(f"(c) $N={VARIANCE_ROLLOUTS}$; lines: exact; dots: sampled")
+    axes[1, 1].set_title("(d) signal to noise of one estimate")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
+    parts = {"strata": strata, "gradient variance": spread}
+    return Drawing(fig, pd.concat([table.assign(part=name) for name, table in parts.items()], ignore_index=True))
+
+
+@figure("pkpo_miniature", title="PKPO Figures 2-5 in miniature: k_opt x k_eval, annealed k, a hard set (not an LLM)")
+def pkpo_miniature(context: Context) -> Drawing:
+    """What choosing and annealing k does where prompts share parameters; see experiments/bandit/pkpo.py."""
+    config = _config("pkpo", context)
+    return draw_pkpo(pkpo.table(pkpo.run(config), config.pkpo.k_eval), config.pkpo.anneal_step)
+
+
+@figure("two_rewards", title="Two rewards combined before or after normalisation, under GRPO and MaxRL")
+def two_rewards_figure(context: Context) -> Drawing:
+    """Star: start; dots: end. Decoupled MaxRL climbs log p1 + log p2 and keeps both rewards where they conflict."""
+    return draw_two_rewards(two_rewards.table(two_rewards.run(_config("two_rewards", context))))

@@ -1,0 +1,1 @@
+"""PKPO's one-dimensional problem: ``python -m experiments.gaussian``."""

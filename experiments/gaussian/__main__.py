@@ -1,0 +1,121 @@
+"""PKPO's one-dimensional problem: ascent on theta, and the variance of six estimators.
+
+    python -m experiments.gaussian --config=configs/gaussian.py:tiny --workdir=DIR
+
+Trains theta with the estimator of `rl.advantage`, logs theta of every learning rate and seed a step, and writes
+`variance.csv`: the data of PKPO Figure 8, each mean beside the exact derivative.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.gaussian import estimators, problem, training
+from maxrl_jax.advantages import Advantage
+from maxrl_jax.training import config as checks
+from maxrl_jax.training import folder, launch, loop, sharding
+
+
+def check(config: Any) -> list[tuple[int, Advantage]]:
+    """Raises ConfigError for what `run` could not do; returns the estimator of each phase."""
+    checks.positive(config, "problem.std")
+    checks.in_range(config, "problem.start_theta")
+    checks.positive_int(config, "rl.steps")
+    num_rollouts = checks.positive_int(config, "rl.num_rollouts")
+    checks.positive_int(config, "rl.num_seeds")
+    checks.positive_int(config, "rl.chunk_steps")
+    checks.tuple_of(config, "rl.learning_rates", float, low=0.0)
+    phases = checks.advantage(config, "rl.advantage", num_rollouts=num_rollouts, binary_rewards=False)
+    checks.in_range(config, "variance.theta")
+    k = checks.integer(config, "variance.k", low=2)
+    checks.integer(config, "variance.num_estimates", low=2)
+    for n in checks.tuple_of(config, "variance.sample_sizes", int, low=k):
+        if n % k:
+            sizes = config.variance.sample_sizes
+            raise checks.ConfigError("variance.sample_sizes", sizes, f"multiples of variance.k = {k}")
+    return phases
+
+
+def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
+    """Trains, measures the variances, writes the run folder; the same folder again resumes.
+
+    Returns:
+        The final record: theta and its exact optimum, max@k reached and max@k at the optimum, per learning rate.
+    """
+    phases = check(config)
+    mesh = sharding.mesh_from_config(config)
+    state = training.initial_state(config.problem.start_theta, len(config.rl.learning_rates), config.rl.num_seeds)
+    # Seeds are independent: split over the devices where they divide, otherwise each device does them all.
+    divides = config.rl.num_seeds % mesh.size == 0
+    state = sharding.shard_batch(state, mesh, axis=1) if divides else sharding.replicate(state, mesh)
+    chunks = [
+        (
+            first,
+            loop.scan(
+                training.make_step(
+                    advantage,
+                    seed=config.seed,
+                    std=config.problem.std,
+                    num_rollouts=config.rl.num_rollouts,
+                    learning_rates=config.rl.learning_rates,
+                )
+            ),
+        )
+        for first, advantage in phases
+    ]
+    with folder.open_run(config, workdir, "gaussian") as opened:
+        state = loop.run_steps(
+            opened,
+            "train",
+            state,
+            chunks,
+            config.rl.steps,
+            config.rl.chunk_steps,
+            finite=("gradient",),
+            show=("theta", "reward_mean"),
+        )
+        _write_variances(config, opened)
+        theta = np.asarray(jax.device_get(state["params"]["theta"]))
+        k = training.estimated_k(phases[-1][1], config.rl.num_rollouts)
+        final = _summary(config, theta, k)
+        for rate, mean, spread in zip(config.rl.learning_rates, final["theta_mean"], final["theta_std"], strict=True):
+            opened.say(f"learning rate {rate:g}: theta {mean:.4f} +- {spread:.4f} over seeds")
+        if k is not None:
+            opened.say(f"max@{k} is largest at theta {final['theta_optimum']:.6f}")
+        return opened.finish(state["params"], **final)
+
+
+def _write_variances(config: Any, opened: folder.Run) -> None:
+    """variance.csv in the run folder, and the largest |z| of a mean against the exact derivative."""
+    table = estimators.variance_table(
+        config.seed,
+        theta=config.variance.theta,
+        std=config.problem.std,
+        k=config.variance.k,
+        sample_sizes=config.variance.sample_sizes,
+        num_estimates=config.variance.num_estimates,
+    )
+    if jax.process_index() == 0:
+        (opened.path / "variance.csv").write_text(table.to_csv(index=False))
+    largest = table["z"].abs().max()
+    opened.say(f"{len(table)} estimator means within {largest:.2f} standard errors of the exact derivative")
+
+
+def _summary(config: Any, theta: np.ndarray, k: int | None) -> dict[str, Any]:
+    """Final values per learning rate; those that need the exact optimum only where the estimator has a k."""
+    values = {"theta_mean": theta.mean(axis=1), "theta_std": theta.std(axis=1)}
+    if k is not None:
+        std = config.problem.std
+        best = problem.optimal_theta(k, std=std)
+        values["theta_optimum"] = best
+        values["max_at_k"] = problem.max_at_k(theta, k, std=std).mean(axis=1)
+        values["max_at_k_optimum"] = float(problem.max_at_k(best, k, std=std))
+    return values
+
+
+if __name__ == "__main__":
+    launch.main(run, check)
