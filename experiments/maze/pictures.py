@@ -1,0 +1,68 @@
+"""What a policy answers, drawn: a right and a failed path through held-out mazes (MaxRL Figure 10)."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import jax
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.maze.problem import Problem
+from maxrl_jax import maze
+from maxrl_jax.decoding import rollout
+from maxrl_jax.maze import pictures as drawing
+from maxrl_jax.maze import tokens
+from maxrl_jax.training import folder, keys
+
+_MAZES = 16
+
+
+def answers_to_held_out(problem: Problem, params: Any, num_samples: int = 8) -> dict[str, np.ndarray]:
+    """Samples answers to the first held-out mazes.
+
+    Returns:
+      walls [M, n, n], answers [M, num_samples, T] and reason [M, num_samples] (indices into `maze.REASONS`).
+    """
+    count = min(_MAZES, problem.num_eval)
+    walls = problem.held_out.mazes.walls[:count]
+
+    @jax.jit
+    def sample(params: Any, walls: jax.Array) -> tuple[jax.Array, jax.Array]:
+        key = keys.stream(problem.config.seed, "pictures")
+        model = problem.model(params, problem.dtype)
+        answers = rollout(model, maze.encode_prompt(walls), key, num_samples, problem.settings())
+        return answers.tokens, maze.judge(walls, answers.tokens).reason
+
+    answers, reason = jax.device_get(sample(params, walls))
+    return {"walls": np.asarray(walls), "answers": answers, "reason": reason}
+
+
+def save_answers(run: folder.Run, problem: Problem, params: Any) -> None:
+    """Draws a right and a failed answer into the run's figures/ and keeps the samples they are from."""
+    if jax.process_index():
+        return
+    samples = answers_to_held_out(problem, jax.device_get(params))
+    np.savez_compressed(os.fspath(run.figures / "answers.npz"), **samples)
+    path = os.fspath(run.figures / "answers.png")
+    draw_right_and_failed(samples).savefig(path, dpi=150)
+    run.log_image(problem.config.rl.steps, "figures/answers", path)
+
+
+def draw_right_and_failed(samples: dict[str, np.ndarray]) -> Figure:
+    """The longest right answer and the longest failed one of one maze, or the one kind that there is.
+
+    Args:
+      samples: of `answers_to_held_out`, or read back from figures/answers.npz.
+    """
+    solved = samples["reason"] == maze.REASONS.index("solved")
+    length = (samples["answers"] != tokens.PAD).sum(-1)
+    # A maze with both kinds where there is one, and among those the longest way.
+    both = solved.any(1) & (~solved).any(1)
+    row = int(np.argmax(both * 10_000 + np.where(solved, length, 0).max(1)))
+    answers = {}
+    for caption, mask in (("", solved[row]), (" ", ~solved[row])):
+        if mask.any():
+            answers[caption] = samples["answers"][row, int(np.argmax(np.where(mask, length[row], -1)))]
+    return drawing.figure(samples["walls"][row], answers)
