@@ -1,0 +1,49 @@
+"""The percent scripts run from top to bottom, and what they tell the reader holds in what they computed."""
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maxrl_jax import advantages, objectives
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+
+
+def run(prefix):
+    """The names a percent script has defined when it is through."""
+    (script,) = FOLDER.glob(f"{prefix}_*.py")
+    return runpy.run_path(str(script), run_name="__main__")
+
+
+def test_from_reinforce_to_maximum_likelihood():
+    seen = run("01")
+    table = seen["estimates_table"]
+    # The text's 6.5 and 6.1, and the samples agree with them.
+    assert table.loc["Success mean", "exact w"] == pytest.approx(6.5, abs=0.05)
+    assert table.loc["MaxRL", "exact w"] == pytest.approx(6.1, abs=0.05)
+    assert np.all(np.abs(table["sampled w"] - table["exact w"]) < 5 * table["standard error"])
+    # "At N = 10 it does, a little. With one right answer and enough rollouts it does the opposite"
+    variance = {name: dict(zip(seen["sizes"], values, strict=True)) for name, values in seen["variances"].items()}
+    assert variance["maxrl_unbiased"][10] < variance["success_mean"][10]
+    assert variance["maxrl_unbiased"][256] > 100 * variance["success_mean"][256]
+    # The hard prompt: RL barely moves, GRPO starts late, MaxRL is close behind cross-entropy.
+    hard = {name: curve[:, 2] for name, curve in seen["learning"].items()}
+    assert hard["rloo"][-1] < 0.1
+    half = {name: int(np.argmax(curve > 0.5)) for name, curve in hard.items() if name != "rloo"}
+    assert half["cross_entropy"] <= half["maxrl"] < half["grpo"] / 2
+
+
+def test_one_family_of_estimators():
+    seen = run("02")
+    table = seen["table"]
+    np.testing.assert_allclose(table["sum of the cuts"], table["maxrl_order(5)"], atol=1e-5)
+    c = seen["coefficients"]
+    np.testing.assert_allclose(c["maxrl"], 1 / seen["orders"], atol=1e-6)
+    assert np.array_equal(np.sign(c["grpo"]), [1, -1, 1, -1, 1, -1, 1])  # "GRPO alternates in sign"
+    np.testing.assert_allclose(c["ei_leave_one_out"], [0, 0, 4 / 7, 4 / 7, 0, 0, 0], atol=1e-6)
+    own, maxrl = seen["own_coefficients"].loc["softened"], seen["own_coefficients"].loc["MaxRL"]
+    assert np.all(np.diff(own / maxrl) < 0) and np.all(own < maxrl)  # "the more the larger k"
+    weight = objectives.effective_weight(advantages.get("maxrl"), 0.05, 8)
+    assert seen["own_table"].loc["p = 0.05", "MaxRL"] == pytest.approx(float(weight))

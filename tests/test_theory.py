@@ -1,0 +1,258 @@
+"""Statements of docs/theory.md, sections 1 to 4, that no other test checks; float64 and enumeration throughout."""
+
+from itertools import combinations, combinations_with_replacement, pairwise
+from math import comb
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from maxrl_jax import advantages, metrics, objectives
+from maxrl_jax.advantages import gap_form, subset_max
+from tests.advantages.enumeration import max_at_k_gradient, mean_gradient, scores, softmax
+from tests.advantages.support import every_setting, label
+
+BINARY = np.array([1.0, 0.0, 0.0, 1.0])
+REAL = np.array([-1.3, 0.4, 2.0, 0.7])
+
+
+def policy(num_outcomes, seed):
+    return softmax(np.random.default_rng(seed).normal(size=num_outcomes))
+
+
+def group(n, seed=0):
+    """Real rewards with ties and negatives, [4, n]."""
+    return jnp.asarray(np.round(np.random.default_rng(seed).normal(size=(4, n)), 1))
+
+
+# Section 1
+
+
+def test_scores_average_to_zero_and_to_the_log_likelihood_gradient(x64):
+    logits = np.random.default_rng(0).normal(size=4)
+    pi, s = softmax(logits), scores(softmax(logits))
+    np.testing.assert_allclose(pi @ s, 0, atol=1e-15)
+    p = pi @ BINARY
+
+    def log_likelihood(x):
+        return objectives.log_likelihood(jax.nn.softmax(x) @ BINARY)
+
+    gradient = np.asarray(jax.grad(log_likelihood)(jnp.asarray(logits)))
+    np.testing.assert_allclose((pi * BINARY) @ s / p, gradient, atol=1e-14)
+    np.testing.assert_allclose((pi * (1 - BINARY)) @ s / (1 - p), -gradient * p / (1 - p), atol=1e-14)
+
+
+# Section 2
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_members_and_non_members_average_to_the_same_mean(k, x64):
+    """2.2: mean G = mean B = R and R = (k/N) G_i + (1 - k/N) B_i."""
+    rewards = group(6)
+    r = np.asarray(metrics.max_at_k(rewards, k))
+    g, b = (np.asarray(f(rewards, k)) for f in (subset_max.mean_max_containing, subset_max.mean_max_excluding))
+    np.testing.assert_allclose(g.mean(-1), r, atol=1e-13)
+    np.testing.assert_allclose(b.mean(-1), r, atol=1e-13)
+    np.testing.assert_allclose(k / 6 * g + (1 - k / 6) * b, np.broadcast_to(r[:, None], g.shape), atol=1e-13)
+
+
+def start_signal(g, i, pool, k, baseline):
+    """Mean over k-subsets of `pool` containing i of (max - baseline of i's companions)."""
+    companions = combinations([j for j in pool if j != i], k - 1)
+    return np.mean([max(g[[i, *c]]) - baseline[frozenset(c)] for c in companions])
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+def test_leave_two_out_of_any_comparator_only_baseline_is_delta(k, x64):
+    n, rng = 5, np.random.default_rng(k)
+    g = np.asarray(group(n))[0]
+    baseline = {frozenset(c): rng.normal() for c in combinations(range(n), k - 1)}  # an arbitrary set function
+    got = []
+    for i in range(n):
+        others = [j for j in range(n) if j != i]
+        recomputed = np.mean([start_signal(g, j, others, k, baseline) for j in others])
+        got.append(start_signal(g, i, range(n), k, baseline) - recomputed)
+    np.testing.assert_allclose(k * np.array(got), advantages.maxpo(jnp.asarray(g), k=k), atol=1e-12)
+
+
+def symmetric_functions(levels, n):
+    """Unknowns a(own level; multiset of the others): [(own, others), ...]."""
+    return [(j, m) for j in range(levels) for m in combinations_with_replacement(range(levels), n - 1)]
+
+
+def test_unbiased_and_mean_zero_has_one_solution_and_it_is_maxpo(x64):
+    """2.5 as linear algebra: N = 3, three reward levels, 18 unknown advantages, equations from random policies."""
+    n, k, levels = 3, 2, np.array([-1.0, 0.5, 2.0])
+    unknowns = symmetric_functions(len(levels), n)
+    rows, right = [], []
+    for seed in range(24):
+        pi = policy(len(levels), seed)
+        gradient, mean = np.zeros((len(levels), len(unknowns))), np.zeros(len(unknowns))
+        for column, (own, others) in enumerate(unknowns):
+            arrangements = {1: 1, 2: 2}[len(set(others))]
+            probability = pi[own] * arrangements * np.prod(pi[list(others)])
+            gradient[:, column] = probability * scores(pi)[own]
+            mean[column] = probability
+        rows += [*gradient, mean]
+        right += [*max_at_k_gradient(pi, levels, k), 0.0]
+    solution, _, rank, _ = np.linalg.lstsq(np.array(rows), np.array(right), rcond=1e-10)
+    assert rank == len(unknowns) == 18
+    np.testing.assert_allclose(np.array(rows) @ solution, right, atol=1e-10)
+    groups = np.array([levels[[own, *others]] for own, others in unknowns])
+    np.testing.assert_allclose(advantages.maxpo(jnp.asarray(groups), k=k)[:, 0], solution, atol=1e-8)
+
+
+def mixture_coefficients(success, n):
+    """c_1..c_{N-1} of a centred binary estimator from A_success(K), by the formula of 2.6."""
+    return tuple(
+        comb(n - 1, k) / k * sum((-1) ** (k - f) * comb(k, f) * success[n - f] for f in range(1, k + 1))
+        for k in range(1, n)
+    )
+
+
+def random_centred(n, seed):
+    """A centred symmetric function of binary rewards with arbitrary values."""
+    free = np.random.default_rng(seed).normal(size=n - 1)
+
+    def advantage(rewards):
+        total = jnp.sum(rewards, -1, keepdims=True)
+        value = jnp.asarray(np.concatenate([[0.0], free, [0.0]]))[total.astype(int)]
+        return jnp.where(rewards > 0, value, -value * total / jnp.maximum(n - total, 1))
+
+    return advantage
+
+
+CENTRED_BINARY = [
+    *[(n, h) for n, h in every_setting(6, keep=lambda e: e.centred and e.symmetric)],
+    ("bagirov", {"k": 2, "centering": "zscore"}),
+]
+
+
+@pytest.mark.parametrize("case", [*CENTRED_BINARY, ("random", {})], ids=lambda c: f"{c[0]}-{label(c[1])}")
+def test_every_centred_binary_estimator_is_one_mixture(case, x64):
+    name, hyper = case
+    n = 6
+    adv = random_centred(n, 0) if name == "random" else advantages.get(name, **hyper)
+    groups = jnp.asarray(np.arange(n) < np.arange(n + 1)[:, None], jnp.float64)
+    values = np.asarray(adv(groups))
+    coefficients = mixture_coefficients(values[:, 0], n)
+    np.testing.assert_allclose(advantages.mixture(groups, coefficients=coefficients), values, atol=1e-9)
+    p = np.array([0.0, 0.1, 0.6, 1.0])
+    weight = sum(c * objectives.weight("pass_at_k", p, k=k) for k, c in enumerate(coefficients, start=1))
+    np.testing.assert_allclose(objectives.effective_weight(adv, p, n), weight, atol=1e-6)
+
+
+def leading_coefficient(name, n, **hyper):
+    """The coefficient of p^(N-1) in the exact weight: an alternating sum of its Bernstein coefficients."""
+    success, fail = objectives.binary_form(advantages.get(name, **hyper), n)
+    bernstein = success[1:] - fail[:-1]
+    return sum((-1) ** (n - 1 - m) * comb(n - 1, m) * bernstein[m] for m in range(n))
+
+
+@pytest.mark.parametrize("n", [2, 5, 8])
+def test_centred_weights_have_degree_at_most_n_minus_2(n):
+    for name, entry in advantages.TABLE.items():
+        if entry.centred and entry.symmetric:
+            for hyper in entry.settings(n):
+                assert abs(leading_coefficient(name, n, **hyper)) < 1e-9
+    # Order N has degree N - 1: (1 - (1-p)^N)/p leads with (-1)^(N-1).
+    for name in ("success_mean", "maxrl_unbiased"):
+        assert leading_coefficient(name, n) == pytest.approx((-1) ** (n - 1), abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [4, 8, 16])
+def test_grpo_subtracts_pass_at_2(n):
+    success, _ = objectives.binary_form(advantages.get("grpo", eps=0.0), n)
+    c = mixture_coefficients(success, n)
+    assert c[0] == pytest.approx(np.sqrt(n - 1))
+    assert c[1] == pytest.approx((n - 1) * (n - 2) / 4 * (np.sqrt(2 / (n - 2)) - 2 / np.sqrt(n - 1)))
+    assert c[1] < 0
+    success, _ = objectives.binary_form(advantages.get("maxrl"), n)
+    np.testing.assert_allclose(mixture_coefficients(success, n), 1 / np.arange(1, n), rtol=1e-6)
+
+
+# Section 3: real rewards
+
+
+def thresholds(rewards):
+    """(gap, success indicator) of every layer between consecutive levels."""
+    levels = np.unique(rewards)
+    return [(high - low, (rewards > low).astype(float)) for low, high in pairwise(levels)]
+
+
+@pytest.mark.parametrize("order", [1, 3, 40])
+def test_real_valued_maxrl_is_likelihood_summed_over_thresholds(order, x64):
+    """3.5: sum_k max@k / k = g_max H_T + sum over thresholds of gap x J^(T)(P(g > t)), and the limit is the log."""
+    pi = policy(len(REAL), 1)
+    harmonic = sum(1 / k for k in range(1, order + 1))
+    left = sum(objectives.max_at_k(pi, REAL, k) / k for k in range(1, order + 1))
+    right = REAL.max() * harmonic + sum(gap * objectives.maxrl(pi @ hit, order) for gap, hit in thresholds(REAL))
+    np.testing.assert_allclose(left, right, atol=1e-12)
+    if order == 40:
+        limit = sum(gap * objectives.log_likelihood(pi @ hit) for gap, hit in thresholds(REAL))
+        far = sum(gap * objectives.maxrl(pi @ hit, 2000) for gap, hit in thresholds(REAL))
+        assert far == pytest.approx(limit, abs=1e-9)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_real_valued_estimator_has_the_threshold_gradient(order, x64):
+    """3.5: E of maxrl_order is the sum over thresholds of gap x (1-(1-p_t)^T)/p_t x grad p_t."""
+    pi, n = policy(len(REAL), 2), 4
+    expected = sum(
+        gap * objectives.weight("maxrl", pi @ hit, order=order) * max_at_k_gradient(pi, hit, 1)
+        for gap, hit in thresholds(REAL)
+    )
+    got = mean_gradient(advantages.get("maxrl_order", order=order), pi, REAL, n)
+    np.testing.assert_allclose(got, expected, atol=1e-12)
+
+
+def test_shared_thresholds_lie_below_the_log_of_the_mean():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        rewards, pi = np.sort([0.0, *rng.uniform(size=3), 1.0]), policy(5, seed)
+        shared = sum(gap * objectives.log_likelihood(pi @ hit) for gap, hit in thresholds(rewards))
+        assert shared < objectives.log_likelihood(pi @ rewards) - 1e-3
+    binary = thresholds(BINARY)
+    assert len(binary) == 1 and binary[0][0] == 1
+
+
+FAMILY = every_setting(6, keep=lambda e: e.name in ("rloo", "maxpo", "maxrl_order", "mixture", "ei_leave_one_out"))
+
+
+@pytest.mark.parametrize(("name", "hyper"), [*FAMILY, ("expected_improvement", {"k": 3})], ids=label)
+def test_real_rewards_are_sums_over_thresholds_of_binary_ones(name, hyper, x64):
+    """4.1: A(g) = sum over layers of gap x A(1{g > t}), in every group."""
+    adv = advantages.get(name, **hyper)
+    for rewards in np.asarray(group(6, seed=3)):
+        layers = sum(gap * np.asarray(adv(jnp.asarray(hit))) for gap, hit in thresholds(rewards))
+        np.testing.assert_allclose(adv(jnp.asarray(rewards)), layers, atol=1e-12)
+
+
+def test_practical_maxrl_for_real_rewards(x64):
+    """3.6: A_(i) = sum_{j<i} j/(N-j) gap_j - (g_max - g_(i)), and layer by layer it is `maxrl`."""
+    n = 7
+    for rewards in np.sort(np.asarray(group(n, seed=4)), axis=-1):
+        j = np.arange(1, n)
+        lifted = np.concatenate([[0], np.cumsum(j / (n - j) * np.diff(rewards))])
+        got = np.asarray(advantages.maxrl_order(jnp.asarray(rewards), order=n - 1))
+        np.testing.assert_allclose(got, lifted - (rewards[-1] - rewards), atol=1e-12)
+        layers = sum(gap * np.asarray(advantages.maxrl(jnp.asarray(hit))) for gap, hit in thresholds(rewards))
+        np.testing.assert_allclose(got, layers, atol=1e-12)
+
+
+# Section 4
+
+
+@pytest.mark.parametrize("n", [2, 9, 64])
+def test_gap_weights_have_one_sign_and_keep_the_order_of_rewards(n, x64):
+    for tables in (
+        gap_form.harmonic_tables(n, max(1, n // 2)),
+        gap_form.harmonic_tables(n, n - 1),
+        gap_form.max_at_k_tables(n, max(1, n // 3)),
+        gap_form.mixture_tables(n, tuple(np.random.default_rng(0).uniform(size=n - 1))),
+    ):
+        assert np.all(tables.below[1:n] >= 0) and np.all(tables.above[1:n] <= 0)
+    rewards = jnp.sort(group(n, seed=5), axis=-1)
+    for adv in (advantages.get("maxrl_order", order=n - 1), advantages.get("maxpo", k=max(1, n // 3))):
+        assert np.all(np.diff(np.asarray(adv(rewards))) >= -1e-12)
