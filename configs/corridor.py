@@ -1,7 +1,7 @@
 """MaxPO's corridor (appendix G.2): 1,000 binary decisions, one right path, a bias that pays at first.
 
-    python -m experiments.corridor --config=configs/corridor.py:tiny --workdir=/tmp/corridor
-    python -m experiments.corridor --config=configs/corridor.py:paper --workdir=/tmp/corridor_paper
+    python -m experiments.corridor --config=configs/corridor.py:tiny --workdir=runs/corridor
+    python -m experiments.corridor --config=configs/corridor.py:paper --workdir=runs/corridor_paper
 
 Hardware: any CPU. Time on 2 cores: tiny 20 s, paper 2 to 4 minutes.
 Expected (paper variant, N = 128, mean over 8 seeds, standard errors below 1): return 75 for rloo with and without

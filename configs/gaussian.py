@@ -1,7 +1,7 @@
 """PKPO's one-dimensional problem (section 5.1): ascent on theta, and the variance of its estimators (Figure 8).
 
-    python -m experiments.gaussian --config=configs/gaussian.py:tiny --workdir=/tmp/gaussian
-    python -m experiments.gaussian --config=configs/gaussian.py:paper --workdir=/tmp/gaussian_paper
+    python -m experiments.gaussian --config=configs/gaussian.py:tiny --workdir=runs/gaussian
+    python -m experiments.gaussian --config=configs/gaussian.py:paper --workdir=runs/gaussian_paper
 
 Hardware: any CPU. Time on 2 cores: tiny 15 s, paper 1 minute, nearly all of it compilation.
 Expected: with pkpo (loo_minus_one) at k = 4 theta ends at the exact optimum 0.93866 (k = 1: 0.86241), mean over
