@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -63,16 +64,24 @@ def coverage(ax: Axes, final: pd.DataFrame, lines: list[dict[str, Any]]) -> None
     ax.set(xlabel="$k$", ylabel="pass@$k$ at the end", ylim=(0, 1.03))
 
 
+def _text(rows: pd.DataFrame) -> str:
+    """Legend of an estimator over N, with what stays fixed while N grows."""
+    name, label = rows.method.iloc[0], rows.sort_values("num_rollouts").label.iloc[-1]
+    if name == "maxrl_order":
+        return "MaxRL of order $N/2$"
+    found = re.search(r" k=(\d+)", label)
+    return f"MaxPO, $k={found[1]}$" if found and name == "maxpo" else LABELS[name]
+
+
 def distance_over_rollouts(ax: Axes, final: pd.DataFrame) -> None:
     """Distance to exact ML over N: noise-free lines, sampled dots with the spread over seeds."""
     for name in [n for n in ("rloo", "grpo", "maxpo", "maxrl_order", "maxrl") if n in set(final.method)]:
         rows = final[(final.method == name) & final.num_rollouts.notna()]
         exact = rows[rows.gradients == "expected"].groupby("num_rollouts").distance_to_ml.mean()
-        ax.plot(exact.index, exact, color=COLOURS[name], label=LABELS[name])
+        ax.plot(exact.index, exact, color=COLOURS[name], label=_text(rows))
         drawn = rows[rows.gradients == "sampled"].groupby("num_rollouts").distance_to_ml
-        ax.errorbar(
-            drawn.mean().index, drawn.mean(), drawn.std(), fmt=".", color=COLOURS[name], markersize=4, linewidth=0.8
-        )
+        mean, spread = drawn.mean(), drawn.std().fillna(0.0)
+        ax.errorbar(mean.index, mean, spread, fmt=".", color=COLOURS[name], markersize=4, linewidth=0.8)
     ax.set_xscale("log", base=2)
     ax.set(xlabel="rollouts $N$", ylabel="nats from exact ML", ylim=(0, None))
     ax.legend(handlelength=1.2, labelspacing=0.2)
