@@ -148,7 +148,7 @@ def _arms() -> ConfigDict:
     arms.error_batches_per_chunk = 50
     arms.actions = (10, 100, 1000, 10_000)  # Figure 1 centre and Figure 4, at k = error_k
     arms.num_rollouts = (8, 16, 32, 64)  # Figures 4 and 5; Figure 1 shows error_rollouts
-    arms.ks = (1, 2, 4, 8, 12, 16, 24, 32, 48)  # Figure 1 right and Figure 5, those below N
+    arms.ks = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)  # Figure 1 right and Figure 5, those below N
     arms.k_actions = 1000
     arms.variance_batches = 10_000
     return arms
@@ -168,6 +168,7 @@ def _adapt(config: ConfigDict, name: str) -> None:
         config.compare.num_rollouts = (4, 16, 64, 256, 1024)
         config.compare.num_seeds = 3
     if name == "demo":
+        config.wandb.mode = "disabled"
         config.problem.num_prompts = 32
         config.problem.pass_rate_range = (1e-3, 0.5)
         config.rl.steps = 200

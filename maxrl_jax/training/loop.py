@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from maxrl_jax.training import checkpoint
+from maxrl_jax.training import checkpoint, sharding
 from maxrl_jax.training.chunks import Calls, Chunk
 from maxrl_jax.training.chunks import boundary as boundary
 from maxrl_jax.training.chunks import scan as scan
@@ -66,8 +66,9 @@ def run_steps(
     Args:
         run: the open run folder.
         prefix: the phase's name and the prefix of its metrics: sft, train.
-        state: pytree of arrays before step 0, placed with the shardings it keeps. It is copied, then consumed
-            by each call. For a given first checkpoint it has an entry ``params``.
+        state: pytree of arrays before step 0, placed with the shardings it keeps (when some leaves are on a mesh,
+            the others are replicated over it). It is copied; each call consumes the copy. For a given first
+            checkpoint it has an entry ``params``.
         chunk: pure ``chunk(state, steps int32 [n]) -> (state, {name: [n, ...]})`` (`scan` makes one), or
             phases ``[(first_step, chunk), ...]``; compiled once for every n that occurs. With ``data`` it
             takes a third argument, the steps' batches stacked: ``[n, ...]``.
@@ -135,7 +136,8 @@ class _Phase:
         if saved is not None and self.prefix in saved.position and self.prefix != saved.phase:
             run.position[self.prefix] = saved.position[self.prefix]
             return state, None
-        state = jax.tree.map(_copy, state)
+        mesh = sharding.mesh_of(state)
+        state = jax.tree.map(lambda leaf: _own(leaf, mesh), state)
         if saved is not None and self.prefix == saved.phase:
             source = f"checkpoint {run.checkpoints.folder}/{saved.step}"
             state = checkpoint.place(saved.leaves, state, source)
@@ -255,11 +257,15 @@ def _first_not_finite(values: Mapping[str, np.ndarray], length: int) -> tuple[st
     return name, steps
 
 
-def _copy(leaf: Any) -> jax.Array:
-    """A copy with the same sharding and no weak type: the caller's arrays outlive the donated ones."""
+def _own(leaf: Any, mesh: jax.sharding.Mesh | None) -> jax.Array:
+    """A copy on the state's mesh, without a weak type: the caller's arrays outlive the donated ones."""
     if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return leaf.copy()
-    return jnp.array(leaf, dtype=jnp.result_type(leaf), copy=True)
+        copy = leaf.copy()
+    else:
+        copy = jnp.array(leaf, dtype=jnp.result_type(leaf), copy=True)
+    if mesh is not None and not isinstance(copy.sharding, jax.sharding.NamedSharding):
+        return sharding.replicate(copy, mesh)
+    return copy
 
 
 def _multiple(step: int, of: int) -> bool:

@@ -229,6 +229,21 @@ def test_the_given_state_survives_donation(tmp_path):
     assert not np.array_equal(end["params"]["w"], state["params"]["w"])
 
 
+def test_leaves_off_the_mesh_are_replicated_over_it(tmp_path):
+    from maxrl_jax.training import sharding
+
+    mesh = sharding.make_mesh()
+    state = small.initial()
+    state = {**state, "params": sharding.replicate(state["params"], mesh), "key": jax.random.key(0)}
+
+    def keeps(state, i):
+        new, metrics = small.step(state, i)
+        return {**new, "key": state["key"]}, metrics
+
+    end, _ = small.run(tmp_path / "a", state=state, chunk=loop.scan(keeps))
+    assert {leaf.sharding for leaf in jax.tree.leaves(end)} == {sharding.replicated(mesh)}
+
+
 def test_a_signal_saves_and_raises(tmp_path, monkeypatch):
     whole = small.run(tmp_path / "whole")[1]
 
