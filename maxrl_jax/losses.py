@@ -3,8 +3,8 @@
 A loss's value is a surrogate and means little; its gradient is the point. With `sequence_sum` it is exactly
 minus the mean over prompts of (1/N) sum_i A_i S_i, S_i the gradient of the SUM of a rollout's token
 log-probabilities. The other two aggregations change what is estimated (docs/theory.md, section 7):
-`token_mean` weighs each prompt's gradient by a batch-dependent length, `sequence_mean` divides each score by its
-own length; neither is unbiased for the objective its advantages were made for.
+`token_mean` divides the whole batch by its mean length, `sequence_mean` each score by its own length; neither is
+unbiased for the objective its advantages were made for.
 """
 
 from __future__ import annotations

@@ -6,8 +6,9 @@ Sort the rewards ascending, gap_j = g_(j+1) - g_(j). Any coefficients c_k on max
   D(j) = -sum_k a_k [C(j-1, k-1) / C(N-1, k-1)] (N-j)/(N-k)
   A_(i) = sum_{j<i} H(j) gap_j + sum_{j>=i} D(j) gap_j                  (docs/theory.md, section 4)
 
-and sum_i A_i = 0 in every batch. H >= 0 >= D and gaps are >= 0, so nothing cancels inside either sum and the
-error is a few eps of max_i |A_i|; equal rewards have gaps of exactly zero.
+and sum_i A_i = 0 in every batch. With c_k >= 0, H >= 0 >= D and gaps are >= 0, so nothing cancels inside either
+sum and the error is a few eps of max_i |A_i| (with coefficients of both signs: of sum_k |c_k| k max_i |Delta_i^(k)|);
+equal rewards have gaps of exactly zero.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ def _leave_one_out_binary(num_successes, num_rollouts: int, *, k: int):
 
 
 @estimator(
-    estimates="grad max@k with a bias: weight k(1-p)^(k-1) + [k(k-1)/(N-1)] p (1-p)^(k-2)",
+    estimates="(N-k)/(N-1) grad max@k + k/(N-1) grad max@(k-1): biased for max@k, docs/theory.md section 6.3",
     source="MaxPO section 5.1 (EI with the leave-one-out baseline)",
     centred=True,
     limits=_leave_one_out_limits,
@@ -188,7 +188,7 @@ def pkpo(rewards: jax.Array, *, k: int, baseline: str = "loo_minus_one") -> jax.
 
     Args:
       rewards: [*batch, N], real.
-      k: 1 <= k <= N for `none`, 1 <= k <= N - 1 for `loo`, 2 <= k <= N for `loo_minus_one` (rloo at k = 1).
+      k: 1 <= k <= N for `none`, 1 <= k <= N - 1 for `loo`, 2 <= k <= N for `loo_minus_one` (use rloo at k = 1).
       baseline: 'none' (eq. 19), 'loo' (eq. 29) or 'loo_minus_one' (eq. 33, the paper's choice).
 
     Returns:

@@ -266,10 +266,10 @@ def get(name: str, **hyper: Any) -> Advantage:
 def _own(name: str, hyper: Hyper) -> Advantage:
     module_name, _, attribute = name.partition(":")
     try:
-        function: Any = getattr(importlib.import_module(module_name), attribute)
+        function = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"cannot load the advantage estimator {name!r}: {error}") from None
-    if not callable(function):
+    if not isinstance(function, Callable):
         raise ValueError(f"advantage estimator {name!r} is not callable")
     try:
         inspect.signature(function).bind(None, **hyper)

@@ -30,9 +30,11 @@ def rollout(
         >>> from flax import nnx
         >>> from maxrl_jax.models.qwen2 import Config
         >>> config = Config(hidden_size=8, intermediate_size=16, num_layers=1, num_heads=2)
-        >>> model = Qwen2(config, rngs=nnx.Rngs(0))
+        >>> graphdef, params = nnx.split(Qwen2(config, rngs=nnx.Rngs(0)))
         >>> settings = Settings(max_new_tokens=5, stop_tokens=(7, 2))
-        >>> rollout(model, jnp.zeros((2, 3), jnp.int32), jax.random.key(0), 4, settings).tokens.shape
+        >>> sample = jax.jit(lambda params, prompts, key: rollout(
+        ...     nnx.merge(graphdef, params), prompts, key, 4, settings))
+        >>> sample(params, jnp.zeros((2, 3), jnp.int32), jax.random.key(0)).tokens.shape
         (2, 4, 5)
     """
     return map_rollouts(

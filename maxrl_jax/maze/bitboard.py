@@ -23,11 +23,11 @@ def num_words(m: int) -> int:
     return -(-m * m // WORD)
 
 
-def constant(m: int, contains: Callable[[int, int], bool]) -> list[Array]:
-    """The words of the set of the cells (row, column) for which ``contains`` is true, as scalars."""
+def constant(m: int, member: Callable[[int, int], bool]) -> list[Array]:
+    """The words of the set of the cells (row, column) for which ``member`` is true, as scalars."""
     words = [0] * num_words(m)
     for cell in range(m * m):
-        if contains(*divmod(cell, m)):
+        if member(*divmod(cell, m)):
             words[cell // WORD] |= 1 << (cell % WORD)
     return [jnp.uint32(word) for word in words]
 
@@ -83,14 +83,14 @@ def neighbours(board: Board, m: int) -> tuple[Board, Board, Board, Board]:
     )
 
 
-def multiply_high(fraction: UInt32[Array, " B"], count: UInt32[Array, " B"]) -> UInt32[Array, " B"]:
-    """floor(fraction * count / 2^32) for count < 2^16, exactly and in 32 bits.
+def multiply_high(fraction: UInt32[Array, " B"], bound: UInt32[Array, " B"]) -> UInt32[Array, " B"]:
+    """floor(fraction * bound / 2^32) for bound < 2^16, exactly and in 32 bits.
 
-    With a uniform fraction this is uniform on 0..count-1 to within count / 2^32 of each probability, and the low
-    word ``fraction * count`` is again a fraction, independent of the result up to steps of count / 2^32.
+    With a uniform fraction this is uniform on 0..bound-1 to within bound / 2^32 of each probability, and the low
+    word ``fraction * bound`` is again a fraction, independent of the result up to steps of bound / 2^32.
     """
-    low = (fraction & 0xFFFF) * count
-    return ((fraction >> 16) * count + (low >> 16)) >> 16
+    low = (fraction & 0xFFFF) * bound
+    return ((fraction >> 16) * bound + (low >> 16)) >> 16
 
 
 def _select_in_word(word: UInt32[Array, " B"], rank: UInt32[Array, " B"]) -> UInt32[Array, " B"]:

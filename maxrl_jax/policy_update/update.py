@@ -129,7 +129,7 @@ def _over_micro_batches(
             micro = jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, start, rollouts, axis=1), answers)
             micro = jax.tree.map(lambda a: a[:, :, :length] if a.ndim == 3 else a, micro)
             value, (of_params, of_prefix) = value_and_gradients(micro)
-            return start + rollouts, (sums[0] + value, _add(sums[1], of_params), _add(sums[2], of_prefix))
+            return start + rollouts, _add(sums, (value, of_params, of_prefix))
 
         return add
 

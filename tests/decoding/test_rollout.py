@@ -13,7 +13,7 @@ from flax import nnx
 
 from maxrl_jax.decoding import Settings, engine, map_rollouts, rollout, sampling
 from maxrl_jax.models.qwen2 import cast
-from tests.models.tiny import plain_log_probs, plain_logits, run_compiled, tiny_model
+from tests.models.tiny import plain_log_probs, plain_logits, run_compiled, run_plain, tiny_model
 
 PROMPTS = jax.random.randint(jax.random.key(1), (3, 7), 0, 11)
 KEY = jax.random.key(2)
@@ -40,8 +40,8 @@ def jitted(model, num_rollouts, settings, prompts=PROMPTS, key=KEY, **options):
 def test_log_probs_are_those_of_a_full_forward_pass(x64, settings):
     model = tiny_model(jnp.float64)
     answers = jitted(model, 4, settings)
-    log_probs, entropies = plain_log_probs(
-        model, PROMPTS, answers.tokens, settings.temperature, settings.top_p
+    log_probs, entropies = run_plain(
+        plain_log_probs, model, PROMPTS, answers.tokens, settings.temperature, settings.top_p
     )
     np.testing.assert_allclose(answers.log_probs, jnp.where(answers.mask, log_probs, 0), atol=1e-6)
     np.testing.assert_allclose(answers.entropies, jnp.where(answers.mask, entropies, 0), atol=1e-6)
@@ -52,13 +52,13 @@ def test_float32_and_bfloat16_stay_close_to_the_full_forward_pass():
     model = tiny_model()
     for dtype, tolerance in ((jnp.float32, 1e-5), (jnp.bfloat16, 0.15)):
         answers = jitted(cast(model, dtype), 4, Settings(9, ()))
-        log_probs, _ = plain_log_probs(model, PROMPTS, answers.tokens)
+        log_probs, _ = run_plain(plain_log_probs, model, PROMPTS, answers.tokens)
         assert jnp.abs(answers.log_probs - log_probs).max() < tolerance
         assert answers.log_probs.dtype == jnp.float32
 
 
 def test_an_answer_ends_with_its_first_stop_token():
-    answers = jax.device_get(jitted(tiny_model(), 16, Settings(9, STOPS, pad_token=10)))
+    answers = jax.device_get(jitted(tiny_model(num_layers=1), 16, Settings(9, STOPS, pad_token=10)))
     seen = collections.Counter()
     for tokens, mask, length in zip(
         answers.tokens.reshape(-1, 9), answers.mask.reshape(-1, 9), answers.lengths.reshape(-1), strict=True
@@ -81,7 +81,7 @@ def test_decoding_ends_when_every_row_is_done(monkeypatch, stops):
         return forward(*arguments)
 
     monkeypatch.setattr(engine, "_forward", counted)
-    answers = jitted(tiny_model(), 4, Settings(40, stops, cache_segment=20))
+    answers = jitted(tiny_model(num_layers=1), 4, Settings(40, stops, cache_segment=20))
     jax.effects_barrier()
     longest = int(answers.lengths.max())
     assert longest < 40
@@ -91,20 +91,20 @@ def test_decoding_ends_when_every_row_is_done(monkeypatch, stops):
 def test_greedy_decoding_takes_the_most_probable_token():
     model = tiny_model()
     answers = jitted(model, 2, Settings(9, (), temperature=0.0))
-    logits = plain_logits(model, PROMPTS, answers.tokens)
+    logits = run_plain(plain_logits, model, PROMPTS, answers.tokens)
     np.testing.assert_array_equal(answers.tokens, logits.argmax(-1))
-    log_probs, _ = plain_log_probs(model, PROMPTS, answers.tokens)
+    log_probs, _ = run_plain(plain_log_probs, model, PROMPTS, answers.tokens)
     np.testing.assert_allclose(answers.log_probs, log_probs, atol=1e-5)
 
 
 @pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.6, 0.9)])
 def test_answers_follow_the_sampling_distribution(temperature, top_p):
-    model = tiny_model(vocab_size=4)
+    model = tiny_model(vocab_size=4, num_layers=1)
     prompts, N = jnp.asarray([[1, 2, 0]]), 40_000
     answers = jitted(model, N, Settings(2, (), temperature, top_p), prompts)
     pairs = jnp.stack(jnp.meshgrid(jnp.arange(4), jnp.arange(4), indexing="ij"), -1).reshape(1, 16, 2)
     # By enumeration; without `keep_x`, a pair that top-p leaves out has probability 0.
-    logits = plain_logits(model, prompts, pairs)
+    logits = run_plain(plain_logits, model, prompts, pairs)
     log_probs = np.asarray(sampling.log_probs(logits, temperature, top_p), np.float64)
     expected = np.exp(np.take_along_axis(log_probs, np.asarray(pairs)[..., None], -1)[..., 0].sum(-1))[0]
     observed = np.bincount(answers.tokens[0] @ np.array([4, 1]), minlength=16) / N
@@ -117,14 +117,14 @@ def test_answers_follow_the_sampling_distribution(temperature, top_p):
 
 @pytest.mark.parametrize("max_rows", [8, 3])
 def test_answers_do_not_depend_on_the_chunks(x64, max_rows):
-    model, settings = tiny_model(jnp.float64), Settings(5, STOPS)
+    model, settings = tiny_model(jnp.float64, num_layers=1), Settings(5, STOPS)
     whole = jitted(model, 4, settings)
     chunked = jitted(model, 4, settings, max_rows=max_rows)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), whole, chunked)
 
 
 def test_a_prompt_has_its_own_stream_wherever_it_stands(x64):
-    model, settings = tiny_model(jnp.float64), Settings(5, ())
+    model, settings = tiny_model(jnp.float64, num_layers=1), Settings(5, ())
     whole = jitted(model, 4, settings)
     alone = jitted(model, 2, settings, PROMPTS[2:], prompt_ids_P=jnp.asarray([2]))
     np.testing.assert_array_equal(whole.tokens[2:, :2], alone.tokens)
@@ -135,7 +135,7 @@ def test_a_prompt_has_its_own_stream_wherever_it_stands(x64):
 
 
 def test_a_chunked_evaluation_reduces_every_rollout_with_its_prompt():
-    model, settings = tiny_model(), Settings(5, STOPS)
+    model, settings = tiny_model(num_layers=1), Settings(5, STOPS)
     wanted = jnp.asarray([1, 4, 9])
 
     def found(answers, wanted_p):
@@ -154,7 +154,7 @@ def test_a_chunked_evaluation_reduces_every_rollout_with_its_prompt():
 
 
 def test_the_prompt_cache_is_never_copied_for_each_rollout():
-    model, N, prompts = tiny_model(max_positions=256), 16, jnp.zeros((2, 200), jnp.int32)
+    model, N, prompts = tiny_model(max_positions=256), 256, jnp.zeros((2, 200), jnp.int32)
     graphdef, params = nnx.split(model)
     jaxpr = jax.make_jaxpr(lambda p: rollout(nnx.merge(graphdef, p), prompts, KEY, N, Settings(3, ())))(params)
     prefix = 2 * 2 * 200 * 4  # prompts, key-value heads, positions, head width

@@ -15,7 +15,7 @@ from tests.maze import plain
 
 
 # 17 is the published size. At 13 and 35 a row of cells crosses the border of a word; 65 has 32 words a maze.
-@pytest.mark.parametrize(("size", "num_mazes"), [(5, 40), (7, 40), (13, 40), (17, 100), (35, 4), (65, 2)])
+@pytest.mark.parametrize(("size", "num_mazes"), [(5, 40), (7, 40), (13, 40), (17, 40), (35, 4), (65, 2)])
 def test_mazes_are_perfect_and_solutions_shortest(size, num_mazes):
     mazes = maze.generate(jax.random.key(size), num_mazes, size)
     longest = maze.longest_solution(size)

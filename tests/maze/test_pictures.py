@@ -48,7 +48,7 @@ def test_an_answer_is_drawn_up_to_where_it_ends(corridor, answer, caption, end):
 
 
 def test_the_figure_shows_both_outcomes_and_the_solution():
-    mazes = maze.generate(jax.random.key(0), 1, 9)
+    mazes = maze.generate(jax.random.key(0), 64, 9)
     right = np.asarray(mazes.solution[0])
     failed = right.copy()
     failed[int(mazes.num_moves[0]) - 3 :] = DONE

@@ -11,11 +11,11 @@ from maxrl_jax.maze import tokens
 from tests.maze import plain
 
 
-@pytest.mark.parametrize(("size", "length"), [(5, 34), (7, 60), (17, 310)])
+@pytest.mark.parametrize(("size", "length"), [(7, 60), (17, 310)])
 def test_prompts_equal_a_plain_encoder(size, length):
-    walls = maze.generate(jax.random.key(0), 20, size).walls
+    walls = maze.generate(jax.random.key(0), 40, size).walls
     prompts = maze.encode_prompt(walls)
-    assert prompts.shape == (20, length)
+    assert prompts.shape == (40, length)
     assert prompts.dtype == np.int32
     assert maze.prompt_length(size) == length
     assert prompts.tolist() == [plain.encode(one) for one in np.asarray(walls).tolist()]

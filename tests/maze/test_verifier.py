@@ -18,9 +18,9 @@ judge, verify, shortest = jax.jit(maze.judge), jax.jit(maze.verify), jax.jit(maz
 
 def grids(size):
     """Perfect mazes, and grids with random walls, also on the goal and not on all of the border."""
-    perfect = np.asarray(maze.generate(jax.random.key(0), 32, size).walls)
+    perfect = np.asarray(maze.generate(jax.random.key(0), 64, size).walls)
     rng = np.random.default_rng(0)
-    return np.concatenate([perfect, rng.random((32, size, size)) < rng.random((32, 1, 1)) * 0.6])
+    return np.concatenate([perfect, rng.random((64, size, size)) < rng.random((64, 1, 1)) * 0.6])
 
 
 def random_answer(walls, rng):
@@ -51,7 +51,7 @@ def random_answer(walls, rng):
 def test_thousands_of_answers_agree_with_the_plain_judge():
     rng = random.Random(0)
     walls = grids(9)
-    answers = [[random_answer(one, rng) for _ in range(100)] for one in walls.tolist()]
+    answers = [[random_answer(one, rng) for _ in range(50)] for one in walls.tolist()]
     expected = [[plain.judge(one, answer) for answer in row] for one, row in zip(walls.tolist(), answers, strict=True)]
     counts = collections.Counter(reason for row in expected for reason in row)
     assert set(counts) == set(maze.REASONS)
@@ -118,20 +118,20 @@ def test_a_goal_behind_a_wall_is_a_wall_and_a_start_on_a_wall_is_no_failure(corr
 
 
 def test_true_solutions_are_solved_and_shortest():
-    mazes = maze.generate(jax.random.key(1), 50, 9)
+    mazes = maze.generate(jax.random.key(1), 64, 9)
     right = mazes.solution[:, None]
-    detour = jnp.concatenate([jnp.zeros((50, 1, 2), jnp.int32), right], axis=-1)
+    detour = jnp.concatenate([jnp.zeros((64, 1, 2), jnp.int32), right], axis=-1)
     # A first step and back: into the open neighbour of the start.
     down = ~mazes.walls[:, 2, 1]
     detour = detour.at[:, 0, 0].set(jnp.where(down, 14, 16)).at[:, 0, 1].set(jnp.where(down, 13, 15))
     early = jnp.where(right == DONE, D, right)  # at the goal in time, one more move, and only then DONE
     early = jnp.where(right == EOS, DONE, early)
     for answers, is_shortest in ((right, True), (detour, False), (early, False)):
-        assert verify(mazes.walls, answers).tolist() == [[1.0]] * 50
-        assert shortest(mazes.walls, answers, mazes.num_moves).tolist() == [[is_shortest]] * 50
+        assert verify(mazes.walls, answers).tolist() == [[1.0]] * 64
+        assert shortest(mazes.walls, answers, mazes.num_moves).tolist() == [[is_shortest]] * 64
     wrong = right.at[:, 0, 0].set(15)
-    assert verify(mazes.walls, wrong).tolist() == [[0.0]] * 50
-    assert shortest(mazes.walls, wrong, mazes.num_moves).tolist() == [[False]] * 50
+    assert verify(mazes.walls, wrong).tolist() == [[0.0]] * 64
+    assert shortest(mazes.walls, wrong, mazes.num_moves).tolist() == [[False]] * 64
     assert tokens.LEFT == 15
 
 

@@ -10,7 +10,7 @@ from flax import nnx
 from safetensors import numpy as safetensors_numpy
 
 from maxrl_jax.models.qwen2 import load_hf, save_hf
-from tests.models.tiny import tiny_model
+from tests.models.tiny import logits_of, tiny_model
 
 TOKENS = jax.random.randint(jax.random.key(7), (3, 9), 0, 11)
 
@@ -113,6 +113,6 @@ def test_transformers_opens_what_is_saved_and_agrees(tmp_path, tied):
     assert not any(report.values())
     with torch.no_grad():
         logits = theirs(input_ids=torch.tensor(np.asarray(TOKENS)).long()).logits.numpy()
-    np.testing.assert_allclose(model(TOKENS), logits, atol=1e-4)
+    np.testing.assert_allclose(logits_of(model, TOKENS), logits, atol=1e-4)
     theirs.save_pretrained(tmp_path / "theirs")
-    np.testing.assert_allclose(load_hf(tmp_path / "theirs")(TOKENS), logits, atol=1e-4)
+    np.testing.assert_allclose(logits_of(load_hf(tmp_path / "theirs"), TOKENS), logits, atol=1e-4)

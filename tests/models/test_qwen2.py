@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from maxrl_jax.models.qwen2 import Config, Qwen2, cast, model
-from tests.models.tiny import tiny_model
+from tests.models.tiny import logits_of, run_compiled, tiny_model
 
 TOKENS = jax.random.randint(jax.random.key(7), (3, 9), 0, 11)
 
@@ -54,7 +54,7 @@ def numpy_logits(params: dict, config: Config, tokens: np.ndarray) -> np.ndarray
 def test_logits_equal_an_independent_numpy_decoder(x64, changes):
     tiny = tiny_model(jnp.float64, **changes)
     params = nnx.to_pure_dict(jax.tree.map(np.asarray, nnx.state(tiny)))
-    for tokens, logits in zip(np.asarray(TOKENS), tiny(TOKENS), strict=True):
+    for tokens, logits in zip(np.asarray(TOKENS), logits_of(tiny, TOKENS), strict=True):
         # Rotary angles are float32, as in the reference implementation.
         np.testing.assert_allclose(logits, numpy_logits(params, tiny.config, tokens), atol=3e-6)
 
@@ -67,20 +67,22 @@ def test_the_default_is_the_maze_model():
 def test_a_later_token_changes_no_earlier_logit():
     tiny = tiny_model()
     changed = TOKENS.at[:, 5].add(1) % 11
-    np.testing.assert_array_equal(tiny(TOKENS)[:, :5], tiny(changed)[:, :5])
-    assert jnp.abs(tiny(TOKENS)[:, 5:] - tiny(changed)[:, 5:]).max() > 1e-3
+    before, after = logits_of(tiny, TOKENS), logits_of(tiny, changed)
+    np.testing.assert_array_equal(before[:, :5], after[:, :5])
+    assert jnp.abs(before[:, 5:] - after[:, 5:]).max() > 1e-3
 
 
 def test_prefill_gives_the_last_logits_and_the_keys_of_every_block(x64):
     tiny = tiny_model(jnp.float64)
-    logits, prefix = tiny.prefill(TOKENS)
-    np.testing.assert_allclose(logits, tiny(TOKENS)[:, -1], rtol=1e-10)
+    graphdef, params = nnx.split(tiny)
+    logits, prefix = run_compiled(lambda params: nnx.merge(graphdef, params).prefill(TOKENS), params)
+    np.testing.assert_allclose(logits, logits_of(tiny, TOKENS)[:, -1], rtol=1e-10)
     assert [[a.shape for a in layer] for layer in prefix] == [[(3, 2, 9, 4)] * 2] * 2
 
 
 def test_bfloat16_is_close_to_float32_and_its_logits_are_float32():
     tiny = tiny_model()
-    logits, rounded = tiny(TOKENS), cast(tiny, jnp.bfloat16)(TOKENS)
+    logits, rounded = logits_of(tiny, TOKENS), logits_of(cast(tiny, jnp.bfloat16), TOKENS)
     assert rounded.dtype == jnp.float32
     error = jnp.linalg.norm(rounded - logits) / jnp.linalg.norm(logits)
     assert 1e-4 < error < 3e-2  # 8 bits of mantissa, some 20 roundings deep

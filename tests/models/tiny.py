@@ -28,6 +28,12 @@ def tiny_model(dtype=jnp.float32, seed=0, **changes) -> Qwen2:
     return cast(nnx.merge(graphdef, jax.tree.unflatten(treedef, leaves)), dtype)
 
 
+def logits_of(model, tokens):
+    """model(tokens), compiled: one by one, its operations take longer to compile."""
+    graphdef, params = nnx.split(model)
+    return run_compiled(lambda params, tokens: nnx.merge(graphdef, params)(tokens), params, tokens)
+
+
 def plain_logits(model, prompts, tokens):
     """Logits [P, N, T, V] of answer tokens by a full forward pass over every prompt and answer."""
     P, N, T = tokens.shape
@@ -42,7 +48,21 @@ def plain_log_probs(model, prompts, tokens, temperature=1.0, top_p=1.0):
     return sampling.pick(log_probs, tokens), sampling.entropy(log_probs)
 
 
+def run_plain(function, model, prompts, tokens, *settings):
+    """`plain_logits` or `plain_log_probs`, compiled."""
+    graphdef, params = nnx.split(model)
+
+    def run(params, prompts, tokens):
+        return function(nnx.merge(graphdef, params), prompts, tokens, *settings)
+
+    return run_compiled(run, params, prompts, tokens)
+
+
+def compiled(function, *arguments):
+    """`function` as one program, with the compiler's slow passes off: these tests ask what, not how fast."""
+    return jax.jit(function).lower(*arguments).compile(compiler_options={"xla_backend_optimization_level": 0})
+
+
 def run_compiled(function, *arguments):
-    """`function` as one compiled program, with the compiler's slow passes off: these tests ask what, not how fast."""
-    options = {"xla_backend_optimization_level": 0}
-    return jax.jit(function).lower(*arguments).compile(compiler_options=options)(*arguments)
+    """The result of `compiled`."""
+    return compiled(function, *arguments)(*arguments)

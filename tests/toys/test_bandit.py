@@ -9,7 +9,9 @@ import pytest
 
 from experiments.bandit import arms, exact, maxpo
 from experiments.bandit.checks import check
-from maxrl_jax import advantages
+from experiments.figures import bandit, theory
+from experiments.figures.registry import Context
+from maxrl_jax import advantages, objectives
 from maxrl_jax.training import config as config_module
 from maxrl_jax.training.config import ConfigError
 
@@ -166,6 +168,45 @@ def test_leave_two_out_narrows_expected_improvement_most_with_many_actions(over_
     means = table[table.num_rollouts == 16].groupby(["actions", "estimator"]).variance.mean().unstack()
     ratio = means["maxpo"] / means["expected_improvement"]
     assert ratio[100] < 0.9 and ratio[100] < ratio[10]
+
+
+def test_figure_of_the_variance_has_a_panel_for_each_n(over_actions):
+    drawing = bandit.draw_variance(over_actions[0], "actions")
+    assert [ax.get_title() for ax in drawing.fig.axes] == ["$N=8$", "$N=16$"]
+    assert all(len(ax.lines) == len(maxpo.ESTIMATORS) for ax in drawing.fig.axes)
+
+
+def test_tutorial_has_the_tutorials_numbers():
+    data = theory.tutorial(Context()).data.set_index(["part", "quantity"])["value"]
+    told = {"pass@1": 0.1, "pass@3": 0.271, "pass@10": 0.651, "J^{(1)}": -0.9, "J^{(2)}": -1.305}
+    told |= {"J^{(3)}": -1.548, "J^{(4)}": -1.712, r"\log p": -2.303, "w of MaxRL, T=10": 6.513, "w of ML": 10}
+    for quantity, value in told.items():
+        assert data["objective", quantity] == pytest.approx(value, abs=6e-4)
+    assert data["reinforce", "K=1 success"] == 0.1 and data["success_mean", "K=1 success"] == 1
+    assert data["success_mean", "K=2 success"] == 0.5 and data["maxrl", "K=2 failure"] == -0.1
+    assert data["maxrl", "weight"] == pytest.approx((1 - 0.9**9) / 0.1)
+    saved = data["objective", "what subtracting V saves"]
+    assert saved == pytest.approx(data["success_mean", "variance"] - data["maxrl_unbiased", "variance"])
+
+
+@pytest.mark.parametrize("name", theory.SHOWN_ESTIMATORS)
+def test_tutorial_variances_are_those_of_all_outcomes(x64, name):
+    # Four rollouts instead of ten keep the enumeration small; the formula takes N as it comes.
+    rewards, logits = np.array([1.0, 0.0, 0.0]), np.log(theory.POLICY)
+    mean, spread = moments_by_enumeration(rewards, logits, advantages.get(name), 4)
+    norms = theory._norms(theory.POLICY)
+    found = objectives.effective_variance(advantages.get(name), 0.1, 4, **norms)
+    np.testing.assert_allclose(found, spread, rtol=1e-9)
+    weight = objectives.effective_weight(advantages.get(name), 0.1, 4)
+    np.testing.assert_allclose((mean**2).sum(), weight**2 * norms["gradient_norm"], rtol=1e-9)
+
+
+def test_figure_1_draws_the_exact_weights():
+    data = theory.maxrl_fig1(Context(quick=True)).data
+    rows = data[(data.objective == "maxrl") & (data.num_rollouts == 16)]
+    np.testing.assert_allclose(rows.weight, (1 - (1 - rows.pass_rate) ** 15) / rows.pass_rate, rtol=1e-9)
+    grpo = data[(data.objective == "grpo") & (data.num_rollouts == 1024) & data.pass_rate.between(0.1, 0.9)]
+    np.testing.assert_allclose(grpo.weight, 1 / np.sqrt(grpo.pass_rate * (1 - grpo.pass_rate)), rtol=0.02)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.bandit import comparison, demo, dynamics, gradients, measures, methods, pkpo, two_rewards, variance
+from experiments.bandit import (
+    comparison,
+    demo,
+    draw_stories,
+    dynamics,
+    gradients,
+    measures,
+    methods,
+    pkpo,
+    two_rewards,
+    variance,
+)
 from experiments.bandit.__main__ import run as run_driver
 from experiments.bandit.checks import check
 from experiments.bandit.problem import (
@@ -247,6 +258,8 @@ def test_sampled_runs_average_to_the_noise_free_run_at_a_small_learning_rate():
     # What is left is second order in the learning rate: a hundredth of the way.
     assert np.all(np.abs(mean - expected.params[0, 0]) < 5 * error + 0.01 * moved.max())
     assert moved.max() > 100 * error.min()
+    fail = (1 - np.exp(expected.log_rates[0, 0, :-1])) ** 8  # chance that all 8 rollouts of a step fail
+    np.testing.assert_allclose(expected.solved[0, 0], 1 - np.cumprod(fail, axis=0).mean(-1), rtol=1e-4)
     share = np.mean(drawn.solved[0], 0) - np.asarray(expected.solved[0, 0])
     assert np.all(np.abs(share) < 0.02)
 
@@ -333,8 +346,13 @@ def test_steps_to_a_level():
     np.testing.assert_array_equal(measures.steps_to(curves, 0.1), [0, 1])
 
 
+def list_of_panels(count):
+    """["(a)", "(b)", ...]"""
+    return [f"({letter})" for letter in "abcdef"[:count]]
+
+
 def test_choosing_k_chooses_where_pass_at_k_is_best():
-    config = config_module.load("configs/bandit.py:pkpo_quick", {"pkpo.learning_rate": 0.2, "pkpo.num_groups": 8})
+    config = config_module.load("configs/bandit.py:pkpo_quick", {"pkpo.learning_rate": 0.2, "pkpo.num_groups": 6})
     runs = pkpo.run(config)
     table = pkpo.table(runs, config.pkpo.k_eval)
     end = table[table.step == config.pkpo.steps].groupby(["task_set", "method"]).mean(numeric_only=True)
@@ -350,6 +368,7 @@ def test_choosing_k_chooses_where_pass_at_k_is_best():
     apart = end.loc["separable"]
     assert apart.loc["k = 8, then 1", "pass@1"] > max(apart.loc["k = 8", "pass@1"], apart.loc["k = 1", "pass@1"])
     assert end.loc["hard"].loc["k = 8", "pass@1"] > end.loc["hard"].loc["k = 1", "pass@1"]
+    assert [ax.get_title()[:3] for ax in draw_stories.draw_pkpo(table, switch).fig.axes] == list_of_panels(6)
 
 
 def make_tasks(**changes):
@@ -395,6 +414,8 @@ def test_only_decoupled_maxrl_keeps_both_rewards_where_they_conflict():
     kept = end["reward 1"] > 0.35
     assert set(kept[kept].index) == {"maxrl decoupled", "maxrl standard"}
     assert end.loc["maxrl decoupled", "reward 2"] > 0.35
+    drawn = draw_stories.draw_two_rewards(table).fig
+    assert [len(ax.lines) for ax in drawn.axes] == [2 * table.way.nunique() + 1] * 2
 
 
 # ------------------------------------------------------------------ whole runs
