@@ -13,12 +13,12 @@ its halves compiled apart and timed after it. All are medians with the result re
 Counting (`flops`, `bytes` and `roofline` in the output), at 17x17, S = 310 prompt tokens, L = 64, 1 x 128:
   a token's forward pass is 2 x 3.94e6 products in the weights and 4 x 4 x 256 x (310 + 32) in attention,
   9.3 MFLOP; 8,064 tokens decoded and three times that for the update (forward, and backward twice) make 300
-  GFLOP; the prompt, once in each half, adds 9. Running the prompt with every rollout instead would add 1,100.
-  Decode reads the weights (15.8 MB) and the answer caches (17 MB on average) each step: 2 GB; the update writes
-  and reads about 80 KB of activations a token: 1.3 GB, and for each micro-batch the weights and their gradients.
-  So on two cores (200 GFLOP/s, 20 GB/s measured by the same program) both halves are bound by arithmetic, and
+  GFLOP; the prompt, once in each half, adds 8. Running the prompt with every rollout instead would add 1,000.
+  Decode reads the weights (15.8 MB) and the answer caches (17 MB on average) each step: 2.1 GB; the update writes
+  and reads about 100 KB of activations a token, 1.7 GB, and for each micro-batch the weights and their gradients.
+  Two cores that give 200 GFLOP/s and 25 GB/s are bound by arithmetic in both halves (1.5 s against 0.2 s), so
   what has to be avoided is traffic that is not in the count: copied caches, prompts repeated N times, transposed
-  copies of activations. One decode step is bound by the weights' traffic when P N is small (below about 20 rows).
+  copies of activations. Decoding few rows is the exception: below some 16 rows its weights' traffic is the bound.
 """
 
 import argparse

@@ -72,17 +72,17 @@ MUTATIONS = (
         f"{DEFINITIONS} -k rloo",
     ),
     Mutation(
-        "ties get the value of the last of them and one more",
+        "every rank that is not tied gets the value of the rank before it",
         A + "ranks.py",
-        'jnp.searchsorted(ascending, values, side="left", method=method)',
-        'jnp.searchsorted(ascending, values, side="right", method=method)',
+        "ascending[..., 1:] != ascending[..., :-1]",
+        "ascending[..., 1:] == ascending[..., :-1]",
         f"{DEFINITIONS} -k maxpo",
     ),
     Mutation(
         "negative rewards sorted by their raw bits",
         A + "ranks.py",
-        "jnp.where(keys < 0, keys ^ low_bits, keys), dimension",
-        "keys, dimension",
+        "keys = jnp.where(keys < 0, keys ^ low_bits, keys)",
+        "keys = keys | (0 & low_bits)",
         f"{DEFINITIONS} -k rloo",
     ),
     Mutation(

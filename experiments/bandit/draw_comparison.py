@@ -128,7 +128,7 @@ def steps_panel(ax: Axes, strata: pd.DataFrame, labels: list[tuple[str, str, Any
         ax.plot(place[reached], middle[reached].clip(lower=1), "o", color=colour)
         ax.plot(place[~reached], np.full((~reached).sum(), 1.25 * horizon), "^", color=colour, markerfacecolor="none")
     ax.set_xticks(np.arange(len(names)), names)
-    ax.set(yscale="log", xlabel="initial pass rate", ylabel="steps to 25, 50, 75 % pass@1")
+    ax.set(yscale="log", xlabel="initial pass rate", ylabel="steps to 25-75 % pass@1")
 
 
 def bar_labels(strata: pd.DataFrame) -> list[tuple[str, str, Any]]:

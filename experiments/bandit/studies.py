@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from experiments.bandit import comparison, draw_comparison, draw_stories, maxpo, pkpo, two_rewards
+from experiments.figures import style
 from experiments.figures.registry import Drawing
 from maxrl_jax.training.folder import Run
 
 
-def save(run: Run, name: str, drawing: Drawing) -> None:
-    """Writes a drawing as figures/NAME.png, .svg and .csv."""
-    for suffix in ("png", "svg"):
-        with (run.figures / f"{name}.{suffix}").open("wb") as file:
-            drawing.fig.savefig(file, format=suffix, metadata={"Date": None} if suffix == "svg" else None)
+def save(run: Run, name: str, draw: Callable[..., Drawing], *tables: Any) -> None:
+    """Draws `draw(*tables)` and writes it as figures/NAME.png, .svg and .csv."""
+    with style.settings():
+        drawing = draw(*tables)
+        for suffix in ("png", "svg"):
+            with (run.figures / f"{name}.{suffix}").open("wb") as file:
+                drawing.fig.savefig(file, format=suffix, metadata={"Date": None} if suffix == "svg" else None)
     write(run, f"figures/{name}.csv", drawing.data)
     run.say(f"{run.figures / name}.png, .svg, .csv")
 
@@ -51,8 +54,8 @@ def compare(run: Run, config: Any) -> comparison.Runs:
     for name, table in {"curves": curves, "final": final, "strata": strata}.items():
         write(run, f"{name}.csv", table)
     log_curves(run, curves, ("label", "gradients"))
-    save(run, "comparison", draw_comparison.draw_comparison(curves, final))
-    save(run, "strata", draw_comparison.draw_strata(strata))
+    save(run, "comparison", draw_comparison.draw_comparison, curves, final)
+    save(run, "strata", draw_comparison.draw_strata, strata)
     run.finish(found.params)
     return found
 
@@ -64,7 +67,7 @@ def story_of_k(run: Run, config: Any) -> pkpo.Runs:
     table = pkpo.table(found, config.pkpo.k_eval)
     write(run, "curves.csv", table)
     log_curves(run, table, ("task_set", "method"))
-    save(run, "pkpo_miniature", draw_stories.draw_pkpo(table, config.pkpo.anneal_step))
+    save(run, "pkpo_miniature", draw_stories.draw_pkpo, table, config.pkpo.anneal_step)
     run.finish(found.params)
     return found
 
@@ -76,7 +79,7 @@ def combining_rewards(run: Run, config: Any) -> two_rewards.Runs:
     table = two_rewards.table(found)
     write(run, "curves.csv", table)
     log_curves(run, table, ("way", "kind"))
-    save(run, "two_rewards", draw_stories.draw_two_rewards(table))
+    save(run, "two_rewards", draw_stories.draw_two_rewards, table)
     run.finish(found.logits)
     return found
 
@@ -104,8 +107,8 @@ def bias_and_variance(run: Run, config: Any) -> dict[str, pd.DataFrame]:
             for batches, group in means.groupby(level=0)
         ]
     )
-    save(run, "maxpo_fig1", bandit.draw_figure_1(*tables.values(), config.arms.error_rollouts))
-    save(run, "maxpo_fig4", bandit.draw_variance(tables["variance_over_actions"], "actions"))
-    save(run, "maxpo_fig5", bandit.draw_variance(tables["variance_over_k"], "k"))
+    save(run, "maxpo_fig1", bandit.draw_figure_1, *tables.values(), config.arms.error_rollouts)
+    save(run, "maxpo_fig4", bandit.draw_variance, tables["variance_over_actions"], "actions")
+    save(run, "maxpo_fig5", bandit.draw_variance, tables["variance_over_k"], "k")
     run.finish({name: np.asarray(table.select_dtypes("number")) for name, table in tables.items()})
     return tables

@@ -105,8 +105,8 @@ def maxpo_fig7(context: Context) -> Drawing:
 
 MEASURES = {
     "return": "expected return",
-    "bias_probability": "bias prob. of action 1",
-    "variance_ratio": "variance, MaxPO / EI",
+    "bias_probability": "bias P(action 1)",
+    "variance_ratio": "var. MaxPO / EI",
 }
 
 

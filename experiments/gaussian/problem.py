@@ -81,10 +81,7 @@ def _exceedance(theta: ArrayLike, std: float):
     """q(u) = P(u < x <= 1) [..., nodes] at the quadrature nodes u [nodes], and their weights [nodes]."""
     u, weight = _rule(std)
     theta = np.asarray(theta, np.float64)[..., None]
-    low, high = (u - theta) / std, (1 - theta) / std
-    # In the upper tail 1 - cdf keeps the digits that a difference of two numbers near 1 would lose.
-    upper = low + high > 0
-    q = np.where(upper, ndtr(-low) - ndtr(-high), ndtr(high) - ndtr(low))
+    q = ndtr((1 - theta) / std) - ndtr((u - theta) / std)
     return np.clip(q, 0.0, 1 - 2**-53), u, weight
 
 

@@ -7,47 +7,38 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-# Up to here one comparison of all pairs is cheaper than a binary search (measured on CPU).
-_COMPARE_ALL_LIMIT = 64
-
 
 def compute_dtype(dtype: jnp.dtype) -> jnp.dtype:
     """float64 stays float64; everything else (bfloat16, float16, float32, integers, bool) is computed in float32."""
     return jnp.dtype(jnp.float64) if dtype == jnp.float64 else jnp.dtype(jnp.float32)
 
 
-@jax.custom_jvp
-def sort_ascending(rewards: jax.Array) -> jax.Array:
-    """Ascending along the last axis, sorted as integers of the same width: 5x faster than floats on a CPU.
+def ascending_order(rewards: jax.Array) -> jax.Array:
+    """Indices [*batch, N] that put the last axis in ascending order; equal rewards in any order.
 
-    Flipping the low bits of negative numbers turns the order of the floats into the order of their bit
-    patterns, so the values come back exactly.
+    Sorted as integers of the same width, which is faster than floats on a CPU: flipping the low bits of negative
+    numbers turns the order of the floats into the order of their bit patterns.
     """
     bits = jnp.dtype(f"int{8 * rewards.dtype.itemsize}")
     low_bits = jnp.asarray(jnp.iinfo(bits).max, bits)
-    keys = jax.lax.bitcast_convert_type(rewards, bits)
-    keys = jax.lax.sort(jnp.where(keys < 0, keys ^ low_bits, keys), dimension=-1, is_stable=False)
-    return jax.lax.bitcast_convert_type(jnp.where(keys < 0, keys ^ low_bits, keys), rewards.dtype)
+    # One zero: -0.0 has the bit pattern of a number below 0.0.
+    keys = jax.lax.bitcast_convert_type(jnp.where(rewards == 0, 0, rewards), bits)
+    keys = jnp.where(keys < 0, keys ^ low_bits, keys)
+    places = jax.lax.broadcasted_iota(jnp.int32, rewards.shape, rewards.ndim - 1)
+    return jax.lax.sort((keys, places), dimension=-1, is_stable=False, num_keys=1)[1]
 
 
-@sort_ascending.defjvp
-def _sort_ascending_jvp(primals, tangents):
-    (rewards,), (tangent,) = primals, tangents
-    order = jnp.argsort(rewards, axis=-1)
-    return sort_ascending(rewards), jnp.take_along_axis(tangent, order, axis=-1)
-
-
-def _first_equal(ascending: jax.Array, values: jax.Array) -> jax.Array:
-    """Index of the first entry of `ascending` [N] that equals each of `values` [N]."""
-    method = "compare_all" if ascending.shape[-1] <= _COMPARE_ALL_LIMIT else "scan_unrolled"
-    return jnp.searchsorted(ascending, values, side="left", method=method)
+def sort_ascending(rewards: jax.Array) -> jax.Array:
+    """Rewards [*batch, N] in ascending order along the last axis."""
+    return jnp.take_along_axis(rewards, ascending_order(rewards), axis=-1)
 
 
 def by_rank(rewards: jax.Array, values_of_sorted: Callable[[jax.Array], jax.Array]) -> jax.Array:
     """Applies a function of the ascending rewards and hands each rollout the value of its rank.
 
     Tied rollouts all get the value of the first of them, so ties cannot break the symmetry between equal
-    rewards, whatever order the sort leaves them in.
+    rewards, whatever order the sort leaves them in. Values travel back along the permutation of the sort: looking
+    the rewards up among the sorted ones would compare two copies that a compiler may have rounded differently.
 
     Args:
       rewards: [*batch, N], sorted in its own type.
@@ -56,12 +47,16 @@ def by_rank(rewards: jax.Array, values_of_sorted: Callable[[jax.Array], jax.Arra
     Returns:
       [*batch, N] in the order of `rewards`.
     """
-    ascending = sort_ascending(rewards)
+    order = ascending_order(rewards)
+    ascending = jnp.take_along_axis(rewards, order, axis=-1)
     values = values_of_sorted(ascending)
-    find = _first_equal
-    for _ in range(rewards.ndim - 1):
-        find = jax.vmap(find)
-    return jnp.take_along_axis(values, find(ascending, rewards), axis=-1)
+    places = jax.lax.broadcasted_iota(jnp.int32, rewards.shape, rewards.ndim - 1)
+    is_first = jnp.concatenate(
+        [jnp.ones_like(ascending[..., :1], bool), ascending[..., 1:] != ascending[..., :-1]], axis=-1
+    )
+    first = jax.lax.cummax(jnp.where(is_first, places, 0), axis=rewards.ndim - 1)
+    values = jnp.take_along_axis(values, first, axis=-1)
+    return jnp.put_along_axis(jnp.zeros_like(values), order, values, axis=-1, inplace=False)
 
 
 def sum_below(terms: jax.Array) -> jax.Array:

@@ -7,6 +7,8 @@ rows of one (N T G) x S matrix product for each prompt and key-value head.
 Products take the type of the model's weights and accumulate in float32; softmaxes are float32.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -88,8 +90,8 @@ def decode(
 
 
 def _scores(q_xRxh: jax.Array, k_xTxh: jax.Array) -> jax.Array:
-    """q . k / sqrt(h) for every row and key."""
-    return _product(q_xRxh * q_xRxh.shape[-1] ** -0.5, k_xTxh.swapaxes(-1, -2))
+    """q . k / sqrt(h) for every row and key, [..., R, T]."""
+    return _product(q_xRxh * q_xRxh.shape[-1] ** -0.5, k_xTxh, -1)
 
 
 def _exponentials(s_xT: jax.Array, top: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -99,28 +101,38 @@ def _exponentials(s_xT: jax.Array, top: jax.Array) -> tuple[jax.Array, jax.Array
 
 
 def _weighted(e_xRxT: jax.Array, v_xTxh: jax.Array) -> jax.Array:
-    """Sum over keys of e v."""
-    return _product(e_xRxT.astype(v_xTxh.dtype), v_xTxh)
+    """Sum over keys of e v, [..., R, h]."""
+    return _product(e_xRxT.astype(v_xTxh.dtype), v_xTxh, -2)
 
 
-@jax.custom_vjp
-def _product(a_xRxC: jax.Array, b_xCxE: jax.Array) -> jax.Array:
-    """a b with the same leading axes, accumulated and returned in float32 (or wider).
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _product(a: jax.Array, b: jax.Array, axis: int) -> jax.Array:
+    """Matrix product of a [..., R, C] with b [..., C, E] (axis -2) or b [..., E, C] (axis -1) over C.
 
-    In the gradient the incoming float32 array is rounded to the type of a and b first, as every other
-    product of the model rounds: a product of bfloat16 with float32 would run in float32.
+    Accumulated and returned in float32 (or wider). In the gradient the incoming float32 array is rounded to
+    the type of a and b first, as every other product of the model rounds: a product of bfloat16 with float32
+    would run in float32. No operand is transposed: a transposed copy would be made again in each decode step.
     """
-    return jnp.matmul(a_xRxC, b_xCxE, preferred_element_type=wide(a_xRxC.dtype))
+    return _contract(a, b, -1, axis, wide(a.dtype))
 
 
-def _product_forward(a: jax.Array, b: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _product(a, b), (a, b)
+def _product_forward(a: jax.Array, b: jax.Array, axis: int) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _product(a, b, axis), (a, b)
 
 
-def _product_backward(saved: tuple[jax.Array, jax.Array], dy: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _product_backward(axis: int, saved: tuple[jax.Array, jax.Array], dy: jax.Array) -> tuple[jax.Array, jax.Array]:
     a, b = saved
     dy = dy.astype(a.dtype)
-    return dy @ b.swapaxes(-1, -2), a.swapaxes(-1, -2) @ dy
+    da = _contract(dy, b, -1, -3 - axis, a.dtype)  # over the other of b's two axes
+    left, right = (dy, a) if axis == -1 else (a, dy)
+    return da, _contract(left, right, -2, -2, b.dtype)
 
 
 _product.defvjp(_product_forward, _product_backward)
+
+
+def _contract(a: jax.Array, b: jax.Array, a_axis: int, b_axis: int, dtype: jax.typing.DTypeLike) -> jax.Array:
+    """Product of the last two axes of a and b over one axis of each, the leading axes being common."""
+    batch = tuple(range(a.ndim - 2))
+    dimensions = (((a.ndim + a_axis,), (b.ndim + b_axis,)), (batch, batch))
+    return jax.lax.dot_general(a, b, dimensions, preferred_element_type=dtype)
