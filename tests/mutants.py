@@ -83,7 +83,7 @@ MUTATIONS = (
         A + "ranks.py",
         "keys = jnp.where(keys < 0, keys ^ low_bits, keys)",
         "keys = keys | (0 & low_bits)",
-        f"{DEFINITIONS} -k rloo",
+        f"{DEFINITIONS} -k maxpo",
     ),
     Mutation(
         "maxrl keeps the control variate at K = 0",

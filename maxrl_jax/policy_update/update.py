@@ -58,8 +58,9 @@ def loss_and_gradients(
 ) -> Update:
     """The policy-gradient loss of a batch and its gradients with respect to the model's parameters.
 
-    Nothing inside leaves the device, and no collective is inside: under `jax.shard_map` each device gives its
-    part of the batch and the global `denominator`, and losses and gradients are summed over devices.
+    Nothing inside leaves the device, and no collective is inside: under `jax.shard_map` (with check_vma=False,
+    for devices take different numbers of turns in their loops) each device gives its part of the batch and the
+    global `denominator`, and losses and gradients are summed over devices.
 
     Args:
         model: with master weights; gradients are summed in their type.
