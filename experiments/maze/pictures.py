@@ -50,19 +50,26 @@ def save_answers(run: folder.Run, problem: Problem, params: Any) -> None:
     run.log_image(problem.config.rl.steps, "figures/answers", path)
 
 
-def draw_right_and_failed(samples: dict[str, np.ndarray]) -> Figure:
+def right_and_failed(samples: dict[str, np.ndarray]) -> tuple[int, list[np.ndarray]]:
     """The longest right answer and the longest failed one of one maze, or the one kind that there is.
 
     Args:
       samples: of `answers_to_held_out`, or read back from figures/answers.npz.
+
+    Returns:
+      The maze's number, and its one or two answers [T], the right one first.
     """
     solved = samples["reason"] == maze.REASONS.index("solved")
     length = (samples["answers"] != tokens.PAD).sum(-1)
     # A maze with both kinds where there is one, and among those the longest way.
     both = solved.any(1) & (~solved).any(1)
     row = int(np.argmax(both * 10_000 + np.where(solved, length, 0).max(1)))
-    answers = {}
-    for caption, mask in (("", solved[row]), (" ", ~solved[row])):
-        if mask.any():
-            answers[caption] = samples["answers"][row, int(np.argmax(np.where(mask, length[row], -1)))]
-    return drawing.figure(samples["walls"][row], answers)
+    masks = [mask for mask in (solved[row], ~solved[row]) if mask.any()]
+    return row, [samples["answers"][row, int(np.argmax(np.where(mask, length[row], -1)))] for mask in masks]
+
+
+def draw_right_and_failed(samples: dict[str, np.ndarray]) -> Figure:
+    """What `right_and_failed` finds, side by side."""
+    row, answers = right_and_failed(samples)
+    # Blank captions that differ: what became of an answer is caption enough.
+    return drawing.figure(samples["walls"][row], {" " * i: answer for i, answer in enumerate(answers)})

@@ -86,7 +86,7 @@ def figure(walls, answers: Mapping[str, np.ndarray], solution=None, width: float
 
     Args:
         walls: bool [n, n].
-        answers: caption -> int [T] tokens; what became of the answer is added to its caption.
+        answers: caption (blank: none) -> int [T] tokens; what became of the answer is added to it.
         solution: int [L] tokens of the right path, drawn dotted under answers that fail.
         width: of the figure in inches.
 
@@ -108,7 +108,7 @@ def figure(walls, answers: Mapping[str, np.ndarray], solution=None, width: float
             failed = True
             if solution is not None:
                 draw_solution(ax, solution)
-        ax.set_title(f"{caption}: {outcome}" if caption else outcome, fontsize=9)
+        ax.set_title(f"{caption}: {outcome}" if caption.strip() else outcome, fontsize=9)
     handles = _legend(solved, failed, failed and solution is not None)
     result.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False)
     return result

@@ -1,0 +1,128 @@
+"""Turns the two official ImageNet archives into record files, without TensorFlow.
+
+    python -m experiments.imagenet.prepare --archives=DIR --data_dir=DIR
+
+``--archives`` holds ILSVRC2012_img_train.tar (138 GB) and ILSVRC2012_img_val.tar (6.3 GB), as image-net.org gives
+them; ``--data_dir`` gets imagenet2012/5.1.0/ (144 GB), the same files that tensorflow-datasets writes, and a config
+takes it as data.dir. Nothing is unpacked on the way. Stopped at any instant, the same command goes on after the last
+complete file. One image is CMYK or PNG here and there: such images are encoded anew as RGB JPEG.
+
+Images are read in the order of the record files, that is from all over the archive: keep the archives on a solid-state
+disk (on a spinning one this takes hours).
+"""
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from maxrl_jax.data import imagenet2012, imagenet_archives, imagenet_files, imagenet_writer
+from maxrl_jax.training.progress import Progress
+
+_USAGE = __doc__.partition("\n\n")[2] if __doc__ else ""
+_CONSOLE_SECONDS = 10.0
+_COMPLETE = {
+    "classes": imagenet2012.NUM_CLASSES,
+    "train": imagenet2012.NUM_TRAIN,
+    "validation": imagenet2012.NUM_VALIDATION,
+}
+
+
+def prepare(
+    archives: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str],
+    num_threads: int = 0,
+    subset: bool = False,
+    num_shards: Mapping[str, int] = imagenet_writer.NUM_SHARDS,
+) -> Path:
+    """Prepares a folder that `imagenet2012.train_batches` and ``tfds.builder("imagenet2012")`` read.
+
+    Args:
+        archives: folder of the two archives.
+        data_dir: folder to write to; the same again goes on where it stopped.
+        num_threads: record files written at a time; 0 takes the number of cores.
+        subset: accept archives with fewer images than the whole data set, for trials.
+        num_shards: record files of each split.
+
+    Returns:
+        The folder of the record files.
+
+    Raises:
+        ValueError: one line that names the missing or broken archive, image or folder.
+        OSError: the disk is full, or a folder cannot be written to.
+    """
+    found = imagenet_archives.find(archives)
+    if "://" in os.fspath(data_dir):
+        raise ValueError(
+            f"data_dir: got {os.fspath(data_dir)!r}, allowed: a local folder, copied to a bucket afterwards"
+        )
+    folder = Path(imagenet_files.version_folder(data_dir))
+    progress = Progress("imagenet", _CONSOLE_SECONDS)
+    try:
+        images = _list(found, progress)
+        if not subset:
+            imagenet_archives.check_complete(found, images, _COMPLETE)
+        shards = imagenet_writer.plan(images, folder, num_shards)
+        for split, archive in found.items():
+            seen = _counter(progress, f"writes {split}", len(images[split]))
+            imagenet_writer.write_split(split, shards[split], archive, folder, num_threads or os.cpu_count() or 1, seen)
+        imagenet_writer.write_metadata(folder, shards)
+        progress.say(f"imagenet: {folder} is ready")
+    finally:
+        progress.end()
+    return folder
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command line; returns the exit status: 0 done, 2 something wrong that one line names, 130 interrupted."""
+    from absl import flags
+
+    values = flags.FlagValues()
+    flags.DEFINE_string("archives", None, "folder of the two official archives", flag_values=values)
+    flags.DEFINE_string("data_dir", None, "folder to write to", flag_values=values)
+    flags.DEFINE_integer("num_threads", 0, "record files written at a time; 0: one a core", 0, flag_values=values)
+    flags.DEFINE_boolean("subset", False, "accept archives with fewer images, for trials", flag_values=values)
+    if any(argument in ("-h", "--help") for argument in argv):
+        print(f"{_USAGE}\n{values.get_help()}")
+        return 0
+    try:
+        others = values(["", *argv])[1:]
+        if others:
+            raise ValueError(f"got {others[0]!r}, allowed: flags only, --NAME=VALUE")
+        for name in ("archives", "data_dir"):
+            if not values[name].value:
+                raise ValueError(f"--{name}: got nothing, allowed: --{name}=DIR")
+        prepare(values.archives, values.data_dir, values.num_threads, values.subset)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    except (ValueError, flags.Error, OSError) as error:
+        print("error: " + " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    return 0
+
+
+def _list(archives: Mapping[str, Path], progress: Progress) -> dict[str, list[imagenet_archives.Image]]:
+    """The images of both archives, from their headers."""
+    synsets, classes = imagenet_archives.labels()
+    seen = _counter(progress, "lists validation", imagenet2012.NUM_VALIDATION)
+    validation = imagenet_archives.list_validation(archives["validation"], classes, seen)
+    seen = _counter(progress, "lists train", imagenet2012.NUM_TRAIN)
+    return {"train": imagenet_archives.list_train(archives["train"], synsets, seen), "validation": validation}
+
+
+def _counter(progress: Progress, phase: str, total: int) -> Callable[[int], None]:
+    """A phase of the display, and the function that says how many more images are done."""
+    done = 0
+    progress.begin(phase, 0, total)
+
+    def more(images: int) -> None:
+        nonlocal done
+        done += images
+        progress.update(done, total, {})
+
+    return more
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
