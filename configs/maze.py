@@ -116,9 +116,10 @@ def _tiny(config: ConfigDict) -> None:
     config.sft.steps = 250
     config.sft.batch_size = 64
     config.sft.optimizer.learning_rate = 1e-3
-    config.rl.steps = 200
+    config.rl.steps = 300
     config.rl.num_prompts = 16
-    config.rl.num_rollouts = 16
+    config.rl.num_rollouts = 32
+    config.rl.micro_batch_tokens = 4096  # the model is small, so larger pieces than the default pay
     config.rl.learning_rate = 2e-4
     config.eval.num_mazes = 64
     config.eval.num_samples = 128

@@ -47,3 +47,19 @@ def test_one_family_of_estimators():
     assert np.all(np.diff(own / maxrl) < 0) and np.all(own < maxrl)  # "the more the larger k"
     weight = objectives.effective_weight(advantages.get("maxrl"), 0.05, 8)
     assert seen["own_table"].loc["p = 0.05", "MaxRL"] == pytest.approx(float(weight))
+
+
+def test_one_step_on_a_maze():
+    seen = run("03")
+    table = seen["by_maze"]
+    assert np.all(np.abs(table["sum"].astype(float)) < 1e-4)  # "All of them are centred"
+    # "a single success weighs N - 1 under MaxRL ...; under RLOO it weighs one"
+    assert seen["successes"][seen["chosen"]] == 1
+    assert table.loc[("hardest", "MaxRL"), "a success"] == pytest.approx(seen["NUM_ROLLOUTS"] - 1)
+    assert table.loc[("hardest", "RLOO"), "a success"] == pytest.approx(1)
+    # "on one group the gradients differ in length alone": the ratio of norms is the ratio of advantages.
+    busy = ~seen["idle"]
+    rewards = np.asarray(seen["rewards"])[busy]
+    largest = [np.asarray(method(rewards)).max(axis=1) for method in seen["methods"].values()]
+    for norms, top in zip(seen["norms"][busy].T, largest, strict=True):
+        np.testing.assert_allclose(norms / seen["norms"][busy, 0], top / largest[0], rtol=1e-3)

@@ -17,7 +17,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import configs
-from experiments.figures import maze as curves
+from experiments.figures import maze_curves as curves
 from experiments.figures import style
 from experiments.maze import __main__ as driver
 from experiments.maze import analysis, pictures

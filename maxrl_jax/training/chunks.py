@@ -1,5 +1,6 @@
 """Chunks: several steps in one compiled call, cut at boundaries that are a function of the step alone."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -42,6 +43,7 @@ class Calls:
 
     Attributes:
         starts: the steps at which another chunk begins.
+        starved: seconds in which the devices had nothing to do while the host fetched the last call's batches.
     """
 
     def __init__(
@@ -64,6 +66,8 @@ class Calls:
         self._seen: set[tuple[int, int]] = set()
         self._mesh = mesh
         self._batches = data(step) if data else None
+        self._metrics: Mapping[str, jax.Array] = {}
+        self.starved = 0.0
 
     def close(self) -> None:
         """Ends the data's iterator, whose workers would otherwise outlive the phase."""
@@ -84,9 +88,19 @@ class Calls:
         steps = np.arange(step, end, dtype=np.int32)
         if self._batches is None:
             return function(state, steps)
-        stack = [next(self._batches) for _ in range(step, end)]
+        self.starved = 0.0
+        stack = [self._fetch(self._batches) for _ in range(step, end)]
         batches = jax.tree.map(lambda *leaves: np.stack(leaves), *stack)
-        return function(state, steps, sharding.shard_batch(batches, self._mesh, axis=1))
+        state, self._metrics = function(state, steps, sharding.shard_batch(batches, self._mesh, axis=1))
+        return state, self._metrics
+
+    def _fetch(self, batches: Iterator[Any]) -> Any:
+        """The next batch; its time counts as starved when the call before is done at its start."""
+        idle = all(leaf.is_ready() for leaf in jax.tree.leaves(self._metrics))
+        began = time.perf_counter()
+        batch = next(batches)
+        self.starved += (time.perf_counter() - began) * idle
+        return batch
 
     def _at(self, step: int) -> tuple[int, Any]:
         return [entry for entry in self._phases if entry[0] <= step][-1]

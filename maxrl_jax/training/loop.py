@@ -60,6 +60,7 @@ def run_steps(
     data: Callable[[int], Iterator[Any]] | None = None,
     finite: Sequence[str] = ("loss", "gradient_norm"),
     show: Sequence[str] = ("loss", "reward_mean"),
+    rates: Mapping[str, float] | None = None,
 ) -> Any:
     """Runs one phase of a run from where it stands to ``num_steps``, logging and saving as it goes.
 
@@ -79,6 +80,9 @@ def run_steps(
             each); the data's position is the step.
         finite: metrics that stop the run when they are NaN or infinite.
         show: metrics shown live.
+        rates: what a step gets through, by name, such as ``{"images": 256}``: logged as perf/images_per_second,
+            beside perf/input_bound, the share of the time in which the devices had nothing to do but wait for
+            ``data`` (0 without).
 
     Returns:
         The state after ``num_steps`` steps. When the run is resumed in a later phase, ``state`` as given.
@@ -88,7 +92,7 @@ def run_steps(
         Interrupted: SIGTERM or SIGINT; the run has saved.
         CheckpointError: a checkpoint cannot be written, or does not fit the state.
     """
-    phase = _Phase(run, prefix, num_steps, tuple(finite), tuple(show))
+    phase = _Phase(run, prefix, num_steps, tuple(finite), tuple(show), dict(rates or {}))
     state, step = phase.start(state)
     if step is None:
         return state
@@ -107,20 +111,32 @@ def run_steps(
 
 
 class _Pending(NamedTuple):
-    """A call whose metrics are still on the device; ``began`` is None when it was compiled first."""
+    """A call whose metrics are still on the device; ``began`` is None when it was compiled first.
+
+    ``starved`` are the seconds in which the devices waited for its batches.
+    """
 
     first: int
     end: int
     metrics: Mapping[str, jax.Array]
     began: float | None
+    starved: float
 
 
 class _Phase:
     """The bookkeeping of one phase: restore, metrics, saves."""
 
-    def __init__(self, run: Run, prefix: str, num_steps: int, finite: tuple[str, ...], show: tuple[str, ...]):
+    def __init__(
+        self,
+        run: Run,
+        prefix: str,
+        num_steps: int,
+        finite: tuple[str, ...],
+        show: tuple[str, ...],
+        rates: dict[str, float],
+    ):
         self.run, self.prefix, self.num_steps = run, prefix, num_steps
-        self.finite, self.show = finite, show
+        self.finite, self.show, self.rates = finite, show, rates
         self.pending: _Pending | None = None
         self.restored = False
         self._fetched = 0.0  # when the metrics of the call before arrived
@@ -156,7 +172,7 @@ class _Phase:
         began = None if calls.compiles(step, end) else time.perf_counter()
         state, metrics = calls(state, step, end)
         self.fetch()
-        self.pending = _Pending(step, end, metrics, began)
+        self.pending = _Pending(step, end, metrics, began, calls.starved)
         return state
 
     def end_of_call(self, state: Any, step: int, every: Sequence[Every]) -> None:
@@ -197,7 +213,7 @@ class _Phase:
         """Waits for the pending call's metrics, logs them, and stops on a value that is not finite."""
         if self.pending is None:
             return
-        first, end, metrics, began = self.pending
+        first, end, metrics, began, starved = self.pending
         self.pending = None
         values = {name: np.asarray(array) for name, array in jax.device_get(dict(metrics)).items()}
         bad, stop = _first_not_finite({name: values[name] for name in self.finite if name in values}, end - first)
@@ -215,16 +231,21 @@ class _Phase:
             value = np.ravel(values[bad][stop - 1])
             what = f"{self.prefix}/{bad} = {value[~np.isfinite(value)][0]}"
             raise self._not_finite(first + stop - 1, what)
-        self._log_speed(first, end, began)
+        self._log_speed(first, end, began, starved)
         shown = {n: float(np.mean(values[n][-1])) for n in self.show if n in values}
         self.run.progress.update(end, self.num_steps, shown)
 
-    def _log_speed(self, first: int, end: int, began: float | None) -> None:
+    def _log_speed(self, first: int, end: int, began: float | None, starved: float) -> None:
         """One perf/ line a call, from its start, or the end of the call before, to its metrics' arrival."""
         now = time.perf_counter()
         if began is not None:
-            seconds = (now - max(began, self._fetched)) / (end - first)
-            self.run.log(end - 1, {f"perf/{self.prefix}_seconds_per_step": seconds})
+            whole = now - max(began, self._fetched)
+            values = {f"perf/{self.prefix}_seconds_per_step": whole / (end - first)}
+            for name, amount in self.rates.items():
+                values[f"perf/{name}_per_second"] = amount * (end - first) / whole
+            if self.rates:
+                values["perf/input_bound"] = min(starved / whole, 1.0)
+            self.run.log(end - 1, values)
         self._fetched = now
 
     def _not_finite(self, step: int, what: str) -> NotFinite:

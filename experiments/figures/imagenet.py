@@ -1,0 +1,160 @@
+"""Figures of the image experiment, drawn from run folders; crosses at the right edge are the published end points.
+
+The published runs are ImageNet's, 100,000 steps long: beside runs of a stand-in they are to be compared in order and
+not in height.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from experiments.figures.published import published
+from experiments.figures.registry import Context, Drawing, Skipped, figure
+from experiments.figures.style import COLOURS, LABELS, new_figure, shades
+from experiments.imagenet import records
+from experiments.imagenet.records import Record
+
+Key = tuple[str, int]
+"""(method, N)."""
+
+_PUBLISHED_NAMES = {"reinforce": "mean_baseline"}
+"""The paper's REINFORCE subtracts the mean (D.1)."""
+
+
+def _found(context: Context, keep: Callable[[Record], bool] = lambda record: True) -> list[Record]:
+    found = [record for record in records.find(context.runs) if keep(record)]
+    if not found:
+        raise Skipped(f"no image run that it is about in {', '.join(map(str, context.runs))}")
+    return found
+
+
+def _published(number: str, methods: Sequence[str] | None = None) -> pd.DataFrame:
+    """The end points of one published figure, methods under our names."""
+    rows = published("imagenet", number).copy()
+    rows["method"] = rows.method.replace(_PUBLISHED_NAMES)
+    rows["rollouts"] = rows.rollouts.fillna(0).astype(int)
+    return rows if methods is None else rows[rows.method.isin(methods)]
+
+
+def _name(key: Key) -> str:
+    method, n = key
+    label = LABELS.get(method, method)
+    return f"{label}, N={n:,}" if n else label
+
+
+def _palette(keys: Sequence[Key]) -> dict[Key, Any]:
+    """A colour a method, lighter for fewer rollouts."""
+    out: dict[Key, Any] = {}
+    for method in dict.fromkeys(method for method, _ in keys):
+        counts = sorted({n for name, n in keys if name == method})
+        out |= {(method, n): colour for n, colour in zip(counts, shades(method, len(counts)), strict=True)}
+        if len(counts) == 1:
+            out[method, counts[0]] = COLOURS.get(method, "#7f7f7f")
+    return out
+
+
+def _curves(
+    ax: Axes, groups: dict[Key, list[Record]], values: Callable[[Record], pd.Series], palette: dict[Key, Any]
+) -> list[dict]:
+    """One line a method and N, the mean over seeds, with a band of one standard error; returns the plotted rows."""
+    rows = []
+    for key, runs in groups.items():
+        mean, error = records.over_seeds([values(record) for record in runs])
+        ax.plot(mean.index, mean, color=palette[key], label=_name(key))
+        if len(runs) > 1:
+            ax.fill_between(mean.index, mean - error, mean + error, color=palette[key], alpha=0.2, lw=0)
+        rows += [
+            {"source": "ours", "method": key[0], "rollouts": key[1], "x": x, "mean": m, "standard_error": e}
+            | {"runs": len(runs)}
+            for x, m, e in zip(mean.index, mean, error, strict=True)
+        ]
+    return rows
+
+
+def _crosses(ax: Axes, theirs: pd.DataFrame, metric: str, palette: dict[Key, Any]) -> list[dict]:
+    """The published end points just right of the axes."""
+    rows = []
+    for row in theirs[theirs.metric == metric].itertuples():
+        colour = palette[row.method, row.rollouts]
+        ax.plot(1.03, row.value, "x", color=colour, transform=ax.get_yaxis_transform(), clip_on=False)
+        rows.append({"source": "published", "method": row.method, "rollouts": row.rollouts, "mean": row.value})
+        rows[-1]["x"] = row.step
+    return rows
+
+
+def _over_steps(metric: str) -> Callable[[Record], pd.Series]:
+    return lambda record: record.evaluations[metric]
+
+
+def _legend(fig: Any, ax: Axes, crosses: bool = True) -> None:
+    handles, labels = ax.get_legend_handles_labels()
+    if crosses:
+        handles.append(Line2D([], [], color="0.3", marker="x", linestyle=""))
+        labels.append("published, ImageNet after 100,000 steps")
+    fig.legend(handles, labels, loc="outside lower center", ncols=3)
+
+
+def _panels(found: Sequence[Record], theirs: pd.DataFrame, metrics: Sequence[str], coverage: bool) -> Drawing:
+    groups = records.groups(found)
+    keys = [*groups, *zip(theirs.method, theirs.rollouts, strict=True)]
+    palette = _palette(keys)
+    columns = len(metrics) + coverage
+    fig, axes = new_figure(1, columns, width="page", aspect=0.75 if columns < 3 else 1.05)
+    rows = []
+    for ax, metric in zip(axes, metrics, strict=False):
+        drawn = _curves(ax, groups, _over_steps(metric), palette) + _crosses(ax, theirs, metric, palette)
+        rows += [{"metric": metric, **row} for row in drawn]
+        ax.set(title=f"validation {metric}", xlabel="step", ylim=(0, None))
+    if coverage:
+        ax = axes[-1]
+        rows += [{"metric": "coverage", **row} for row in _curves(ax, groups, Record.coverage, palette)]
+        ax.set(title="coverage at the end", xlabel="k", ylim=(0, None))
+        ax.set_xscale("log", base=2)
+    _legend(fig, axes[0])
+    return Drawing(fig, pd.DataFrame(rows))
+
+
+@figure("maxrl_fig2", title="Exact likelihood, MaxRL and REINFORCE on images", needs_runs=True)
+def maxrl_fig2(context: Context) -> Drawing:
+    """Validation pass@1 and pass@128 over steps."""
+    methods = ("cross_entropy", "maxrl", "mean_baseline", "reinforce")
+    found = _found(context, lambda record: record.method in methods)
+    return _panels(found, _published("2", methods), ("pass@1", "pass@128"), coverage=False)
+
+
+@figure("maxrl_fig9", title="MaxRL against GRPO on images, top-1 and coverage", needs_runs=True)
+def maxrl_fig9(context: Context) -> Drawing:
+    """pass@1, pass@128 and top-1 (majority vote) over steps; pass@k over k at the end. Every method among the runs."""
+    return _panels(_found(context), _published("9"), ("pass@1", "pass@128", "top1"), coverage=True)
+
+
+@figure("maxrl_fig8", title="Gradient norm of an image against its pass rate", needs_runs=True)
+def maxrl_fig8(context: Context) -> Drawing:
+    """One panel a method: validation images at one checkpoint of the first run of that method, of the largest N.
+
+    From the runs' figures/gradient_norms.csv: written at eval.gradient_norm_step, or by experiments.imagenet.analysis.
+    """
+    tables = [table for record in _found(context) if (table := record.gradient_norms()) is not None]
+    if not tables:
+        raise Skipped(
+            "no run with figures/gradient_norms.csv (eval.gradient_norm_step, or experiments.imagenet.analysis)"
+        )
+    chosen: dict[str, pd.DataFrame] = {}
+    for table in tables:
+        for (method, n), rows in table.groupby(["method", "rollouts"], sort=False):
+            if method not in chosen or n > chosen[method].rollouts.iloc[0]:
+                chosen[method] = rows
+    order = [name for name in ("cross_entropy", "maxrl", "grpo", "mean_baseline") if name in chosen]
+    order += [name for name in chosen if name not in order]
+    fig, axes = new_figure(1, len(order), width="page", aspect=0.3 + 0.2 * len(order), squeeze=False, sharey=True)
+    for ax, method in zip(axes[0], order, strict=True):
+        rows = chosen[method]
+        ax.plot(rows.pass_rate, rows.gradient_norm, "o", color=COLOURS.get(method), alpha=0.4, markersize=2, mew=0)
+        ax.set(title=_name((method, int(rows.rollouts.iloc[0]))), xlabel="pass rate of the image")
+    axes[0][0].set_ylabel(f"gradient norm, step {int(rows.step.iloc[0]):,}")
+    return Drawing(fig, pd.concat([chosen[method] for method in order], ignore_index=True))

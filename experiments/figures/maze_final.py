@@ -1,0 +1,162 @@
+"""Figures and the table of trained maze policies, from run folders, published points beside ours."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from experiments.figures.maze_curves import largest_ks, legend, look, records
+from experiments.figures.published import published
+from experiments.figures.registry import Context, Drawing, Skipped, figure
+from experiments.figures.style import COLOURS, LABELS, new_figure, shades
+from experiments.maze import analysis
+
+
+@figure("maxrl_fig3", title="Held-out -log pass@k over the rollouts a prompt gets", needs_runs=True)
+def maxrl_fig3(context: Context) -> Drawing:
+    """One line a method over N at the last evaluation, at k = 1 and at the largest k of the runs."""
+    found = records(context)
+    most = min(record.num_samples for record in found)
+    theirs = published("maze", "Figure 3")
+    fig, axes = new_figure(1, 2, width="page", aspect=0.8)
+    rows = []
+    for ax, k in zip(axes, (1, most), strict=True):
+        for method, runs in analysis.groups(found).items():
+            points = {}
+            for record in runs:
+                points.setdefault(record.num_rollouts, []).append(-np.log(max(record.pass_curve([k])[0], 1e-6)))
+            counts = sorted(points)
+            stats = [analysis.spread(points[n]) for n in counts]
+            ax.errorbar(counts, [s[0] for s in stats], [s[1] for s in stats], marker="o", capsize=2, **look(method))
+            rows += [
+                {"k": k, "source": "ours", "method": method, "rollouts": n, "value": s[0], "standard_error": s[1]}
+                for n, s in zip(counts, stats, strict=True)
+            ]
+        for method, points in theirs[theirs.metric == f"-log pass@{k}"].groupby("method"):
+            if method == "base":
+                continue
+            ax.plot(points.rollouts, points.value, "x", color=COLOURS.get(method), label=f"{LABELS[method]}, published")
+            rows += [
+                {"k": k, "source": "published", "method": method, "rollouts": r, "value": v}
+                for r, v in zip(points.rollouts, points.value, strict=True)
+            ]
+        ax.set_xscale("log", base=2)
+        ax.set_xlabel("rollouts a prompt, N")
+        ax.set_ylabel(f"-log pass@{k}")
+    legend(fig, axes[0])
+    return Drawing(fig, pd.DataFrame(rows))
+
+
+@figure("maxrl_table3", title="Final pass@1, pass@128, pass@256, published beside ours", needs_runs=True)
+def maxrl_table3(context: Context) -> Drawing:
+    """A table drawn as a figure; the CSV holds every number."""
+    found = records(context)
+    ks = largest_ks(found, (1, 128, 256))
+    theirs = published("maze", "Table 3")
+    rows, cells = [], []
+    for method, runs in {"base": found[:1], **analysis.groups(found)}.items():
+        step = 0 if method == "base" else None
+        row = {"method": method, "runs": len(runs), "rl_steps": 0 if step == 0 else max(runs[0].evaluations)}
+        line = [look(method)["label"], str(row["rl_steps"])]
+        for k in ks:
+            mean, error, _ = analysis.spread([float(r.pass_curve([k], step)[0]) for r in runs])
+            row |= {f"pass@{k}": mean, f"pass@{k} standard error": error}
+            line.append(f"{mean:.3f}" + ("" if np.isnan(error) else f" ± {error:.3f}"))
+        for k in (1, 128, 256):
+            value = theirs[(theirs.method == method) & (theirs.metric == f"pass@{k}")].value
+            row[f"published pass@{k}"] = float(value.iloc[0]) if len(value) else np.nan
+            line.append(f"{value.iloc[0]:.3f}" if len(value) else "")
+        rows.append(row)
+        cells.append(line)
+    header = ["method", "RL steps", *(f"pass@{k}" for k in ks), *(f"published\npass@{k}" for k in (1, 128, 256))]
+    fig, ax = new_figure(width="page", aspect=0.05 + 0.045 * (len(cells) + 1))
+    ax.set_axis_off()
+    table = ax.table(cells, colLabels=header, loc="center", cellLoc="center", edges="horizontal")
+    table.auto_set_font_size(False)
+    table.set_fontsize(7)
+    table.scale(1, 1.4)
+    return Drawing(fig, pd.DataFrame(rows))
+
+
+@figure("maxpo_fig9", title="Held-out mazes whose support is kept, lost or gained by RL", needs_runs=True)
+def maxpo_fig9(context: Context) -> Drawing:
+    """Stacked bars a method: successes at step 0 against the last evaluation, as many samples of both."""
+    found = records(context, lambda r: len(r.evaluations) > 1, "with evaluations before and after RL")
+    parts = {"kept": "#009e73", "gained": "#56b4e9", "lost": "#d55e00", "neither": "#c8c8c8"}
+    rows = []
+    fig, ax = new_figure(width="column", aspect=0.8)
+    for place, (method, runs) in enumerate(analysis.groups(found).items()):
+        counts = pd.DataFrame(
+            [analysis.support(r.evaluations[0]["solved"], r.evaluations[max(r.evaluations)]["solved"]) for r in runs]
+        )
+        bottom = 0.0
+        for part, colour in parts.items():
+            share = float(counts[part].mean() / counts.sum(axis=1).mean())
+            ax.bar(place, share, bottom=bottom, color=colour, label=part if place == 0 else None, width=0.65)
+            bottom += share
+            rows.append({"method": method, "part": part, "share": share, "runs": len(runs)})
+    ax.set_xticks(range(place + 1), [look(m)["label"] for m in analysis.groups(found)], rotation=20)
+    ax.set_ylabel("share of held-out mazes")
+    ax.grid(visible=False)
+    legend(fig, ax)
+    return Drawing(fig, pd.DataFrame(rows))
+
+
+@figure("maxpo_fig10", title="pass@k for MaxPO at several training k", needs_runs=True)
+def maxpo_fig10(context: Context) -> Drawing:
+    """Final pass@k over k for maxpo runs, one line a training k."""
+    found = records(context, lambda r: r.method.startswith("maxpo_k"), "of maxpo")
+    ks = [k for k in (2**j for j in range(12)) if k <= min(r.num_samples for r in found)]
+    runs = sorted(analysis.groups(found).items(), key=lambda item: int(item[0].removeprefix("maxpo_k")))
+    fig, ax = new_figure()
+    rows = []
+    for (method, group), colour in zip(runs, shades("maxrl", len(runs)), strict=True):
+        curves = np.stack([record.pass_curve(ks) for record in group])
+        ax.plot(ks, curves.mean(axis=0), marker="o", color=colour, label=f"k = {method.removeprefix('maxpo_k')}")
+        rows += [{"training_k": method, "k": k, "pass_at_k": v} for k, v in zip(ks, curves.mean(axis=0), strict=True)]
+    ax.set_xscale("log", base=2)
+    ax.set_xlabel("k")
+    ax.set_ylabel("held-out pass@k")
+    ax.legend(title="MaxPO trained at")
+    return Drawing(fig, pd.DataFrame(rows))
+
+
+@figure("maxrl_efficiency", title="Samples a method needs for each sample of MaxRL, at equal pass@k", needs_runs=True)
+def maxrl_efficiency(context: Context) -> Drawing:
+    """The paper's efficiency factor: k over the samples MaxRL needs to reach another method's pass@k.
+
+    Above 1 MaxRL needs fewer. Where MaxRL's samples do not reach a method's pass@k the line ends. Runs are paired
+    by rollouts and seed; the line is the mean of the factor's logarithm over the pairs.
+    """
+    found = records(context)
+    ours = {_pair(record): record for record in found if record.method == "maxrl"}
+    fig, ax = new_figure()
+    rows = []
+    for method, runs in analysis.groups(r for r in found if r.method != "maxrl" and _pair(r) in ours).items():
+        ks = [2**j for j in range(min(r.num_samples for r in runs).bit_length())]
+        for k in ks:
+            needed = [_samples_needed(ours[_pair(r)], float(r.pass_curve([k])[0])) for r in runs]
+            if all(needed):
+                factor = float(np.exp(np.mean([np.log(k / n) for n in needed])))
+                rows.append({"method": method, "k": k, "factor": factor, "pairs": len(needed)})
+        points = pd.DataFrame([row for row in rows if row["method"] == method])
+        if len(points):
+            ax.plot(points.k, points.factor, marker="o", **look(method))
+    if not rows:
+        raise Skipped("no run of maxrl beside one of another method with the same rollouts and seed")
+    ax.axhline(1.0, color="black", linewidth=0.8)
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log", base=2)
+    ax.set_xlabel("k samples of the method")
+    ax.set_ylabel("k / samples MaxRL needs")
+    ax.legend()
+    return Drawing(fig, pd.DataFrame(rows))
+
+
+def _pair(record: analysis.Record) -> tuple[int, int]:
+    return record.num_rollouts, record.config["seed"]
+
+
+def _samples_needed(record: analysis.Record, target: float) -> int | None:
+    last = record.evaluations[max(record.evaluations)]
+    return analysis.samples_to_reach(target, last["solved"], record.num_samples)

@@ -1,0 +1,75 @@
+"""Figures of the maze experiment over RL steps or epochs, from run folders."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from experiments.figures.maze_curves import largest_ks, legend, over_steps, panels, pass_at, records, smoothed
+from experiments.figures.registry import Context, Drawing, figure
+from experiments.figures.style import new_figure
+from experiments.maze.analysis import Record
+
+
+@figure("maxrl_fig4", title="A fixed training set: pass@1 and pass@k over epochs", needs_runs=True)
+def maxrl_fig4(context: Context) -> Drawing:
+    """Runs with maze.training_set, over epochs of the set."""
+    found = records(context, lambda r: r.config["maze"]["training_set"] > 0, "with a fixed training set")
+    ks = largest_ks(found, (1, 256))
+    fig, axes = new_figure(1, len(ks), width="page", aspect=0.8, squeeze=False)
+    rows: list[dict] = []
+    for ax, k in zip(axes[0], ks, strict=True):
+
+        def by_epoch(record: Record, k: int = k) -> pd.Series:
+            series = pass_at(k)(record)
+            series.index = series.index * record.config["rl"]["num_prompts"] / record.config["maze"]["training_set"]
+            return series
+
+        rows += over_steps(ax, found, by_epoch, f"pass@{k}")
+        ax.set_xlabel("epochs of the training set")
+        ax.set_ylabel(f"held-out pass@{k}")
+    legend(fig, axes[0][0])
+    return Drawing(fig, pd.DataFrame(rows).rename(columns={"step": "epoch"}))
+
+
+@figure("maxrl_fig12", title="Share of training prompts with at least one success", needs_runs=True)
+def maxrl_fig12(context: Context) -> Drawing:
+    """1 - all_fail over RL steps."""
+    return panels(
+        context,
+        {"prompts with a success": smoothed("all_fail", lambda s: 1 - s)},
+        records(context, _trained, "trained"),
+    )
+
+
+@figure("maxrl_fig13", title="Answer length and entropy during training", needs_runs=True)
+def maxrl_fig13(context: Context) -> Drawing:
+    """Mean answer length in tokens and entropy in nats a token."""
+    names = {"answer length (tokens)": smoothed("answer_length"), "entropy (nats a token)": smoothed("entropy")}
+    return panels(context, names, records(context, _trained, "trained"))
+
+
+def _trained(record: Record) -> bool:
+    return len(record.train) > 0
+
+
+@figure("maxrl_fig17", title="Held-out pass@k during training: GRPO, RLOO, MaxRL", needs_runs=True)
+def maxrl_fig17(context: Context) -> Drawing:
+    """pass@1, 32, 128, 256 over RL steps for the three objectives of the paper."""
+    found = records(context, lambda r: r.method in ("grpo", "rloo", "maxrl"), "of grpo, rloo or maxrl")
+    return panels(context, {f"pass@{k}": pass_at(k) for k in largest_ks(found, (1, 32, 128, 256))}, found)
+
+
+@figure("maxrl_fig18", title="Held-out pass@k during training: every method", needs_runs=True)
+def maxrl_fig18(context: Context) -> Drawing:
+    """pass@1, 128, 256 over RL steps for all methods among the runs."""
+    found = records(context)
+    return panels(context, {f"pass@{k}": pass_at(k) for k in largest_ks(found, (1, 128, 256))}, found)
+
+
+@figure("maxpo_fig3", title="Gradient variance as Adam's moments see it", needs_runs=True)
+def maxpo_fig3(context: Context) -> Drawing:
+    """sum(v_hat - m_hat^2) over RL steps, logarithmic."""
+    found = records(context, lambda r: "adam_variance_proxy" in r.train, "trained with Adam's moments")
+    drawing = panels(context, {"Adam-moment variance proxy": smoothed("adam_variance_proxy")}, found)
+    drawing.fig.axes[0].set_yscale("log")
+    return drawing

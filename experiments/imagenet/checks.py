@@ -1,0 +1,98 @@
+"""Everything that can be wrong in an image config, found before anything is compiled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from experiments.imagenet import objective, sources
+from experiments.imagenet.problem import model_config
+from maxrl_jax import losses, objectives
+from maxrl_jax.advantages import Advantage
+from maxrl_jax.data import imagenet2012, kanji
+from maxrl_jax.models import resnet
+from maxrl_jax.training import config as checks
+from maxrl_jax.training import launch, optimizer, sharding
+from maxrl_jax.training.config import ConfigError
+
+_LARGEST_OWN_GROUP = 8192
+"""N up to which an estimator of the user's own is evaluated on every number of successes."""
+
+
+def check(config: Any) -> None:
+    """Raises ConfigError for the first thing that is wrong."""
+    launch.check_common(config)
+    sharding.mesh_from_config(config)
+    sharding.check_batch(config, "batch_size")
+    checks.non_negative_int(config, "steps")
+    checks.positive_int(config, "steps_per_call")
+    optimizer.check(config, "optimizer", config.steps)
+    _check_loss(config)
+    _check_model_and_images(config)
+    checks.positive_int(config, "eval.batch_size")
+    checks.non_negative_int(config, "eval.every_steps")
+    checks.positive_int(config, "eval.num_images")
+    checks.non_negative_int(config, "eval.gradient_norm_step")
+    checks.non_negative_int(config, "eval.gradient_norm_chunk")
+    _check_data(config)  # last: it may read files
+    num_validation = sources.num_validation(config)
+    checks.integer(config, "eval.gradient_norm_images", 1, num_validation)
+
+
+def _check_loss(config: Any) -> None:
+    checks.one_of(config, "loss.name", objective.LOSSES)
+    checks.one_of(config, "loss.sampling", losses.SAMPLINGS)
+    checks.positive_int(config, "loss.num_rollouts")
+    for _, advantage in objective.phases(config):
+        if advantage is not None:
+            _check_symmetric(config, advantage)
+
+
+def _check_symmetric(config: Any, advantage: Advantage) -> None:
+    """Rollouts of one class are told apart by nothing, so the estimator may not tell them apart either."""
+    n = config.loss.num_rollouts
+    if advantage.entry is None and n > _LARGEST_OWN_GROUP:
+        raise ConfigError("loss.num_rollouts", n, f"at most {_LARGEST_OWN_GROUP} with an estimator of your own")
+    try:
+        objectives.binary_form(advantage, n)
+    except ValueError as error:
+        raise ConfigError("loss.advantage.name", advantage.name, f"a symmetric estimator ({error})") from None
+
+
+def _check_model_and_images(config: Any) -> None:
+    checks.one_of(config, "model.depth", resnet.DEPTHS)
+    checks.one_of(config, "model.stem", resnet.STEMS)
+    checks.positive_int(config, "model.width")
+    checks.one_of(config, "model.compute_dtype", ("auto", "float32", "bfloat16"))
+    checks.one_of(config, "data.name", sources.NAMES)
+    checks.integer(config, "data.num_classes", low=2)
+    smallest = model_config(config).smallest_image
+    if checks.positive_int(config, "data.image_size") < smallest:
+        network = f"a ResNet-{config.model.depth} with the stem {config.model.stem}"
+        raise ConfigError("data.image_size", config.data.image_size, f"at least {smallest} pixels for {network}")
+    checks.in_range(config, "data.jitter", 0.0)
+    checks.non_negative_int(config, "data.num_workers")
+    checks.one_of(config, "data.eval_crop", (True, False))
+    checks.integer(config, "data.seed", 0, 2**32 - 1)
+
+
+def _check_data(config: Any) -> None:
+    name, classes = config.data.name, config.data.num_classes
+    there = sources.num_classes(config)
+    if there and classes != there:
+        raise ConfigError("data.num_classes", classes, f"{there}, the classes of {name}")
+    if name == "imagenet2012":
+        _as_config_error("data.dir", config.data.dir, lambda: imagenet2012.check(config.data.dir))
+    elif config.data.dir:
+        raise ConfigError("data.dir", config.data.dir, f"an empty string: {name} is drawn, not read")
+    if name == "kanji":
+        # Cheap: it counts the strokes of the files and reads none of them.
+        _as_config_error("data.num_classes", classes, lambda: kanji.characters(classes))
+
+
+def _as_config_error(key: str, got: Any, call: Any) -> None:
+    try:
+        call()
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(key, got, str(error)) from None

@@ -1,0 +1,131 @@
+"""The norm of each image's own gradient against its pass rate, for any loss at any parameters (MaxRL Figure 8)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pandas as pd
+
+from experiments.imagenet import evaluation, objective, sources
+from experiments.imagenet.problem import Problem
+from maxrl_jax.models import resnet
+from maxrl_jax.training import digest, keys, sharding
+
+FILE = "gradient_norms.csv"
+"""In a run's figures/, when eval.gradient_norm_step asks for it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """A loss of logits [C] and a label, and what it is called.
+
+    Attributes:
+        name: the estimator's, or cross_entropy.
+        num_rollouts: N; 0 for cross-entropy.
+        of: ``of(logits [C], label, key) -> scalar``.
+    """
+
+    name: str
+    num_rollouts: int
+    of: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+
+
+def make_loss(advantage: Any, num_rollouts: int, sampling: str) -> Loss:
+    """The loss of one image under an estimator, or cross-entropy for None."""
+
+    def of(logits: jax.Array, label: jax.Array, key: jax.Array) -> jax.Array:
+        return objective.terms(logits, label, key, num_rollouts, advantage, sampling).loss
+
+    if advantage is None:
+        return Loss("cross_entropy", 0, of)
+    return Loss(str(advantage), num_rollouts, of)
+
+
+def norms(
+    network: resnet.Network, params: Any, stats: Any, images: jax.Array, labels: jax.Array,
+    losses: Sequence[Loss], key: jax.Array, chunk: int,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Pass rates and gradient norms, by the running batch statistics: an image's gradient is its own.
+
+    Args:
+        network: the classifier.
+        params: its parameters.
+        stats: its batch statistics.
+        images: [M, H, W, channels].
+        labels: [M].
+        losses: L losses; each draws its own rollouts.
+        key: consumed; image i uses fold_in(key, i).
+        chunk: images whose gradients are held at once; each is as large as the parameters.
+
+    Returns:
+        (pi(y*) [M], norms [M, L]).
+    """
+
+    def of_image(image: jax.Array, label: jax.Array, number: jax.Array) -> tuple[jax.Array, jax.Array]:
+        logits, pull_back = jax.vjp(lambda p: network.predict(p, stats, image[None])[0], params)
+        own = jax.random.fold_in(key, number)
+        found = []
+        for place, loss in enumerate(losses):
+            (gradient,) = pull_back(jax.grad(loss.of)(logits, label, jax.random.fold_in(own, place)))
+            found.append(optax.tree.norm(gradient))
+        return jax.nn.softmax(logits)[label], jnp.stack(found)
+
+    of_chunk = jax.jit(jax.vmap(of_image))
+    rates, values = [], []
+    for first in range(0, len(labels), chunk):
+        # The last chunk is filled up with its own last image, so that one program serves them all.
+        ids = np.minimum(np.arange(first, first + chunk), len(labels) - 1)
+        rate, value = of_chunk(images[ids], labels[ids], jnp.asarray(ids))
+        rates.append(np.asarray(rate))
+        values.append(np.asarray(value))
+    return np.concatenate(rates)[: len(labels)], np.concatenate(values)[: len(labels)]
+
+
+def validation_sample(problem: Problem, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """A random sample of the validation images without replacement: (images [M, H, W, channels], labels [M])."""
+    size = evaluation.batch_size(problem)
+    key = keys.stream(problem.config.data.seed, "gradient_norm_images")
+    order = np.asarray(jax.random.permutation(key, sources.num_validation(problem.config)))
+    wanted = set(order[:count].tolist())
+    everywhere = sharding.replicated(problem.mesh)
+    draw = jax.jit(lambda batch: problem.source.validation_batch(batch, size), out_shardings=everywhere)
+    images, labels, place = [], [], 0
+    for batch in problem.source.validation_batches(size):
+        image, label, mask = (np.asarray(array) for array in draw(batch))
+        real = int(mask.sum())
+        chosen = [i for i in range(real) if place + i in wanted]
+        images.append(image[chosen])
+        labels.append(label[chosen])
+        place += real
+    return np.concatenate(images), np.concatenate(labels)
+
+
+def table(problem: Problem, state: dict[str, Any], losses: Sequence[Loss], step: int) -> pd.DataFrame:
+    """One row an image and loss: step, image, label, pass_rate, method, rollouts, gradient_norm."""
+    config = problem.config
+    images, labels = validation_sample(problem, config.eval.gradient_norm_images)
+    chunk = config.eval.gradient_norm_chunk or 16
+    key = keys.stream(config.seed, "gradient_norms", step)
+    host = jax.tree.map(digest.to_host, (state["params"], state["batch_stats"]))
+    rates, values = norms(problem.network, *host, images, labels, losses, key, min(chunk, len(labels)))
+    rows = [
+        pd.DataFrame(
+            {
+                "step": step,
+                "image": np.arange(len(labels)),
+                "label": labels,
+                "pass_rate": rates,
+                "method": loss.name,
+                "rollouts": loss.num_rollouts,
+                "gradient_norm": values[:, place],
+            }
+        )
+        for place, loss in enumerate(losses)
+    ]
+    return pd.concat(rows, ignore_index=True)

@@ -1,0 +1,199 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 03 One RL step on a maze
+#
+# One step of `experiments.maze`, taken apart: what the policy reads, what it answers, what the verifier says, what
+# each estimator makes of the verdicts, and what the gradients have in common. The policy is the small transformer
+# that `make demo` fine-tunes first (7 x 7 mazes, two layers, 125,504 parameters), kept in `results/maze_tiny/base`.
+
+# %%
+# %matplotlib inline
+# %config InlineBackend.figure_formats = ["retina"]
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pandas as pd
+
+import experiments
+from experiments.figures import style
+from experiments.figures.style import COLOURS, LABELS, new_figure
+from experiments.maze import rl
+from experiments.maze.problem import Problem
+from maxrl_jax import advantages, maze, metrics, objectives
+from maxrl_jax.decoding import rollout
+from maxrl_jax.maze import pictures
+from maxrl_jax.policy_update import Batch, loss_and_gradients
+from maxrl_jax.training.config import load
+
+pd.options.display.float_format = "{:.3f}".format
+pd.options.display.width = 120
+
+# %%
+root = Path(experiments.__file__).parents[1]
+base = str(root / "results/maze_tiny/base")
+config = load(f"{root}/configs/maze.py:tiny", {"model.init_from": base, "sft.steps": 0})
+problem = Problem.make(config)
+params = problem.init_params()
+NUM_MAZES, NUM_ROLLOUTS = 16, 32
+mazes = jax.tree.map(lambda leaf: leaf[:NUM_MAZES], problem.held_out.mazes)
+
+# %% [markdown]
+# ## The prompt
+#
+# A maze is a sequence of tokens, row by row. The policy sees it once; all its rollouts share the keys and values
+# of that one pass.
+
+# %%
+prompts = maze.encode_prompt(mazes.walls)
+print(f"{prompts.shape[1]} tokens: {maze.decode(prompts[0])[:90]} ...\n")
+print(maze.draw(mazes.walls[0]))
+print("the solution:", maze.arrows(mazes.solution[0]))
+
+# %% [markdown]
+# ## The rollouts and their rewards
+#
+# Every maze gets the same number of answers, sampled at temperature 1. The verifier follows the moves: reward 1 for
+# reaching the goal and saying DONE, 0 for everything else, with a reason.
+
+
+# %%
+@jax.jit
+def sample(params, prompts, key):
+    return rollout(problem.model(params), prompts, key, NUM_ROLLOUTS, problem.settings())
+
+
+answers = sample(params, prompts, jax.random.key(0))
+verdict = maze.judge(mazes.walls, answers.tokens)
+rewards = maze.verify(mazes.walls, answers.tokens)
+successes = np.asarray(rewards.sum(axis=1), int)
+reasons = pd.Series(np.asarray(verdict.reason).ravel()).map(dict(enumerate(maze.REASONS))).value_counts()
+print(f"pass@1 {rewards.mean():.3f}, pass@8 {metrics.pass_at_k(NUM_ROLLOUTS, successes, [8]).mean():.3f}")
+print("successes of each maze:", successes)
+reasons.to_frame("answers")
+
+# %% [markdown]
+# A maze that few of its rollouts solve, with a right and a failed answer:
+
+# %%
+chosen = int(np.argmin(np.where(successes > 0, successes, NUM_ROLLOUTS)))
+right = int(np.argmax(rewards[chosen]))
+failed = int(np.argmin(rewards[chosen]))
+pictures.figure(
+    mazes.walls[chosen],
+    {"one answer": answers.tokens[chosen, right], "another": answers.tokens[chosen, failed]},
+    solution=mazes.solution[chosen],
+)
+
+# %% [markdown]
+# ## The advantages
+#
+# Now the methods part. Each turns one maze's rewards into one number a rollout; the gradient estimate is always
+# $\frac1N \sum_i A_i S_i$. The hardest maze that was solved at all, and the easiest that was not always:
+
+# %%
+methods = {
+    "rloo": advantages.get("rloo"),
+    "grpo": advantages.get("grpo"),
+    "maxpo": advantages.get("maxpo", k=8),
+    "maxrl": advantages.get("maxrl"),
+}
+some_failed = np.where(successes < NUM_ROLLOUTS, successes, 0)
+rows = {}
+for caption, place in (("hardest", chosen), ("easiest", int(np.argmax(some_failed)))):
+    for name, method in methods.items():
+        values = np.asarray(method(rewards[place]))
+        won = np.asarray(rewards[place]) > 0
+        rows[caption, LABELS[name]] = {
+            "K of N": f"{successes[place]} of {NUM_ROLLOUTS}",
+            "a success": values[won][0],
+            "a failure": values[~won][0],
+            "sum": values.sum(),
+        }
+by_maze = pd.DataFrame(rows).T
+by_maze
+
+# %% [markdown]
+# All of them are centred. On the hard maze a single success weighs $N - 1$ under MaxRL, whatever it took to get it;
+# under RLOO it weighs one. On the easy maze the order turns round: there MaxRL asks for little. A maze that no
+# rollout solves, or all do, gets exactly zero from each, and its answers are left out of the backward pass.
+
+# %%
+idle = (successes == 0) | (successes == NUM_ROLLOUTS)
+print(f"{idle.sum()} of {NUM_MAZES} mazes have nothing to say at N = {NUM_ROLLOUTS}")
+assert all(not np.asarray(method(rewards))[idle].any() for method in methods.values())
+
+# %% [markdown]
+# ## The gradients
+#
+# In expectation each method multiplies $\nabla p$ of a maze by a weight $w(p)$ that depends on its pass rate alone,
+# and that we know exactly at this $N$. The norm of a maze's own gradient shows it: relative to RLOO, whose weight
+# is one, the dots are the ratios of norms on the same rollouts, the lines the exact weights.
+
+
+# %%
+def gradient_norms(params, prompt, tokens, mask, rewards):
+    """Norms of one maze's gradients, [methods]."""
+    plan = rl.make_plan(problem, 1, NUM_ROLLOUTS)
+    objective = rl.make_objective(config)
+
+    def norm(method):
+        batch = Batch(prompt[None], tokens[None], mask[None], method(rewards[None]))
+        return optax.tree.norm(loss_and_gradients(problem.model(params), batch, objective, plan).gradients)
+
+    return jnp.stack([norm(method) for method in methods.values()])
+
+
+inputs = (prompts, answers.tokens, answers.mask, rewards)
+norms = np.asarray(jax.jit(lambda p, x: jax.lax.map(lambda one: gradient_norms(p, *one), x))(params, inputs))
+
+# %%
+grid = np.linspace(0.01, 0.99, 99)
+rates = successes / NUM_ROLLOUTS
+fig, ax = new_figure(aspect=0.75)
+with style.settings():
+    for j, (name, method) in enumerate(methods.items()):
+        exact = objectives.effective_weight(method, grid, NUM_ROLLOUTS)
+        ax.plot(grid, exact, color=COLOURS[name], label=LABELS[name] + (", k=8" if name == "maxpo" else ""))
+        ax.plot(rates[~idle], norms[~idle, j] / norms[~idle, 0], "o", color=COLOURS[name], markersize=3)
+    ax.set_yscale("log")
+    ax.set_ylim(0.01, 60)
+    ax.set_xlabel("pass rate of the maze")
+    ax.set_ylabel("weight (RLOO = 1)")
+    ax.legend()
+fig
+
+# %% [markdown]
+# The dots follow the lines and are not on them: the lines are expectations over groups, and the dots one group each,
+# with the pass rate itself estimated from the same rollouts. For a group of binary rewards a centred estimator is
+# RLOO times a number, so on one group the gradients differ in length alone, not in direction; what differs is which
+# maze gets how much of the step. That share is what decides whether hard mazes are learnt or given up:
+
+# %%
+share = pd.DataFrame(norms / norms.sum(axis=0), columns=[LABELS[name] for name in methods])
+share.insert(0, "pass rate", rates)
+bands = pd.cut(share["pass rate"], [-0.01, 0.0, 0.1, 0.3, 1.0], labels=["0", "up to 0.1", "0.1 to 0.3", "above 0.3"])
+by_band = share.drop(columns="pass rate").groupby(bands, observed=True).sum()
+by_band.insert(0, "mazes", bands.value_counts().reindex(by_band.index))
+by_band
+
+# %% [markdown]
+# The driver does this for every maze of a batch in one jitted program, several steps a call:
+#
+#     python -m experiments.maze --config=configs/maze.py:tiny --workdir=runs/maze
+#
+# and `make demo` trains MaxRL, GRPO and RLOO from this very checkpoint.
