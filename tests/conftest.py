@@ -2,10 +2,11 @@
 
 import os
 
+from tests.xla_flags import FLAGS
+
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("WANDB_MODE", "disabled")
-# Most of the time of the tests is compiling: half of it is LLVM's optimisation of programs that run once.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+os.environ.setdefault("XLA_FLAGS", FLAGS)
 
 import jax
 import pytest

@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from experiments.sweep import __main__ as sweep
-from experiments.sweep import grid, summary
+from experiments.sweep import check, grid, summary
 from maxrl_jax.training import config as cfg
+from maxrl_jax.training import resume
 from maxrl_jax.training.checks import ConfigError
 from maxrl_jax.training.metric_writer import encode, read_metrics
 
@@ -49,13 +50,14 @@ GOOD = ["--experiment=tests.cheap_driver", f"--config={ROOT / CONFIG}", "--workd
 @pytest.mark.parametrize(
     ("arguments", "key"),
     [
-        (["--experiment=maze", "--config=x.py", "--workdir=W"], "--config"),
+        (["--experiment=tests.cheap_driver", "--config=x.py", "--workdir=W"], "--config"),
         (["--experiment=tests.cheap_driver", "--workdir=W"], "--config"),
         (["--experiment=tests.cheap_driver", f"--config={ROOT / CONFIG}"], "--workdir"),
         ([f"--config={ROOT / CONFIG}", "--workdir=W"], "--experiment"),
         ([*GOOD, "--experiment=bandt"], "--experiment"),
         ([*GOOD, "--experiment=no.such.module"], "--experiment"),
         ([*GOOD, f"--workdir={__file__}"], "--workdir"),
+        ([*GOOD, "--workdir=gs://bucket/sweep"], "--workdir"),
         ([*GOOD, "--jobs=0"], "--jobs"),
         ([*GOOD, "--jobs=two"], "command line"),
         ([*GOOD, "--seeds=0"], "--seeds"),
@@ -67,9 +69,9 @@ GOOD = ["--experiment=tests.cheap_driver", f"--config={ROOT / CONFIG}", "--workd
         ([*GOOD, "--grid=rl.steps=1", "--grid=rl.steps=2"], "--grid"),
         ([*GOOD, "--grid=seed=1,2"], "--grid"),
         ([*GOOD, "--grid=wandb.group=a/b,a b"], "--grid"),
-        ([*GOOD, "--grid=rl.stps=1,2"], "rl.stps"),
-        ([*GOOD, "--grid=rl.steps=1,two"], "rl.steps"),
-        ([*GOOD, "--config.rl.stps=1"], "rl.stps"),
+        ([*GOOD, "--part=2"], "--part"),
+        ([*GOOD, "--part=2/2"], "--part"),
+        ([*GOOD, "--part=a/b"], "--part"),
         ([*GOOD, "more"], "command line"),
     ],
 )
@@ -78,6 +80,38 @@ def test_wrong_settings_end_the_sweep_before_it_starts(arguments, key, capsys):
     said = capsys.readouterr().err
     assert re.fullmatch(rf"error: {re.escape(key)}: got .*, allowed: .*\n", said), said
     assert not os.path.exists("W")
+
+
+@pytest.mark.parametrize(
+    ("grids", "said"),
+    [
+        # A field that no config has; a type; a combination that only the driver's own check knows.
+        (["rl.stps=1,2"], r"rl\.stps: got an unknown field, allowed: .* \(in the run rl\.stps=1,seed=0\)"),
+        (
+            ["rl.num_rollouts=4,8", "rl.steps=3,-1"],
+            r"rl\.steps: got -1, allowed: .* \(in the run rl\.num_rollouts=4,rl\.steps=-1,seed=0\)",
+        ),
+    ],
+)
+def test_every_run_is_checked_as_its_driver_would_before_any_starts(grids, said, tmp_path, capsys):
+    arguments = [*GOOD, f"--workdir={tmp_path}/W", "--seeds=2", *(f"--grid={text}" for text in grids)]
+    assert sweep.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert re.fullmatch(f"error: {said}\n", error), error
+    assert not (tmp_path / "W").exists()
+
+
+def test_a_check_that_is_broken_shows_its_traceback():
+    with pytest.raises(RuntimeError, match=r"(?s)the check of no\.such failed:.*ModuleNotFoundError"):
+        check.check("no.such", {"a": []}, os.environ)
+
+
+def test_parts_cover_the_sweep_once():
+    points = grid.points(["a=1,2,3"], seeds=3)
+    parts = [grid.part(points, f"{i}/4") for i in range(4)]
+    assert sorted([point for part in parts for point in part], key=points.index) == points
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    assert grid.part(points, "") == points
 
 
 def command(workdir, *extra):
@@ -122,38 +156,66 @@ def test_a_sweep_runs_everything_once_lists_failures_and_sums_up(tmp_path):
     assert starts == {f"rl.learning_rate={rate}.0,seed={s}": n for rate, n in ((1, 1), (13, 2)) for s in range(2)}
 
 
-def wait_for_ends(folder, count, process):
-    end = time.monotonic() + 120
-    while len(list(folder.glob("*/ends.txt"))) < count and time.monotonic() < end and process.poll() is None:
+def kill_when(arguments, signum, condition):
+    """Starts a sweep and, once the condition holds, kills it; with SIGKILL its runs at the same instant too."""
+    process = subprocess.Popen(
+        arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    end = time.monotonic() + 300
+    while not condition() and time.monotonic() < end and process.poll() is None:
         time.sleep(0.02)
-
-
-@pytest.mark.parametrize("size", [(2, 2, 1), pytest.param((3, 4, 2), marks=pytest.mark.slow)])
-def test_killed_twice_every_run_is_done_exactly_once(tmp_path, size):
-    rates, rollouts, seeds = size
-    total = rates * rollouts * seeds
-    extra = [
-        "--grid=rl.learning_rate=" + ",".join(str(float(i)) for i in range(rates)),
-        "--grid=rl.num_rollouts=" + ",".join(str(2**i) for i in range(rollouts)),
-        f"--seeds={seeds}",
-        "--jobs=2",
-        "--config.sleep=0.1",
-    ]
-    for signum, done in ((signal.SIGKILL, 1), (signal.SIGTERM, total // 2)):
-        process = subprocess.Popen(
-            command(tmp_path, *extra), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        wait_for_ends(tmp_path, done, process)
+    assert process.poll() is None, "the sweep ended before it could be killed"
+    if signum == signal.SIGKILL:
+        os.killpg(process.pid, signum)
+    else:
         process.send_signal(signum)
-        process.wait(timeout=60)
-        assert process.returncode != 0
+    process.wait(timeout=60)
+    assert process.returncode != 0
+
+
+def test_killed_twice_every_run_is_done_exactly_once(tmp_path):
+    extra = ["--grid=rl.learning_rate=0.0,1.0", "--grid=rl.num_rollouts=1,2", "--jobs=2", "--config.sleep=0.1"]
+    for signum, done in ((signal.SIGKILL, 1), (signal.SIGTERM, 2)):
+        kill_when(command(tmp_path, *extra), signum, lambda done=done: len(list(tmp_path.glob("*/ends.txt"))) >= done)
     ended = run(tmp_path, *extra)
     assert ended.returncode == 0, ended.stderr
     ends = [path.read_text() for path in tmp_path.glob("*/ends.txt")]
-    assert ends == ["x"] * total
+    assert ends == ["x"] * 4
     for folder in (path.parent for path in tmp_path.glob("*/ends.txt")):
         assert [r["step"] for r in read_metrics(folder)] == [0, 1, 2, 3]
-    assert len(pd.read_csv(tmp_path / "table.csv")) == rates * rollouts
+    assert len(pd.read_csv(tmp_path / "table.csv")) == 4
+
+
+@pytest.mark.slow
+def test_a_3_x_4_x_2_sweep_on_the_bandit_killed_twice_does_every_run_exactly_once(tmp_path):
+    arguments = [
+        sys.executable, "-m", "experiments.sweep", "--experiment=bandit", "--config=configs/bandit.py:tiny_quick",
+        f"--workdir={tmp_path}", "--grid=rl.advantage.name=maxrl,grpo,rloo", "--grid=rl.num_rollouts=4,8,16,32",
+        "--seeds=2", "--jobs=2", "--config.rl.steps=60", "--config.checkpoint.every_steps=20",
+    ]  # fmt: skip
+
+    def finished():
+        return {path: path.read_bytes() for path in tmp_path.glob("*/metrics.jsonl") if resume.finished(path.parent)}
+
+    kept = {}
+    for done in (3, 12):
+        kill_when(arguments, signal.SIGKILL, lambda done=done: len(finished()) >= done)
+        kept |= finished()
+    launches = {path.parent: (path.parent / "environment.json").read_bytes() for path in kept}
+    ended = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert f"{len(kept)} of 24 runs finished before" in ended.stdout
+    after = finished()
+    assert len(after) == 24
+    # What was finished when the sweep was killed was not even started again.
+    assert all(after[path] == lines for path, lines in kept.items())
+    assert all((folder / "environment.json").read_bytes() == before for folder, before in launches.items())
+    for path in after:
+        records = read_metrics(path.parent)
+        assert [r["step"] for r in records if "train/loss" in r] == list(range(60))
+        assert sum("final/params_sha256" in r for r in records) == 1
+    table = pd.read_csv(tmp_path / "table.csv")
+    assert (table.label.nunique(), set(table.n)) == (12, {2})
 
 
 def test_runs_die_with_a_killed_sweep(tmp_path):

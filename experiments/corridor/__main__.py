@@ -78,9 +78,7 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
     names, sizes = list(phases[0][1]), config.rl.batch_sizes
     state = learner.initial_state(config.corridor.num_states, names, sizes, config.rl.num_seeds)
     mesh = sharding.mesh_from_config(config)
-    # Seeds are independent: split over the devices where they divide, otherwise each device does them all.
-    divides = config.rl.num_seeds % mesh.size == 0
-    state = sharding.shard_batch(state, mesh, axis=1) if divides else sharding.replicate(state, mesh)
+    state = sharding.shard_if_even(state, mesh, axis=1)  # seeds are independent
     chunks = []
     for start, methods in phases:
         step = learner.make_step(corridor, methods, sizes, seed=config.seed, learning_rate=config.rl.learning_rate)

@@ -49,9 +49,7 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
     phases = check(config)
     mesh = sharding.mesh_from_config(config)
     state = training.initial_state(config.problem.start_theta, len(config.rl.learning_rates), config.rl.num_seeds)
-    # Seeds are independent: split over the devices where they divide, otherwise each device does them all.
-    divides = config.rl.num_seeds % mesh.size == 0
-    state = sharding.shard_batch(state, mesh, axis=1) if divides else sharding.replicate(state, mesh)
+    state = sharding.shard_if_even(state, mesh, axis=1)  # seeds are independent
     chunks = [
         (
             first,

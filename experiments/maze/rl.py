@@ -26,20 +26,7 @@ REASON_NAMES = tuple(reason.replace(" ", "_").lower() for reason in maze.REASONS
 
 def make_optimizer(config: Any) -> optax.GradientTransformation:
     """The optimizer of the phase, at a constant learning rate or as scheduled."""
-    settings = config.rl.optimizer
-    rate = optimizer.schedule(
-        config.rl.learning_rate, name=settings.schedule, steps=config.rl.steps, warmup_steps=settings.warmup_steps
-    )
-    return optimizer.make(
-        settings.name,
-        learning_rate=rate,
-        clip_norm=settings.clip_norm,
-        weight_decay=settings.weight_decay,
-        momentum=settings.momentum,
-        b1=settings.b1,
-        b2=settings.b2,
-        eps=settings.eps,
-    )
+    return optimizer.from_config(config.rl.optimizer, config.rl.steps, learning_rate=config.rl.learning_rate)
 
 
 def make_state(config: Any, params: Any) -> dict[str, Any]:

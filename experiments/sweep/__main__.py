@@ -3,9 +3,10 @@ r"""Runs a sweep: a grid over config fields times seeds, then one table and one 
     python -m experiments.sweep --experiment=maze --config=configs/maze.py:tiny \
         --grid=rl.advantage.name=maxrl,grpo --grid=rl.num_rollouts=4,8 --seeds=3 --workdir=DIR [--jobs=2]
 
-Every run has its own process and its own folder DIR/FIELD=VALUE,...,seed=I with its output in log.txt. The
-same command again skips what is finished and resumes what is not. Exit status: 0 all runs are finished; 1
-some failed (listed at the end); 2 a wrong setting.
+Every run has its own process and its own folder DIR/FIELD=VALUE,...,seed=I with its output in log.txt. Before any
+starts, each is checked as its driver would. The same command again skips what is finished and resumes what is not.
+``--part=I/N`` runs every N-th run from the I-th on (I from 0): one task of a job array each; the command without it,
+afterwards, makes the table. Exit status: 0 all runs are finished; 1 some failed (listed at the end); 2 a wrong setting.
 """
 
 import importlib.util
@@ -17,8 +18,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import experiments
-from experiments.sweep import grid, runner, summary
+from experiments.sweep import check, grid, runner
 from maxrl_jax.training import config as config_module
+from maxrl_jax.training import paths
 from maxrl_jax.training.checks import ConfigError, Words, suggestion
 
 _TOOLS = ("sweep", "figures", "report")
@@ -29,9 +31,12 @@ def main(argv: Sequence[str]) -> int:
     """Runs the sweep of a command line; returns the exit status."""
     try:
         flags, spec, overrides = parse(argv)
-        points = grid.points(flags.grid, flags.seeds)
-        jobs = plan(flags, spec, overrides, points)
-        settings = check(spec, overrides, points)
+        points = grid.part(grid.points(flags.grid, flags.seeds), flags.part)
+        module = find_module(flags.experiment)
+        jobs = plan(flags, module, spec, overrides, points)
+        commands = {job.name: job.arguments for job in jobs}
+        settings = check.check(module, commands, runner.environment(0, flags.jobs))
+        paths.make_writable(flags.workdir)
         runner.skip_finished(jobs, settings)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -43,7 +48,9 @@ def main(argv: Sequence[str]) -> int:
         print(stopped, file=sys.stderr)
         return 128 + stopped.signum
     runs = [(p, job.folder) for p, job in zip(points, jobs, strict=True) if job.status in ("finished", "skipped")]
-    if runs:
+    if runs and not flags.part:
+        from experiments.sweep import summary  # pandas and matplotlib, for the end alone
+
         print(summary.write(pathlib.Path(flags.workdir), runs, flags.metric))
     failed = [job for job in jobs if job.status not in ("finished", "skipped")]
     for job in failed:
@@ -67,6 +74,7 @@ def parse(argv: Sequence[str]) -> tuple[Any, str, list[str]]:
     absl_flags.DEFINE_integer("seeds", 1, "seeds 0 .. seeds - 1 of each combination", **define)
     absl_flags.DEFINE_string("workdir", None, "folder of the sweep", **define)
     absl_flags.DEFINE_integer("jobs", 1, "runs at a time", **define)
+    absl_flags.DEFINE_string("part", "", "I/N: every N-th run from the I-th on, I from 0", **define)
     absl_flags.DEFINE_string("metric", "", "metrics of the table, first one drawn: eval/pass@1,...", **define)
     try:
         leftover = values(["", *others])[1:]
@@ -80,44 +88,37 @@ def parse(argv: Sequence[str]) -> tuple[Any, str, list[str]]:
         raise ConfigError("--workdir", Words("nothing"), "the folder of the sweep, --workdir=DIR")
     if os.path.exists(values.workdir) and not os.path.isdir(values.workdir):
         raise ConfigError("--workdir", values.workdir, "a folder, not a file")
+    if "://" in values.workdir:
+        raise ConfigError("--workdir", values.workdir, "a folder of the file system, which the table can be written to")
     if values.jobs < 1:
         raise ConfigError("--jobs", values.jobs, "at least 1")
     return values, spec, overrides
 
 
-def plan(flags: Any, spec: str, overrides: Sequence[str], points: Sequence[grid.Point]) -> list[runner.Job]:
-    """The job of every point.
+def plan(
+    flags: Any, module: str, spec: str, overrides: Sequence[str], points: Sequence[grid.Point]
+) -> list[runner.Job]:
+    """The job of every point."""
+    sweep = pathlib.Path(flags.workdir)
+    grouped = any(override.startswith("--config.wandb.group=") for override in overrides)
+    group = [] if grouped else [f"--config.wandb.group={sweep.name}"]
+    return [
+        runner.Job(
+            point.folder,
+            sweep / point.folder,
+            module,
+            [f"--config={spec}", f"--workdir={sweep / point.folder}", *group, *overrides, *point.overrides],
+        )
+        for point in points
+    ]
+
+
+def find_module(name: str | None) -> str:
+    """``experiments.NAME``, or a module given by its full dotted name.
 
     Raises:
         ConfigError: there is no such experiment.
     """
-    module = _module(flags.experiment)
-    group = [] if any(o.startswith("--config.wandb.group=") for o in overrides) else [
-        f"--config.wandb.group={pathlib.Path(flags.workdir).name}"
-    ]  # fmt: skip
-    jobs = []
-    for point in points:
-        folder = pathlib.Path(flags.workdir) / point.folder
-        command = [sys.executable, "-m", module, f"--config={spec}", f"--workdir={folder}"]
-        jobs.append(runner.Job(point.folder, folder, [*command, *group, *overrides, *point.overrides]))
-    return jobs
-
-
-def check(spec: str, overrides: Sequence[str], points: Sequence[grid.Point]) -> list[dict[str, Any]]:
-    """Loads the config of every point, so that a misspelt field or a wrong type ends the sweep before it starts.
-
-    Returns:
-        The configs, as plain values.
-
-    Raises:
-        ConfigError: the first such field.
-    """
-    loaded = [config_module.override(config_module.load(spec), [*overrides, *p.overrides]) for p in points]
-    return [config_module.to_dict(config) for config in loaded]
-
-
-def _module(name: str | None) -> str:
-    """``experiments.NAME``, or a module given by its full dotted name."""
     drivers = [m.name for m in pkgutil.iter_modules(experiments.__path__) if m.name not in _TOOLS]
     if not name:
         raise ConfigError("--experiment", Words("nothing"), ", ".join(drivers))

@@ -104,3 +104,21 @@ def points(grids: Sequence[str], seeds: int) -> list[Point]:
         if names.count(name) > 1:
             raise ConfigError("--grid", name, "values whose folder names differ")
     return runs
+
+
+def part(runs: Sequence[Point], text: str) -> list[Point]:
+    """The runs of one task of a job array, ``"I/N"``: every N-th from the I-th on; all for "".
+
+    Raises:
+        ConfigError: it does not read as that, or I is not below N.
+
+    Example:
+        >>> part(["a", "b", "c", "d", "e"], "1/3")
+        ['b', 'e']
+    """
+    if not text:
+        return list(runs)
+    first, slash, count = text.partition("/")
+    if not (slash and first.isdecimal() and count.isdecimal() and int(first) < int(count)):
+        raise ConfigError("--part", text, "I/N with I from 0 to N - 1")
+    return list(runs[int(first) :: int(count)])

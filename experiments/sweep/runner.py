@@ -26,14 +26,16 @@ class Job:
     Attributes:
         name: name of its folder.
         folder: its run folder.
-        command: what starts it.
+        module: its driver.
+        arguments: of the driver.
         status: waiting, running, finished, skipped (finished before), failed, stopped.
         reason: the last line of a failed run's log.
     """
 
     name: str
     folder: pathlib.Path
-    command: Sequence[str]
+    module: str
+    arguments: Sequence[str]
     status: str = "waiting"
     reason: str = ""
 
@@ -132,21 +134,28 @@ def _start_next(todo: list[Job], place: int, parallel: int) -> _Running | None:
     return None
 
 
+def environment(place: int, parallel: int) -> dict[str, str]:
+    """The environment of the run in one of the ``parallel`` places: its own device, where several are listed."""
+    own = dict(os.environ)
+    devices = [name for name in own.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    if parallel > 1 and len(devices) >= parallel:
+        own["CUDA_VISIBLE_DEVICES"] = devices[place]
+    return own
+
+
 def _start(job: Job, place: int, parallel: int) -> subprocess.Popen:
     job.folder.mkdir(parents=True, exist_ok=True)
-    environment = dict(os.environ)
-    devices = [name for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    if parallel > 1 and len(devices) >= parallel:
-        environment["CUDA_VISIBLE_DEVICES"] = devices[place]
+    own = environment(place, parallel)
     with open(job.folder / "log.txt", "ab") as log:
-        return subprocess.Popen(_tied(job.command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        return subprocess.Popen(_command(job), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=own)
 
 
-def _tied(command: Sequence[str]) -> list[str]:
-    """The command, run so that it gets SIGTERM when this process dies, however it dies (Linux)."""
+def _command(job: Job) -> list[str]:
+    """What starts the driver, so that it gets SIGTERM when this process dies, however it dies (Linux)."""
     if sys.platform != "linux":
-        return list(command)
-    return [sys.executable, "-m", "experiments.sweep.child", str(os.getpid()), *command[1:]]
+        return [sys.executable, "-m", job.module, *job.arguments]
+    tie = [sys.executable, "-m", "experiments.sweep.child", str(os.getpid())]
+    return [*tie, "-m", job.module, *job.arguments]
 
 
 def _end(job: Job, status: int) -> None:

@@ -1,5 +1,6 @@
 """The table and the figure of a sweep: mean, standard error and number of seeds of each combination."""
 
+import math
 import pathlib
 import re
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ import pandas as pd
 
 from experiments.figures import style
 from experiments.sweep.grid import Point
-from maxrl_jax.training.metric_writer import read_metrics
+from maxrl_jax.training import metric_writer
 
 SHOWN = 6
 Runs = Sequence[tuple[Point, pathlib.Path]]
@@ -46,10 +47,10 @@ def read_curves(runs: Runs) -> pd.DataFrame:
     """Every metric of every run: columns label, seed, metric, step, value (a list of values as its mean)."""
     rows = []
     for point, folder in runs:
-        for record in read_metrics(folder):
+        for record in metric_writer.read_metrics(folder):
             for name, value in record.items():
-                if name.startswith(("train/", "eval/")) and value is not None:
-                    rows.append((point.label, point.seed, name, record["step"], float(np.mean(value))))
+                if name.startswith(("train/", "eval/")) and math.isfinite(number := metric_writer.mean(value)):
+                    rows.append((point.label, point.seed, name, record["step"], number))
     return pd.DataFrame(rows, columns=["label", "seed", "metric", "step", "value"])
 
 

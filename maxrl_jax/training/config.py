@@ -55,7 +55,7 @@ def load(spec: str, overrides: Mapping[str, Any] | None = None) -> Any:
     config = _read(spec)
     arguments = []
     for key, value in (overrides or {}).items():
-        if not isinstance(value, str) and isinstance(_existing(config, key), str):
+        if not isinstance(value, str) and _type_of(config, key) is str:
             raise ConfigError(key, value, _TYPE_IN_WORDS[str])
         arguments.append(f"--config.{key}={value if isinstance(value, str) else repr(value)}")
     return override(config, arguments)
@@ -205,6 +205,13 @@ def _existing(config: Any, key: str) -> Any:
     if hasattr(value, "keys"):
         raise ConfigError(key, Words("a group of fields"), "one of its fields: " + ", ".join(sorted(value.keys())))
     return value
+
+
+def _type_of(config: Any, key: str) -> type:
+    """The type a field takes: object, which is anything, for one that may be None, whatever it holds now."""
+    _existing(config, key)
+    above, _, name = key.rpartition(".")
+    return (field(config, above) if above else config).get_type(name)
 
 
 def _allowed_type(before: Any) -> str:

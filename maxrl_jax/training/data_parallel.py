@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
-from maxrl_jax.training.sharding import BATCH
+from maxrl_jax.training.sharding import BATCH, replicated
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,15 +53,17 @@ def over_batch(function: Callable[..., Any], mesh: Mesh | None, *arguments: Any,
         batch_outputs: whether outputs are parts to be laid end to end.
 
     Returns:
-        What the function returns, for the whole batch.
+        What the function returns, for the whole batch; whole on every device, so that each process of a run can
+        read it.
     """
     if mesh is None or mesh.size == 1:
         return function(Share(1, split=False), *arguments)
     share = Share(mesh.size, split=True)
-    return jax.shard_map(
+    outputs = jax.shard_map(
         lambda *inner: function(share, *inner),
         mesh=mesh,
         in_specs=PartitionSpec(),
         out_specs=PartitionSpec(BATCH) if batch_outputs else PartitionSpec(),
         check_vma=False,  # loops whose length differs from device to device
     )(*arguments)
+    return jax.lax.with_sharding_constraint(outputs, replicated(mesh)) if batch_outputs else outputs

@@ -1,7 +1,9 @@
 """Starts `jax.distributed` when the environment (or a flag) says that a run has several processes."""
 
+import atexit
 import dataclasses
 import os
+import subprocess
 from typing import Any
 
 from maxrl_jax.training.checks import ConfigError
@@ -59,7 +61,11 @@ class Cluster:
         return cls(flags.distributed, flags.coordinator, flags.num_processes, flags.process_id, flags.heartbeat_seconds)
 
     def start(self) -> None:
-        """Joins the processes; does nothing in a run of one. Before the first computation."""
+        """Joins the processes; does nothing in a run of one. Before the first computation.
+
+        Raises:
+            ConfigError: JAX cannot tell from the environment how the processes find each other.
+        """
         if self.mode == "off" or (self.mode == "auto" and not self.coordinator and not _several_processes()):
             return
         import jax
@@ -70,7 +76,27 @@ class Cluster:
                 self.coordinator, self.num_processes, self.process_id, heartbeat_timeout_seconds=heartbeat
             )
         else:
-            jax.distributed.initialize(heartbeat_timeout_seconds=heartbeat)
+            try:
+                jax.distributed.initialize(heartbeat_timeout_seconds=heartbeat)
+            except ValueError as error:
+                raise ConfigError("--distributed", self.mode, f"off, or --coordinator=HOST:PORT ({error})") from None
+        if jax.process_count() > 1:
+            _announce_death(f"process {jax.process_index()} of {jax.process_count()}")
+
+
+def _announce_death(name: str) -> None:
+    """Has one clear line said, should this process die without a word of its own.
+
+    When one process of a run dies, JAX ends the others by abort(), after which no Python runs. So a shell outside
+    waits for this process: it reads a word at a normal exit, of whatever status, and the end of the pipe otherwise.
+    """
+    if os.name != "posix":
+        return
+    text = f"error: {name} was killed, or ended because another one died; the same command, on every host, resumes"
+    reader, writer = os.pipe()
+    subprocess.Popen(["sh", "-c", 'read word || echo "$0" >&2', text], stdin=reader, start_new_session=True)
+    os.close(reader)
+    atexit.register(os.write, writer, b"ended\n")
 
 
 def define_flags(values: Any) -> None:
@@ -93,7 +119,18 @@ def _several_processes() -> bool:
         return True
     if _count("OMPI_COMM_WORLD_SIZE") > 1:
         return True
-    return "," in (environment.get("TPU_PROCESS_ADDRESSES") or environment.get("TPU_WORKER_HOSTNAMES") or "")
+    hosts = environment.get("TPU_PROCESS_ADDRESSES") or environment.get("TPU_WORKER_HOSTNAMES")
+    return "," in hosts if hosts else _on_a_cloud_tpu()
+
+
+def _on_a_cloud_tpu() -> bool:
+    """Whether this is a Cloud TPU VM, where JAX asks the VM's metadata for the hosts of the slice (maybe one).
+
+    Importing JAX on a TPU VM leaves these variables behind.
+    """
+    import jax  # noqa: F401
+
+    return os.environ.get("TPU_ML_PLATFORM") == "JAX" and "TPU_SKIP_MDS_QUERY" not in os.environ
 
 
 def _count(*names: str) -> int:

@@ -7,6 +7,7 @@ writes; the others hold a Run that writes nothing.
 import contextlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from maxrl_jax.training import config as config_module
 from maxrl_jax.training import digest, environment, metric_writer, resume, wandb_writer
 from maxrl_jax.training.checkpoint import Checkpoints, Saved
 from maxrl_jax.training.checks import ConfigError
+from maxrl_jax.training.paths import absolute, make_writable
 from maxrl_jax.training.progress import Progress
 from maxrl_jax.training.stopping import StopRequest
 
@@ -43,6 +45,7 @@ class Run:
         self.saved: Saved | None = None
         self.stop = StopRequest()
         self.position: dict[str, int] = {}
+        self._shown: set[str] = set()
         self._lines: metric_writer.LineFile | None = None
         self._wandb: wandb_writer.WandbWriter | None = None
 
@@ -79,8 +82,24 @@ class Run:
 
     def log_image(self, step: int, name: str, path: str | os.PathLike) -> None:
         """Shows a picture file (under figures/) in W&B."""
+        self._shown.add(os.path.basename(os.fspath(path)))
         if self._wandb is not None and not self.replaying:
             self._wandb.image(step, name, os.fspath(path))
+
+    @contextlib.contextmanager
+    def figure_file(self, name: str) -> Iterator[str]:
+        """A local path to write a picture or an array file to; it then lies in figures/, also of a bucket.
+
+        Example:
+            with run.figure_file("curves.png") as path:
+                figure.savefig(path)
+        """
+        with tempfile.TemporaryDirectory() as local:
+            path = os.path.join(local, name)
+            yield path
+            if jax.process_index() == 0:
+                with open(path, "rb") as file:
+                    (self.figures / name).write_bytes(file.read())
 
     def say(self, text: str) -> None:
         """One line for the user."""
@@ -106,9 +125,18 @@ class Run:
         record = {f"final/{name}": value for name, value in values.items()}
         record["final/params_sha256"] = digest.params_sha256(params)
         self.checkpoints.wait()
-        self.log(max([0, *list(self.position.values())[-1:]]), record)
+        step = max([0, *list(self.position.values())[-1:]])
+        self._show_figures(step)
+        self.log(step, record)
         self.sync()
         return record
+
+    def _show_figures(self, step: int) -> None:
+        """Sends the pictures of figures/ that the driver has not sent itself."""
+        if self._wandb is not None:
+            for path in sorted(self.figures.glob("*.png")):
+                if path.name not in self._shown:
+                    self.log_image(step, f"figures/{path.stem}", path)
 
 
 @contextlib.contextmanager
@@ -141,7 +169,8 @@ def open_run(
         progress = Progress(name, config.log.console_seconds, quiet=not writes)
         stack.callback(progress.end)
         if writes:
-            _make(path)
+            make_writable(path)
+            (path / "figures").mkdir(exist_ok=True)
             stack.enter_context(resume.lock(path))
         _check_fields(path, config, extend, progress)
         checkpoints = Checkpoints(path / "checkpoints", config.checkpoint.max_to_keep, progress.say)
@@ -159,12 +188,6 @@ def open_run(
         yield run
 
 
-def absolute(path: str | os.PathLike) -> epath.Path:
-    """An absolute path of the file system (orbax takes no other), or a bucket's path unchanged."""
-    text = os.fspath(path)
-    return epath.Path(text if "://" in text else os.path.abspath(text))
-
-
 def _open_writers(run: Run, settings: Mapping[str, Any], stack: contextlib.ExitStack) -> None:
     """Opens metrics.jsonl, cut to the lines of the checkpoint the run continues from, and W&B."""
     run._lines = metric_writer.LineFile(run.path)
@@ -179,19 +202,6 @@ def _open_writers(run: Run, settings: Mapping[str, Any], stack: contextlib.ExitS
             run._wandb.close(exit_code=0 if error is None else 1)
 
         stack.push(close)
-
-
-def _make(path: epath.Path) -> None:
-    try:
-        for folder in (path, path / "figures"):
-            folder.mkdir(parents=True, exist_ok=True)
-        probe = path / ".writable"
-        probe.write_text("")
-        probe.unlink()
-    except OSError as error:
-        raise ConfigError(
-            "--workdir", os.fspath(path), f"a folder that can be written ({error.strerror or error})"
-        ) from None
 
 
 def _check_fields(path: epath.Path, config: Any, extend: Sequence[str], progress: Progress) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from maxrl_jax.training import config as config_module
-from maxrl_jax.training import distributed
+from maxrl_jax.training import distributed, paths
 from maxrl_jax.training.checks import ConfigError, Words, in_range, integer, non_negative_int, positive_int
 from maxrl_jax.training.stopping import CheckpointError, Interrupted, NotFinite
 
@@ -104,6 +104,7 @@ def _status(run: Main, check: Check, argv: list[str]) -> int:
         set_up(config)
         cluster.start()  # before the driver's check, which may ask how many devices there are
         check(config)
+        paths.make_writable(workdir)  # before anything is compiled
         run(config, workdir)
     except ConfigError as error:
         return _say(error, 2)

@@ -50,8 +50,11 @@ class LineFile:
         self.num_lines += len(lines)
         if self._file is not None:
             data = _text(lines).encode()
-            while data:
-                data = data[os.write(self._file, data) :]
+            try:
+                while data:
+                    data = data[os.write(self._file, data) :]
+            except OSError as error:  # a full disk: os.write does not know the file's name
+                raise OSError(error.errno, error.strerror, os.fspath(self._folder / NAME)) from None
             return
         self._waiting.extend(lines)
         if time.monotonic() - self._last_put > SEGMENT_SECONDS:
@@ -125,11 +128,21 @@ def read_metrics(folder: str | os.PathLike) -> list[dict[str, Any]]:
     return [json.loads(line) for line in read_lines(folder)]
 
 
+def mean(value: Any) -> float:
+    """A value read back as one number: the mean of a (nested) list, null (not finite) left out; NaN if none is left."""
+    flat = [entry for entry in _flat(value) if entry is not None]
+    return float(np.mean(flat)) if flat else math.nan
+
+
 def write_whole(path: epath.Path, text: str) -> None:
     """Writes a file so that a reader finds the old text or the new, whenever the writer is killed."""
     beside = path.parent / f".{path.name}.new"
     beside.write_text(text)
     beside.replace(path)
+
+
+def _flat(value: Any) -> list[Any]:
+    return [entry for part in value for entry in _flat(part)] if isinstance(value, list) else [value]
 
 
 def _text(lines: Sequence[str]) -> str:

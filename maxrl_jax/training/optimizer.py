@@ -93,9 +93,19 @@ def make(
     return optax.chain(*parts)
 
 
-def from_config(settings: Any, steps: int, *, decay_mask: Any = None) -> optax.GradientTransformation:
-    """The optimizer of a config group made by ``configs.common.optimizer``, over ``steps`` updates."""
-    rate = schedule(settings.learning_rate, name=settings.schedule, steps=steps, warmup_steps=settings.warmup_steps)
+def from_config(
+    settings: Any, steps: int, *, learning_rate: float | None = None, decay_mask: Any = None
+) -> optax.GradientTransformation:
+    """The optimizer of a config group made by ``configs.common.optimizer``, over ``steps`` updates.
+
+    Args:
+        settings: the group.
+        steps: updates of the run.
+        learning_rate: the peak where the config has it elsewhere; by default ``settings.learning_rate``.
+        decay_mask: see `make`.
+    """
+    peak = settings.learning_rate if learning_rate is None else learning_rate
+    rate = schedule(peak, name=settings.schedule, steps=steps, warmup_steps=settings.warmup_steps)
     return make(
         settings.name,
         learning_rate=rate,
@@ -109,15 +119,21 @@ def from_config(settings: Any, steps: int, *, decay_mask: Any = None) -> optax.G
     )
 
 
-def check(config: Any, key: str, steps: int) -> None:
+def check(config: Any, key: str, steps: int, *, learning_rate: str = "") -> None:
     """Checks the fields of ``configs.common.optimizer`` at a dotted key, for a run of ``steps`` updates.
+
+    Args:
+        config: the run's config.
+        key: the group.
+        steps: updates of the run.
+        learning_rate: the dotted key of the peak where the config has it elsewhere.
 
     Raises:
         ConfigError: one of them is wrong.
     """
     checks.one_of(config, f"{key}.name", NAMES)
     checks.one_of(config, f"{key}.schedule", SCHEDULES)
-    checks.positive(config, f"{key}.learning_rate")
+    checks.positive(config, learning_rate or f"{key}.learning_rate")
     checks.non_negative_int(config, f"{key}.warmup_steps")
     for name in ("weight_decay", "clip_norm"):
         checks.in_range(config, f"{key}.{name}", 0.0)

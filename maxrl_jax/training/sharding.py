@@ -105,6 +105,19 @@ def shard_batch(tree: Any, mesh: Mesh | None, axis: int = 0) -> Any:
     return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(target, np.asarray(leaf)), tree)
 
 
+def shard_if_even(tree: Any, mesh: Mesh, axis: int = 0) -> Any:
+    """Splits independent parts (seeds, say) over all devices where they divide, else gives each device all of them.
+
+    Args:
+        tree: pytree of host arrays, the same in every process, all of one size along ``axis``.
+        mesh: the run's mesh.
+        axis: the dimension of the parts.
+    """
+    even = all(np.shape(leaf)[axis] % mesh.size == 0 for leaf in jax.tree.leaves(tree))
+    target = batch_sharding(mesh, axis) if even else replicated(mesh)
+    return jax.tree.map(lambda leaf: _place(leaf, target), tree)
+
+
 def constrain_batch(tree: Any, mesh: Mesh, axis: int = 0) -> Any:
     """Inside jit: splits a batch made on the devices along ``axis``, so what follows is parallel."""
     return jax.lax.with_sharding_constraint(tree, batch_sharding(mesh, axis))

@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-import numpy as np
 from etils import epath
 
 from maxrl_jax.training import metric_writer
@@ -71,17 +70,22 @@ class WandbWriter:
                 self._sent[prefix] = max(self._sent.get(prefix, -1), record["step"])
 
     def log(self, step: int, values: Mapping[str, Any]) -> None:
-        """Sends one record; lists (one value a seed) are sent as their mean."""
+        """Sends one record; lists (one value a seed) are sent as the mean of what is finite in them."""
         if self._run is not None:
             self._guarded(lambda: self._log(step, values))
 
     def image(self, step: int, name: str, path: str) -> None:
-        """Sends a picture file under a metric's name."""
+        """Sends a picture file, of the file system or a bucket, under a metric's name."""
 
         def send():
+            import PIL.Image
             import wandb
 
-            self._log(step, {name: wandb.Image(path)})
+            if "://" not in path:
+                self._log(step, {name: wandb.Image(path)})
+                return
+            with epath.Path(path).open("rb") as file, PIL.Image.open(file) as picture:
+                self._log(step, {name: wandb.Image(picture.copy())})
 
         if self._run is not None:
             self._guarded(send)
@@ -127,7 +131,7 @@ class WandbWriter:
                 self._run.define_metric(f"{prefix}/step", hidden=True)
                 self._run.define_metric(f"{prefix}/*", step_metric=f"{prefix}/step")
             record[f"{prefix}/step"] = step
-            record[name] = float(np.mean(value)) if isinstance(value, list) else value
+            record[name] = metric_writer.mean(value) if isinstance(value, list) else value
         if record:
             self._run.log(record)
 
@@ -160,7 +164,10 @@ def _has_key() -> bool:
     try:
         import wandb
 
-        return bool(wandb.api.api_key)
+        try:
+            return bool(wandb.login(prompt=False, verify=False))
+        except TypeError:  # before wandb.login knew `prompt`
+            return bool(wandb.api.api_key)
     except Exception:
         return False
 

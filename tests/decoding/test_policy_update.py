@@ -14,6 +14,7 @@ from flax import nnx
 from maxrl_jax import losses
 from maxrl_jax.policy_update import Batch, Objective, Plan, loss_and_gradients, score
 from tests.models.tiny import compiled, plain_log_probs, run_compiled, run_plain, tiny_model
+from tests.xla_flags import with_devices
 
 P, N, S, T = 3, 5, 6, 8
 WHOLE = Plan(P, (T,), (N,))
@@ -227,6 +228,6 @@ def test_a_greedy_objective_is_refused():
 def test_devices_each_with_its_part_give_the_result_of_one():
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0",
+        "XLA_FLAGS": with_devices(4),
     }
     subprocess.run([sys.executable, "-m", "tests.decoding.four_devices"], env=environment, check=True, timeout=300)

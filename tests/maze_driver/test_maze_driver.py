@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from maxrl_jax.models import qwen2
 from maxrl_jax.training import config as checks
 from maxrl_jax.training.config import ConfigError
 from maxrl_jax.training.metric_writer import read_metrics
+from tests.xla_flags import with_devices
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -111,25 +113,46 @@ def test_two_seeds_differ_in_parameters_and_mazes_but_not_in_what_is_held_out():
     np.testing.assert_array_equal(one.held_out.mazes.walls, two.held_out.mazes.walls)
 
 
-def test_eight_devices_equal_one(finished, tmp_path):
-    """The same run on 8 simulated devices: the same draws, and gradients up to the order of summation."""
+def start(folder, devices=1, extra=()):
+    """The driver at its smallest as a process."""
     flags = [f"--config.{key}={value}" for key, value in SMALL.items()]
-    command = [sys.executable, "-m", "experiments.maze", "--config=configs/maze.py:tiny", f"--workdir={tmp_path}/run"]
-    environment = {
-        **os.environ,
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-        "JAX_PLATFORMS": "cpu",
-    }
-    ended = subprocess.run([*command, *flags], cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
-    for here, there in zip(lines(finished, "sft/"), lines(tmp_path / "run", "sft/"), strict=True):
+    command = [sys.executable, "-m", "experiments.maze", "--config=configs/maze.py:tiny", f"--workdir={folder}"]
+    environment = {**os.environ, "XLA_FLAGS": with_devices(devices), "JAX_PLATFORMS": "cpu"}
+    return subprocess.Popen(
+        [*command, *flags, *extra], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def check_equal_up_to_sums(one, other):
+    """The same draws, and gradients up to the order of summation."""
+    for here, there in zip(lines(one, "sft/"), lines(other, "sft/"), strict=True):
         assert there["sft/loss"] == pytest.approx(here["sft/loss"], rel=1e-5)
-    one, eight = lines(finished, "train/")[0], lines(tmp_path / "run", "train/")[0]
-    assert set(one) == set(eight)
-    for name, value in one.items():
-        assert eight[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
-    environment = json.loads((tmp_path / "run" / "environment.json").read_text())
-    assert "8" in json.dumps(environment)
+    here, there = lines(one, "train/")[0], lines(other, "train/")[0]
+    assert set(here) == set(there)
+    for name, value in here.items():
+        assert there[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+    assert lines(other, "eval/")[0]["eval/solved"] == lines(one, "eval/")[0]["eval/solved"]
+
+
+def test_eight_devices_equal_one(finished, tmp_path):
+    process = start(tmp_path / "run", devices=8)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    check_equal_up_to_sums(finished, tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "environment.json").read_text())["devices"]["count"] == 8
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(finished, tmp_path):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    flags = [f"--coordinator=127.0.0.1:{port}", "--num_processes=2"]
+    processes = [start(tmp_path / "run", extra=[*flags, f"--process_id={i}"]) for i in range(2)]
+    errors = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    check_equal_up_to_sums(finished, tmp_path / "run")
+    assert (tmp_path / "run/figures/answers.png").is_file()
 
 
 METHODS = [

@@ -17,6 +17,7 @@ from experiments.corridor import environment, gradient, learner, variance
 from experiments.corridor.environment import Corridor, Episodes
 from maxrl_jax import advantages
 from maxrl_jax.training import config as config_module
+from tests.xla_flags import with_devices
 
 TINY = "configs/corridor.py:tiny"
 SHORT = Corridor(jnp.array([1, 0, 1, 1, 0]), jnp.array([True, False, True, True, True]))
@@ -322,7 +323,7 @@ def test_eight_devices_give_the_run_of_one(tmp_path):
     command = [sys.executable, "-m", "experiments.corridor", f"--config={TINY}", "--config.wandb.mode=disabled"]
     curves = []
     for count in (1, 8):
-        flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={count}"}
+        flags = {"XLA_FLAGS": with_devices(count)}
         folder = tmp_path / str(count)
         run = [*command, "--config.rl.steps=40", "--config.variance.every_steps=0", f"--workdir={folder}"]
         subprocess.run(run, env=os.environ | flags, check=True)

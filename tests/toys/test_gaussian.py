@@ -20,6 +20,7 @@ from experiments.gaussian import estimators, problem, training
 from maxrl_jax import advantages, metrics
 from maxrl_jax.training import config as config_module
 from maxrl_jax.training import keys
+from tests.xla_flags import with_devices
 
 THETAS = (-0.2, 0.3, 0.7, 0.9, 1.0, 1.3)
 TINY = "configs/gaussian.py:tiny"
@@ -243,7 +244,7 @@ def test_eight_devices_give_the_run_of_one(tmp_path):
     command = [sys.executable, "-m", "experiments.gaussian", f"--config={TINY}", "--config.wandb.mode=disabled"]
     curves = []
     for count in (1, 8):
-        flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={count}"}
+        flags = {"XLA_FLAGS": with_devices(count)}
         folder = tmp_path / str(count)
         run = [*command, "--config.rl.steps=40", "--config.variance.num_estimates=50", f"--workdir={folder}"]
         subprocess.run(run, env=os.environ | flags, check=True)

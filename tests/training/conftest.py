@@ -2,10 +2,9 @@
 
 import pathlib
 
-import jax
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
+from tests.compile_cache import kept_in
 from tests.training.runs import Toy, deterministic
 
 
@@ -24,20 +23,9 @@ def nothing_left_running(toy):
 
 @pytest.fixture(scope="module", autouse=True)
 def compile_once(toy):
-    """The tests of this folder compile the same small programs again and again: keep them on disk."""
-    names = {
-        "jax_compilation_cache_dir": str(toy.cache),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in names}
-    for name, value in names.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
+    """Processes and tests share one cache."""
+    with kept_in(toy.cache):
+        yield
 
 
 @pytest.fixture(scope="session")

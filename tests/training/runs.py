@@ -7,6 +7,8 @@ import pathlib
 import subprocess
 import sys
 
+from tests.xla_flags import with_devices
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CONFIG = "tests/training/toy_config.py"
 
@@ -19,24 +21,25 @@ class Toy:
     started: list[subprocess.Popen] = dataclasses.field(default_factory=list)
 
     def environment(self, devices: int = 1) -> dict[str, str]:
-        flags = f"--xla_force_host_platform_device_count={devices}"
         return {
             **os.environ,
             "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": flags,
+            "XLA_FLAGS": with_devices(devices),
             "JAX_COMPILATION_CACHE_DIR": str(self.cache),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
             "WANDB_MODE": "disabled",
         }
 
-    def start(self, workdir, *overrides: str, variant: str = "two_phases", devices: int = 1, extra=()):
+    def start(
+        self, workdir, *overrides: str, variant: str = "two_phases", devices: int = 1, extra=(), variables=None
+    ) -> subprocess.Popen:
         command = [sys.executable, "-m", "tests.training.toy", f"--config={CONFIG}:{variant}"]
         command += [f"--workdir={workdir}", *(f"--config.{o}" for o in overrides), *extra]
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=self.environment(devices),
+            env={**self.environment(devices), **(variables or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -9,9 +9,10 @@ import optax
 import pytest
 from etils import epath
 
-from maxrl_jax.training import checkpoint, digest
+from maxrl_jax.training import checkpoint, digest, launch, loop
 from maxrl_jax.training.checkpoint import CheckpointError, Checkpoints
 from tests.training import small
+from tests.training.runs import deterministic
 
 
 def state():
@@ -152,6 +153,36 @@ def test_a_full_disk_is_one_line_and_the_previous_checkpoint_stays(tmp_path):
     assert text.startswith(f"a checkpoint could not be written to {tmp_path}: File too large")
     assert text.endswith(f"last good: {tmp_path}/1")
     assert Checkpoints(epath.Path(tmp_path)).latest().step == 1
+
+
+def test_a_disk_that_fills_up_ends_a_run_in_one_line_and_the_run_continues(tmp_path, capsys):
+    """The limit on the size of a file stands for the end of the disk, here met by metrics.jsonl."""
+    whole = small.run(tmp_path / "whole")[1]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    config = tmp_path / "config.py"
+    config.write_text("from configs import common\nget_config = common.base\n")
+
+    def fill(state, step):
+        size = (tmp_path / "a/metrics.jsonl").stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, before[1]))
+
+    arguments = [f"--config={config}", f"--workdir={tmp_path}/a", "--config.checkpoint.every_steps=4"]
+
+    def launched(hooks):
+        with pytest.raises(SystemExit) as exit:
+            launch.main(lambda config, workdir: small.run(workdir, config, every=hooks), lambda config: None, arguments)
+        return exit.value.code
+
+    try:
+        assert launched([loop.Every(6, fill)]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert said == [f"error: cannot write to {tmp_path}/a/metrics.jsonl: File too large"]
+    assert (tmp_path / "a/checkpoints/4").is_dir()
+    assert launched([]) == 0
+    assert deterministic(tmp_path / "a")[-1]["final/params_sha256"] == whole["final/params_sha256"]
+    assert deterministic(tmp_path / "a") == deterministic(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16, jnp.int8, jnp.uint32, jnp.bool_, jnp.int16])

@@ -33,6 +33,23 @@ def test_load_sets_fields_with_their_types():
     assert cfg.load(TINY, {"rl.steps": "12"}).rl.steps == 12
 
 
+def test_a_hyper_parameter_that_a_config_sets_may_be_set_back_to_none(tmp_path):
+    file = tmp_path / "pkpo.py"
+    file.write_text(
+        "from configs import common\n"
+        "def get_config():\n"
+        "    config = common.base()\n"
+        "    config.advantage = common.advantage('pkpo', k=4, baseline='loo')\n"
+        "    return config\n"
+    )
+    for value in (None, "None"):
+        config = cfg.load(str(file), {"advantage.baseline": value, "advantage.k": value})
+        assert (config.advantage.baseline, config.advantage.k) == (None, None)
+    assert cfg.load(str(file), {"advantage.baseline": "none"}).advantage.baseline == "none"
+    with pytest.raises(ConfigError, match=r"^wandb\.group: got None, allowed: a string"):
+        cfg.load(str(file), {"wandb.group": None})
+
+
 def test_load_leaves_nothing_behind():
     cfg.load(TINY, {"rl.steps": 12})
     assert cfg.load(TINY).rl.steps == 30

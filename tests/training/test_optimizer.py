@@ -100,6 +100,17 @@ def test_wrong_fields_are_named(fields, key):
     assert error.value.key == f"rl.optimizer.{key}"
 
 
+def test_the_learning_rate_may_stand_elsewhere():
+    config = ConfigDict({"rl": {"learning_rate": 0.2, "optimizer": common.optimizer("sgd", momentum=0.0)}})
+    del config.rl.optimizer.learning_rate
+    optimizer.check(config, "rl.optimizer", 10, learning_rate="rl.learning_rate")
+    tx = optimizer.from_config(config.rl.optimizer, 10, learning_rate=config.rl.learning_rate)
+    assert np.isclose(one_update(tx, jnp.float32(0), jnp.float32(1)), -0.2)
+    config.rl.learning_rate = 0.0
+    with pytest.raises(ConfigError, match=r"^rl\.learning_rate: got 0\.0"):
+        optimizer.check(config, "rl.optimizer", 10, learning_rate="rl.learning_rate")
+
+
 def test_right_fields_pass():
     config = ConfigDict({"o": common.optimizer("adamw", schedule="cosine", warmup_steps=10, clip_norm=1.0)})
     optimizer.check(config, "o", steps=11)

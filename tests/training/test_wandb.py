@@ -43,7 +43,7 @@ class Fake:
 
         module = types.ModuleType("wandb")
         module.__dict__.update(
-            init=init, Settings=dict, Image=lambda path: f"image {path}", api=types.SimpleNamespace(api_key=None)
+            init=init, Settings=dict, Image=lambda path: f"image {path}", login=lambda prompt, verify: False
         )
         monkeypatch.setitem(sys.modules, "wandb", module)
         monkeypatch.delenv("WANDB_MODE", raising=False)
@@ -139,6 +139,46 @@ def test_lists_are_sent_as_means_and_pictures_as_images(tmp_path, monkeypatch):
     records = fake.started[0][1].records
     assert {"eval/step": 1, "eval/pass": 0.5} in records
     assert {"eval/step": 1, "eval/mazes": f"image {tmp_path}/a/figures/mazes.png"} in records
+
+
+def test_every_figure_of_the_run_is_sent_once_at_the_end(tmp_path, monkeypatch):
+    from maxrl_jax.training import folder, loop
+
+    fake = Fake(monkeypatch)
+    with folder.open_run(settings(), tmp_path / "a", "small") as run:
+        state = loop.run_steps(run, "train", small.initial(), loop.scan(small.step), 2)
+        for name in ("mazes.png", "curves.png"):
+            with run.figure_file(name) as path, open(path, "wb") as file:
+                file.write(name.encode())
+        run.log_image(1, "eval/mazes", run.figures / "mazes.png")
+        run.finish(state["params"])
+    assert (tmp_path / "a/figures/curves.png").read_bytes() == b"curves.png"
+    images = {name: v for r in fake.started[0][1].records for name, v in r.items() if str(v).startswith("image")}
+    assert images == {
+        "eval/mazes": f"image {tmp_path}/a/figures/mazes.png",
+        "figures/curves": f"image {tmp_path}/a/figures/curves.png",
+    }
+    assert {"figures/step": 2}.items() <= fake.started[0][1].records[-2].items()
+
+
+def test_what_is_not_finite_in_a_list_is_left_out_of_its_mean(tmp_path, monkeypatch):
+    from maxrl_jax.training import folder
+
+    fake = Fake(monkeypatch)
+    with folder.open_run(settings(), tmp_path / "a", "small") as run:
+        run.log(0, {"eval/ratio": [1.0, float("nan"), 3.0]})
+    assert {"eval/step": 0, "eval/ratio": 2.0} in fake.started[0][1].records
+
+
+def test_an_older_package_is_asked_for_its_key(monkeypatch):
+    def login(verify):
+        raise AssertionError("asked without prompt=False")
+
+    Fake(monkeypatch)
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    for key in ("k" * 40, None):
+        sys.modules["wandb"].__dict__.update(login=login, api=types.SimpleNamespace(api_key=key))
+        assert wandb_writer._has_key() == bool(key)
 
 
 @pytest.mark.slow

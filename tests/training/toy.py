@@ -4,10 +4,12 @@ import time
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from maxrl_jax.training import config as cfg
 from maxrl_jax.training import folder, keys, launch, loop, sharding
+from maxrl_jax.training.data_parallel import over_batch
 
 
 def check(config):
@@ -20,6 +22,7 @@ def check(config):
     cfg.positive(config, "rl.learning_rate")
     cfg.advantage(config, "rl.advantage", num_rollouts=config.rl.num_rollouts)
     sharding.check_batch(config, "batch")
+    sharding.check_batch(config, "size")
 
 
 def run(config, workdir):
@@ -49,9 +52,14 @@ def run(config, workdir):
 
         return step
 
+    @jax.jit
+    def squares(w):
+        """Each device its part, as an evaluation goes about its examples."""
+        return over_batch(lambda share, w: w[share.ids(config.size)] ** 2, mesh, w, batch_outputs=True)
+
     def evaluate(state, step):
         time.sleep(config.sleep)
-        return {"eval/norm": jnp.sum(state["params"]["w"] ** 2)}
+        return {"eval/norm": np.sum(jax.device_get(squares(state["params"]["w"])))}
 
     phases = cfg.advantage(config, "rl.advantage", num_rollouts=config.rl.num_rollouts)
     state = sharding.init(init, mesh, keys.stream(config.seed, "init"))

@@ -1,0 +1,60 @@
+"""Writes one self-contained HTML page about one run or several.
+
+    python -m experiments.report DIR [DIR ...] [--out=FILE.html] [--title=TEXT]
+
+A DIR is a run folder, or a folder of run folders such as a sweep's. Several runs are drawn over each other; those
+whose configs differ in the seed alone become one line, the mean, with a band of one standard error. Without --out the
+page is DIR/report.html for one DIR, report.html here for several. Exit status 2 and one line for what cannot be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from experiments.report import page, runs
+from maxrl_jax.training.checks import ConfigError
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as the drivers do."""
+
+    def error(self, message: str):
+        print(f"error: command line: {message}", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Writes the page; returns the exit status."""
+    parser = _Parser(
+        prog="python -m experiments.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", nargs="+", metavar="DIR", help="a run folder, or a folder of run folders")
+    parser.add_argument("--out", type=Path, help="the file to write")
+    parser.add_argument("--title", default="", help="the page's heading")
+    options = parser.parse_args(arguments)
+    one = len(options.folders) == 1
+    out = options.out or (Path(options.folders[0]) / "report.html" if one else Path("report.html"))
+    try:
+        found = runs.find(options.folders)
+        title = options.title or (Path(options.folders[0]).resolve().name if one else "")
+        text = page.write(found, title)
+        _write(out, text)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{out}: {len(found)} {'run' if len(found) == 1 else 'runs'}, {len(text) / 1e6:.1f} MB")
+    return 0
+
+
+def _write(out: Path, text: str) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError("--out", str(out), f"a file that can be written ({error.strerror})") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

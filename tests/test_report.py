@@ -1,0 +1,255 @@
+"""The report page: whole, self-contained, true to the metrics, and one line for what it cannot read."""
+
+import html.parser
+import json
+import re
+
+import numpy as np
+import pytest
+
+from experiments.report import __main__ as report
+from experiments.report import chart, curves, mazes, runs
+from maxrl_jax import maze
+from maxrl_jax.maze import tokens, verifier
+from maxrl_jax.training.metric_writer import encode
+
+HOSTILE = '<script>alert("&")</script>'
+
+
+def make_run(folder, *, seed=0, scale=1.0, steps=5, finished=True, **config):
+    """A run folder as the drivers leave it: train/loss = scale * (step + seed), three eval/pass@k, a list, a null."""
+    (folder / "figures").mkdir(parents=True)
+    lines = []
+    for step in range(steps):
+        loss = scale * (step + seed)
+        lines.append(encode(step, {"train/loss": loss, "train/flat": [loss, loss + 2.0], "sft/loss": 7.0}))
+    lines.append(encode(steps, {"eval/pass@1": 0.1, "eval/pass@2": 0.2, "eval/pass@16": 0.3, "eval/gone": np.nan}))
+    lines.append(encode(steps, {"perf/train_seconds_per_step": 1e-5}))
+    if finished:
+        lines.append(encode(steps, {"final/params_sha256": "ab" * 32, "final/solved": [0.25, 0.5]}))
+    (folder / "metrics.jsonl").write_text("".join(line + "\n" for line in lines))
+    settings = {"seed": seed, "rl": {"scale": scale, "name": "maxrl"}, "wandb": {"group": "g"}, **config}
+    (folder / "config.json").write_text(json.dumps(settings))
+    environment = {
+        "command": ["experiments/bandit", "--x"], "versions": {"jax": "0.10.2"}, "host": "h",
+        "devices": {"platform": "cpu", "kind": "cpu", "count": 8, "processes": 2},
+        "git": {"commit": "c0ffee" * 6, "branch": "main", "changed_files": ["a.py"]}, "earlier": [{}],
+    }  # fmt: skip
+    (folder / "environment.json").write_text(json.dumps(environment))
+    return folder
+
+
+class Page(html.parser.HTMLParser):
+    """Parses a page: checks that tags close in order, and keeps text, attributes and the tags met."""
+
+    VOID = ("meta", "img", "br", "link")
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.text, self.attributes, self.tags = [], "", [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def write(tmp_path, *folders, extra=()):
+    """The page's text and its parse."""
+    out = tmp_path / "page.html"
+    assert report.main([*map(str, folders), f"--out={out}", *extra]) == 0
+    return out.read_text(), Page(out.read_text())
+
+
+METRICS = ("train/loss", "train/flat", "sft/loss", "eval/pass@1", "eval/pass@2", "eval/pass@16", "eval/gone",
+           "perf/train_seconds_per_step", "final/params_sha256", "final/solved")  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_every_metric_the_config_and_the_environment_are_on_the_page(tmp_path, count):
+    folders = [make_run(tmp_path / f"run{i}", scale=1.0 + i) for i in range(count)]
+    text, page = write(tmp_path, *folders)
+    for name in METRICS:
+        assert name in page.text, name
+    for said in ("rl.scale", "0.10.2", "8 x cpu", "2 process", "c0ffeec0ffee", "a.py"):
+        assert said in page.text, said
+    assert page.tags.count("svg") > 6
+    if count == 1:
+        assert "Finished after sft 5, train 5 steps" in page.text
+        assert "experiments/bandit --x" in page.text
+    else:
+        assert "1 field differs" in page.text
+        assert "<tr class='differs'><th><code>rl.scale</code></th><td><code>1.0</code>" in text
+
+
+def test_nothing_is_fetched_from_elsewhere_and_user_text_is_escaped(tmp_path):
+    folder = make_run(tmp_path / 'a & <b>"', note=HOSTILE)
+    (folder / "figures/picture.png").write_bytes(b"\x89PNG")
+    (folder / "figures/drawn.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'></svg>")
+    lines = (folder / "metrics.jsonl").read_text()
+    (folder / "metrics.jsonl").write_text(encode(0, {f"eval/{HOSTILE}": 1.0}) + "\n" + lines)
+    text, page = write(tmp_path, folder, extra=[f"--title={HOSTILE}"])
+    sources = [value for name, value in page.attributes if name in ("src", "href", "xlink:href", "data", "srcset")]
+    assert len(sources) == 2
+    assert all(source.startswith("data:image/") for source in sources)
+    assert "script" not in page.tags
+    assert "b" not in page.tags or HOSTILE in page.text
+    assert not re.search(r"url\(|@import|https?://", text)
+    assert page.text.count(HOSTILE) >= 6  # title, heading, tile, chart, final table, config
+
+
+def test_runs_that_differ_in_their_seed_are_one_line_with_mean_and_error(tmp_path):
+    sweep = tmp_path / "sweep"
+    for scale in (1.0, 10.0):
+        for seed in (0, 1):
+            make_run(sweep / f"rl.scale={scale},seed={seed}", seed=seed, scale=scale)
+    (sweep / "notes").mkdir()
+    text, page = write(tmp_path, sweep)
+    groups = runs.group(runs.find([str(sweep)]))
+    assert [group.label for group in groups] == ["scale=1.0", "scale=10.0"]
+    (loss,) = [c for c in curves.charts(groups, curves.frame(groups))["train"] if c.title == "train/loss"]
+    assert np.allclose(loss.series[1].value, 10 * (np.arange(5) + 0.5))
+    assert np.allclose(loss.series[1].error, 5.0)  # std of 0 and 10 with ddof 1 over sqrt(2)
+    assert "45 ± 5" in page.text
+    assert "5.5 ± 0.5" in page.text  # train/flat: the mean of [4, 6] and [5, 7]
+    assert "4 of 4 finished, 2 settings with up to 2 seeds each" in page.text
+    assert 'class="band f1"' in text
+
+
+def test_the_same_seed_twice_is_a_comparison_not_a_spread(tmp_path):
+    for name in ("one", "two"):
+        make_run(tmp_path / name / "run")
+    groups = runs.group(runs.find([str(tmp_path / "one/run"), str(tmp_path / "two/run")]))
+    assert [group.label for group in groups] == ["one/run", "two/run"]
+    assert [len(group.runs) for group in groups] == [1, 1]
+    assert len(runs.find([str(tmp_path / "one"), str(tmp_path / "one/run")])) == 1
+
+
+def test_a_torn_last_line_is_left_out_and_a_run_may_go_on(tmp_path):
+    folder = make_run(tmp_path / "run", finished=False)
+    with open(folder / "metrics.jsonl", "a") as file:
+        file.write('{"step": 99, "train/lo')
+    _, page = write(tmp_path, folder)
+    assert "Not finished after sft 5, train 5 steps" in page.text
+    lines = (folder / "metrics.jsonl").read_text().splitlines()[:-1]
+    (folder / "metrics.jsonl").unlink()  # as on an object store
+    for i, line in enumerate(lines):
+        (folder / f"metrics-{i:06d}.jsonl").write_text(line + "\n")
+    again, _ = write(tmp_path, folder, extra=["--title=run"])
+    assert "train/loss" in again
+
+
+def test_without_out_the_page_lies_in_the_run_folder(tmp_path, capsys):
+    folder = make_run(tmp_path / "run")
+    assert report.main([str(folder)]) == 0
+    assert "<h1>run</h1>" in (folder / "report.html").read_text()
+    assert capsys.readouterr().out.startswith(f"{folder}/report.html: 1 run, ")
+
+
+@pytest.mark.parametrize(
+    ("break_it", "arguments", "said"),
+    [
+        (None, ["absent"], "DIR: got 'absent', allowed: a folder that exists"),
+        (None, ["run/figures"], "DIR: got 'run/figures', allowed: a run folder (with metrics.jsonl), or"),
+        (("metrics.jsonl", ""), ["run"], "DIR: got 'run', allowed: a run that has logged at least one line"),
+        (("metrics.jsonl", '{"step": 0}\n{"st\n{"step": 2}\n'), ["run"], "line 2 is none"),
+        (("metrics.jsonl", '{"a": 0}\n{"step": 2}\n'), ["run"], "line 1 has none"),
+        (("config.json", "{"), ["run"], "DIR: got 'run', allowed: a folder whose config.json is readable"),
+        (None, ["run", "--out=run"], "--out: got 'run', allowed: a file that can be written"),
+        (None, [], "command line: "),
+        (None, ["run", "--colour=red"], "command line: unrecognized arguments: --colour=red"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line_and_status_2(tmp_path, monkeypatch, capsys, break_it, arguments, said):
+    make_run(tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    if break_it:
+        (tmp_path / "run" / break_it[0]).write_text(break_it[1])
+    try:
+        status = report.main(arguments)
+    except SystemExit as exit:
+        status = exit.code
+    assert status == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert said in error
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_metrics_are_drawn_in_families():
+    names = ["eval/pass@1", "eval/pass@16", "eval/pass@1_hard", "train/fail_a", "train/fail_b", "train/fail_c",
+             "train/all_fail", "train/all_solved", "train/return/maxpo/N8", "train/return/rloo/N8"]  # fmt: skip
+    assert curves.families(names) == {
+        "eval/pass@k": ("eval/pass@1", "eval/pass@16"),
+        "eval/pass@1_hard": ("eval/pass@1_hard",),
+        "train/fail_…": ("train/fail_a", "train/fail_b", "train/fail_c"),
+        "train/all_fail": ("train/all_fail",),
+        "train/all_solved": ("train/all_solved",),
+        "train/return/…": ("train/return/maxpo/N8", "train/return/rloo/N8"),
+    }
+
+
+def test_long_curves_are_means_of_bins_and_gaps_are_left_open(tmp_path):
+    folder = make_run(tmp_path / "run", steps=2 * curves.MOST_POINTS)
+    groups = runs.group(runs.find([str(folder)]))
+    (loss,) = [c.series[0] for c in curves.charts(groups, curves.frame(groups))["train"] if c.title == "train/loss"]
+    assert (loss.binned, len(loss.value)) == (2, curves.MOST_POINTS)
+    assert np.allclose(loss.value, 2 * np.arange(curves.MOST_POINTS) + 0.5)
+    assert loss.last == 2 * curves.MOST_POINTS - 1  # not the last bin's mean
+    nothing = np.full(4, np.nan)
+    gap = curves.Series("a", np.arange(4.0), np.array([1.0, 2.0, np.nan, 3.0]), nothing, 3.0, 1)
+    drawn = chart.draw(curves.Chart("m", (gap,), ("m",), True))
+    assert re.search(r'<path d="M[\d.]+ [\d.]+L[\d.]+ [\d.]+" class="line', drawn)  # one stretch of two points
+    assert drawn.count("<circle") == 3
+    empty = curves.Series("a", np.arange(4.0), nothing, nothing, np.nan, 1)
+    assert "no finite value" in chart.draw(curves.Chart("m", (empty,), ("m",), True))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "log", "labels"),
+    [
+        (0.0, 1.0, False, ["0", "0.25", "0.50", "0.75", "1.00"]),
+        (0.99999, 1.0, False, ["0.9999900", "0.9999925", "0.9999950", "0.9999975", "1.0000000"]),
+        (-3.2, 12.0, False, ["-5", "0", "5", "10", "15"]),
+        (0.0, 20_000.0, False, ["0", "5k", "10k", "15k", "20k"]),
+        (2e-3, 40.0, True, ["0.001", "0.1", "10"]),
+        (0.0, 0.0, False, ["0", "0.25", "0.50", "0.75", "1.00"]),
+    ],
+)
+def test_ticks_are_round_and_reach_around_the_values(low, high, log, labels):
+    axis = chart._Axis(low, high, 200.0, 10.0, 4, log)
+    assert axis.labels() == labels
+    assert axis.ticks[0] <= low and (high <= axis.ticks[-1] or log)
+    assert 10.0 <= axis(high) <= axis(low) <= 200.0
+
+
+def test_mazes_are_drawn_with_a_right_and_a_failed_answer(tmp_path):
+    walls = np.ones((1, 5, 5), bool)
+    walls[0, 1, 1:4] = walls[0, 1:4, 3] = False
+    answers = np.array([[[16, 16, 14, 14, 7, 2], [16, 16, 16, 7, 0, 0], [14, 7, 0, 0, 0, 0]]], np.int32)
+    verdict = maze.judge(walls, answers)
+    folder = make_run(tmp_path / "run")
+    np.savez(folder / "figures/answers.npz", walls=walls, answers=answers, reason=np.asarray(verdict.reason))
+    text, page = write(tmp_path, folder)
+    assert "1 of 3 samples solve it" in page.text
+    assert text.count('class="right"') == text.count('class="failed"') == 1
+    # The way drawn is the way the verifier goes.
+    for answer, reason, moves in zip(answers[0], verdict.reason[0], verdict.num_steps[0], strict=True):
+        way = mazes.steps(walls[0], answer)
+        assert len(way) - 1 == int(moves)
+        hit = int(reason) in (verifier.HIT_WALL, verifier.LEFT_GRID)
+        assert (way[-1] != tokens.positions(answer)[int(moves)]) == hit
