@@ -4,13 +4,19 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= runs
 
-.PHONY: demo test test-slow check mutants figures notebooks clean
+# Files of tests run side by side; a worker needs about 2 GB.
+WORKERS ?= -n auto --maxprocesses=4 --dist=loadfile
+
+.PHONY: demo demo-bandit test test-slow check mutants figures notebooks clean
 
 demo: $(VENV)/installed
-	$(BIN)/python -m experiments.bandit.demo --workdir=$(OUT)/demo
+	$(BIN)/python -m experiments.maze.demo --workdir=$(OUT)/demo
+
+demo-bandit: $(VENV)/installed
+	$(BIN)/python -m experiments.bandit.demo --workdir=$(OUT)/demo-bandit
 
 test: $(VENV)/installed
-	JAX_PLATFORMS=cpu $(BIN)/python -m pytest
+	JAX_PLATFORMS=cpu $(BIN)/python -m pytest $(WORKERS)
 
 test-slow: $(VENV)/installed
 	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -m slow

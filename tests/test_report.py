@@ -130,6 +130,13 @@ def test_runs_that_differ_in_their_seed_are_one_line_with_mean_and_error(tmp_pat
     assert 'class="band f1"' in text
 
 
+def test_known_methods_come_in_one_order_and_so_keep_their_colours(tmp_path):
+    for name in ("grpo", "mine:fn", "maxrl"):
+        make_run(tmp_path / name.replace(":", "_"), rl={"advantage": {"name": name}})
+    groups = runs.group(runs.find([str(tmp_path)]))
+    assert [group.runs[0].config["rl.advantage.name"] for group in groups] == ["maxrl", "grpo", "mine:fn"]
+
+
 def test_the_same_seed_twice_is_a_comparison_not_a_spread(tmp_path):
     for name in ("one", "two"):
         make_run(tmp_path / name / "run")

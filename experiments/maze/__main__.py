@@ -13,7 +13,7 @@ from experiments.maze.evaluation import Evaluator
 from experiments.maze.problem import Problem
 from maxrl_jax.models import qwen2
 from maxrl_jax.training import config as checks
-from maxrl_jax.training import folder, launch, loop, sharding
+from maxrl_jax.training import digest, folder, launch, loop, sharding
 
 
 def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
@@ -34,9 +34,10 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
         if config.sft.steps:
             params = _fine_tune(open_run, problem, params)
         state = _reinforce(open_run, problem, params)
+        params = jax.tree.map(digest.to_host, state["params"])  # in every process: each may hold a part
         if jax.process_index() == 0:
-            qwen2.save_hf(problem.model(jax.device_get(state["params"])), os.fspath(open_run.path / "model"))
-        pictures.save_answers(open_run, problem, state["params"])
+            qwen2.save_hf(problem.model(params), open_run.path / "model")
+            pictures.save_answers(open_run, problem, params)
         return open_run.finish(state["params"])
 
 

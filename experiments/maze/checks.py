@@ -84,7 +84,7 @@ def _check_rl(config: Any) -> None:
     checks.non_negative_int(config, "rl.steps")
     sharding.check_batch(config, "rl.num_prompts")
     checks.positive_int(config, "rl.num_rollouts")
-    checks.positive(config, "rl.learning_rate")
+    optimizer.check(config, "rl.optimizer", config.rl.steps, learning_rate="rl.learning_rate")
     checks.one_of(config, "rl.aggregation", losses.AGGREGATIONS)
     for key in ("rl.entropy_coef", "rl.kl_coef"):
         checks.in_range(config, key, 0.0)

@@ -92,7 +92,7 @@ def reading(table: pd.DataFrame, config: Any) -> str:
     base = rows.loc["base"]
     best = {name: rows[name].drop("base").idxmax() for name in (f"pass@{k}" for k in PASS_AT)}
     lines = [
-        f"{name}: {style.LABELS[method]} is ahead with {rows[name][method]:.3f}, from {base[name]:.3f} at the start."
+        f"{name}: {style.LABELS[method]} is ahead with {rows[name][method]:.3f} ({base[name]:.3f} at the start)."
         for name, method in best.items()
     ]
     total = maze.count_mazes(config.maze.size)
@@ -104,24 +104,26 @@ def reading(table: pd.DataFrame, config: Any) -> str:
 
 
 def draw(found: Sequence[Record]) -> Figure:
-    """Held-out pass@k over RL steps, a panel a k, and beside them one maze with a right and a failed answer."""
-    fig, axes = style.new_figure(1, len(PASS_AT) + 2, width="page", aspect=1.15)
-    for ax, k in zip(axes, PASS_AT, strict=False):
-        curves.over_steps(ax, found, curves.pass_at(k), f"pass@{k}")
-        ax.set_xlabel("RL step")
-        ax.set_title(f"held-out pass@{k}")
-    handles, labels = axes[0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-    samples = dict(np.load(found[0].folder / "figures" / "answers.npz"))
-    row, answers = pictures.right_and_failed(samples)
-    for ax, answer in zip(axes[len(PASS_AT) :], answers, strict=False):
-        drawing.draw_maze(ax, samples["walls"][row])
-        ax.set_title(f"{style.LABELS[found[0].method]}: {drawing.draw_answer(ax, samples['walls'][row], answer)}")
-    for ax in axes[len(PASS_AT) + len(answers) :]:
-        ax.set_axis_off()
+    """Held-out pass@k over RL steps, a panel a k, and one maze with a right and a failed answer of the first run."""
+    fig, axes = style.new_figure(1, len(PASS_AT) + 2, width="page", aspect=1.25)
+    with style.settings():
+        for ax, k in zip(axes, PASS_AT, strict=False):
+            curves.over_steps(ax, found, curves.pass_at(k), f"pass@{k}")
+            ax.set_xlabel("RL step")
+            ax.set_title(f"held-out pass@{k}")
+        handles, labels = axes[0].get_legend_handles_labels()
+        fig.legend(handles, labels, loc="outside lower left", ncols=len(labels))
+        samples = dict(np.load(found[0].folder / "figures" / "answers.npz"))
+        row, answers = pictures.right_and_failed(samples)
+        for ax, answer in zip(axes[len(PASS_AT) :], answers, strict=False):
+            drawing.draw_maze(ax, samples["walls"][row])
+            ax.set_title(drawing.draw_answer(ax, samples["walls"][row], answer))
+        for ax in axes[len(PASS_AT) + len(answers) :]:
+            ax.set_axis_off()
+        fig.supxlabel(f"mazes: {style.LABELS[found[0].method]}, held out", x=0.99, ha="right", fontsize=7)
     return fig
 
 
 if __name__ == "__main__":
     file = Path(configs.__file__).parent / "maze.py"
-    launch.main(run, check, [f"--config={file}:tiny", *sys.argv[1:]])
+    launch.main(run, check, [f"--config={file}:tiny", "--config.wandb.mode=disabled", *sys.argv[1:]])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import jax
@@ -40,14 +39,12 @@ def answers_to_held_out(problem: Problem, params: Any, num_samples: int = 8) -> 
 
 
 def save_answers(run: folder.Run, problem: Problem, params: Any) -> None:
-    """Draws a right and a failed answer into the run's figures/ and keeps the samples they are from."""
-    if jax.process_index():
-        return
-    samples = answers_to_held_out(problem, jax.device_get(params))
-    np.savez_compressed(os.fspath(run.figures / "answers.npz"), **samples)
-    path = os.fspath(run.figures / "answers.png")
-    draw_right_and_failed(samples).savefig(path, dpi=150)
-    run.log_image(problem.config.rl.steps, "figures/answers", path)
+    """Draws a right and a failed answer into the run's figures/ and keeps the samples they are from; in process 0."""
+    samples = answers_to_held_out(problem, params)
+    with run.figure_file("answers.npz") as path:
+        np.savez_compressed(path, **samples)
+    with run.figure_file("answers.png") as path:
+        draw_right_and_failed(samples).savefig(path, dpi=150)
 
 
 def right_and_failed(samples: dict[str, np.ndarray]) -> tuple[int, list[np.ndarray]]:

@@ -15,6 +15,8 @@ from maxrl_jax.training.config import flatten
 PREFIXES = ("eval", "train", "sft", "perf")
 """Of metrics, in the order of the page: what matters most comes first."""
 
+_METHODS = ("maxrl", "grpo", "rloo", "pkpo")
+
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
@@ -117,8 +119,16 @@ def group(runs: Sequence[RunFolder]) -> list[Group]:
     # The same seed twice is a comparison of two launches, not a spread over seeds.
     if any(len({run.seed for run in same}) < len(same) for same in together):
         together = [[run] for run in runs]
+    together.sort(key=_place)
     labels = _labels([same[0] for same in together])
     return [Group(label, tuple(same)) for label, same in zip(labels, together, strict=True)]
+
+
+def _place(same: Sequence[RunFolder]) -> int:
+    """MaxRL and the methods it is compared with first, so that they keep the colours they have in every figure."""
+    config = same[0].config
+    name = config.get("rl.advantage.name", config.get("loss.advantage.name"))
+    return _METHODS.index(name) if name in _METHODS else len(_METHODS)
 
 
 def differing(runs: Sequence[RunFolder]) -> list[str]:

@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -22,42 +21,8 @@ from maxrl_jax.models import qwen2
 from maxrl_jax.training import config as checks
 from maxrl_jax.training.config import ConfigError
 from maxrl_jax.training.metric_writer import read_metrics
+from tests.maze_driver.small import ROOT, SMALL, small
 from tests.xla_flags import with_devices
-
-ROOT = Path(__file__).resolve().parents[2]
-
-SMALL = {
-    "model.hidden_size": 16,
-    "model.intermediate_size": 32,
-    "model.num_layers": 1,
-    "maze.answer_length": 20,
-    "sft.steps": 2,
-    "sft.batch_size": 8,
-    "sft.steps_per_call": 2,
-    "rl.steps": 2,
-    "rl.num_prompts": 8,
-    "rl.num_rollouts": 4,
-    "rl.steps_per_call": 1,
-    "eval.num_mazes": 5,
-    "eval.num_samples": 4,
-    "eval.every_steps": 0,
-    "checkpoint.every_steps": 1,
-    "wandb.mode": "disabled",
-}
-
-
-def small(**overrides):
-    return checks.load(str(ROOT / "configs/maze.py") + ":tiny", {**SMALL, **overrides})
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """The folder of a finished run of two SFT and two RL steps."""
-    folder = tmp_path_factory.mktemp("maze") / "run"
-    config = small()
-    check(config)
-    run(config, folder)
-    return folder
 
 
 def lines(folder, *prefixes):
@@ -252,6 +217,8 @@ WRONG = [
     ({"rl.entropy_coef": -0.1}, "rl.entropy_coef"),
     ({"eval.num_samples": 0}, "eval.num_samples"),
     ({"sft.batch_size": 0}, "sft.batch_size"),
+    ({"rl.optimizer.name": "adan"}, "rl.optimizer.name"),
+    ({"rl.optimizer.b1": 1.0}, "rl.optimizer.b1"),
 ]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 import numpy as np
+from etils import epath
 from flax import nnx
 from safetensors import numpy as safetensors_numpy
 from safetensors import safe_open
@@ -74,9 +75,9 @@ def save_hf(model: Qwen2, folder: str | os.PathLike[str]) -> None:
 
     Args:
         model: saved in the type of its parameters.
-        folder: made if it is not there; files of these names are replaced.
+        folder: of the file system or of a bucket, made if it is not there; files of these names are replaced.
     """
-    folder = pathlib.Path(folder)
+    folder = epath.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     flat = dict(nnx.to_flat_state(nnx.state(model)))
     tensors = {}
@@ -84,7 +85,7 @@ def save_hf(model: Qwen2, folder: str | os.PathLike[str]) -> None:
         value = np.asarray(flat[path].get_value())
         tensors[name] = np.ascontiguousarray(value.T if transposed else value)
     dtype = str(tensors["model.embed_tokens.weight"].dtype)
-    safetensors_numpy.save_file(tensors, folder / SINGLE_FILE, metadata={"format": "pt"})
+    (folder / SINGLE_FILE).write_bytes(safetensors_numpy.save(tensors, metadata={"format": "pt"}))
     # Both names of the type: `torch_dtype` is read by older versions of transformers.
     fields = model.config.to_hugging_face() | {"dtype": dtype, "torch_dtype": dtype}
     (folder / "config.json").write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n")
