@@ -4,7 +4,7 @@
 
 | variant | what | hardware | time | expected |
 |---|---|---|---|---|
-| tiny | 7 x 7, 0.1M parameters, SFT 250 steps, RL 200 steps of 16 x 16 | 2 CPU cores | 3 min | results/maze_tiny |
+| tiny | 7 x 7, 0.1M parameters, SFT 250 steps, RL 300 steps of 16 x 32 | 2 CPU cores | 2 min | results/maze_tiny |
 | table3 | 17 x 17, 32 prompts x 128 rollouts, 20,000 steps (MaxRL Table 3) | one GPU | a day | pass@1 0.84 published |
 | figure3 | 17 x 17, 256 prompts x N rollouts, 9,000 steps (MaxRL Figure 3) | GPU or pod | days | the published curves |
 | scarce | 17 x 17, a fixed training set of 8,192 mazes over many epochs | one GPU | hours | pass@k decays with RL |

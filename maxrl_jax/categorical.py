@@ -61,31 +61,54 @@ def draw_counts(key: jax.Array, logits: jax.Array, num_rollouts: int) -> jax.Arr
     cumulative = jnp.cumsum(jax.nn.softmax(logits.astype(jnp.float32), axis=-1), axis=-1)
     if num_rollouts <= classes:
         uniforms = jax.random.uniform(key, (*batch, num_rollouts)) * cumulative[..., -1:]
-        counts = _histogram
-    else:
-        spacings = jax.random.exponential(key, (*batch, num_rollouts + 1))
-        arrivals = jnp.cumsum(spacings, axis=-1)
-        # Uniforms are arrivals / arrivals[N]; the classes' ends are stretched instead: C products, not N.
-        uniforms = arrivals[..., :-1]
-        cumulative = cumulative * (arrivals[..., -1:] / cumulative[..., -1:])
-        counts = _count_between
-    for _ in batch:
-        counts = jax.vmap(counts)
-    return counts(cumulative, uniforms)
+        return _histogram(cumulative, uniforms)
+    spacings = jax.random.exponential(key, (*batch, num_rollouts + 1))
+    arrivals = jnp.cumsum(spacings, axis=-1)
+    # Uniforms are arrivals / arrivals[N]; the classes' ends are stretched instead: C products, not N.
+    return _count_between(cumulative * (arrivals[..., -1:] / cumulative[..., -1:]), arrivals[..., :-1])
 
 
 def _histogram(cumulative: jax.Array, uniforms: jax.Array) -> jax.Array:
-    """Counts [C] of uniforms [N] falling into each class."""
-    index = jnp.searchsorted(cumulative, uniforms, side="right", method="scan_unrolled")
-    index = jnp.minimum(index, cumulative.shape[0] - 1)
-    return jnp.zeros(cumulative.shape[0], jnp.int32).at[index].add(1)
+    """Counts [*batch, C] of uniforms [*batch, N] falling into each class."""
+    # The last end counts for nothing: what rounding leaves beyond it belongs to the last class.
+    index = number_below(cumulative[..., :-1], uniforms, or_equal=True)
+    rows = jnp.zeros(cumulative.shape, jnp.int32).reshape(-1, cumulative.shape[-1])
+    counts = jax.vmap(lambda row, i: row.at[i].add(1))(rows, index.reshape(len(rows), -1))
+    return counts.reshape(cumulative.shape)
 
 
 def _count_between(cumulative: jax.Array, ascending: jax.Array) -> jax.Array:
-    """Counts [C] of ascending points [N] between consecutive ends of the classes."""
-    below = jnp.searchsorted(ascending, cumulative[:-1], side="left", method="scan_unrolled").astype(jnp.int32)
-    ends = jnp.concatenate([jnp.zeros(1, jnp.int32), below, jnp.full(1, ascending.shape[0], jnp.int32)])
-    return jnp.diff(ends)
+    """Counts [*batch, C] of ascending points [*batch, N] between consecutive ends of the classes."""
+    below = number_below(ascending, cumulative[..., :-1])
+    return jnp.diff(below, axis=-1, prepend=0, append=ascending.shape[-1])
+
+
+def number_below(ascending: jax.Array, queries: jax.Array, *, or_equal: bool = False) -> jax.Array:
+    """How many of the ascending numbers lie below each query, row by row.
+
+    The table is padded to a power of two less one, so that a search is one gather and one comparison a level, for
+    all queries at once: on a CPU several times faster than jnp.searchsorted under vmap.
+
+    Args:
+      ascending: [*batch, n].
+      queries: [*batch, q].
+      or_equal: count those equal to the query too.
+
+    Returns:
+      int32 [*batch, q].
+    """
+    levels = ascending.shape[-1].bit_length()
+    pad = (1 << levels) - 1 - ascending.shape[-1]
+    table = jnp.pad(ascending, [(0, 0)] * (ascending.ndim - 1) + [(0, pad)], constant_values=jnp.inf)
+
+    def descend(level: jax.Array, found: jax.Array) -> jax.Array:
+        half = jnp.left_shift(jnp.int32(1), jnp.asarray(levels - 1 - level, jnp.int32))
+        middle = jnp.take_along_axis(table, found + (half - 1), axis=-1, mode="promise_in_bounds")
+        return found + jnp.where(middle <= queries if or_equal else middle < queries, half, 0)
+
+    # Unrolled, XLA on a CPU makes one program of all levels that runs at half the speed; a GPU gains by it.
+    unroll = jax.default_backend() != "cpu"
+    return jax.lax.fori_loop(0, levels, descend, jnp.zeros(queries.shape, jnp.int32), unroll=unroll)
 
 
 def _tables(advantage: Callable[..., jax.Array], num_rollouts: int) -> tuple[jax.Array, jax.Array]:

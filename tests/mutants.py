@@ -228,9 +228,16 @@ MUTATIONS = (
     Mutation(
         "draws counted from the left edge of the classes",
         "maxrl_jax/categorical.py",
-        'index = jnp.searchsorted(cumulative, uniforms, side="right", method="scan_unrolled")',
-        'index = jnp.searchsorted(cumulative, uniforms, side="right", method="scan_unrolled") + 1',
+        "index = number_below(cumulative[..., :-1], uniforms, or_equal=True)",
+        "index = number_below(cumulative[..., :-1], uniforms, or_equal=True) + 1",
         "tests/test_categorical.py -k multinomial",
+    ),
+    Mutation(
+        "the search for a class's end takes ties the other way",
+        "maxrl_jax/categorical.py",
+        "middle <= queries if or_equal else middle < queries",
+        "middle < queries if or_equal else middle <= queries",
+        "tests/test_categorical.py -k number_below",
     ),
     Mutation(
         "pass@k counts successes for failures",

@@ -125,6 +125,21 @@ def test_counts_are_multinomial(n):
     np.testing.assert_allclose(covariance, n * (np.diag(pi) - np.outer(pi, pi))[:4, :4], atol=0.12 * n)
 
 
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 7, 8, 9, 100])
+@pytest.mark.parametrize("wide", [False, True])
+def test_number_below_is_a_search(n, wide):
+    rng = np.random.default_rng(n)
+    # Multiples of 1/4: ties among the entries and with the queries.
+    table = np.sort(rng.integers(0, 20, (2, 3, n)) / 4, axis=-1).astype(np.float32)
+    queries = (rng.integers(-1, 22, (2, 3, 11)) / 4).astype(np.float32)
+    with jax.enable_x64(wide):
+        for or_equal, side in ((False, "left"), (True, "right")):
+            found = categorical.number_below(jnp.asarray(table), jnp.asarray(queries), or_equal=or_equal)
+            assert found.dtype == jnp.int32
+            for i, j in np.ndindex(2, 3):
+                np.testing.assert_array_equal(found[i, j], np.searchsorted(table[i, j], queries[i, j], side))
+
+
 def test_two_keys_differ_and_one_key_repeats():
     logits = jnp.zeros((4, 10))
     a, b = (categorical.draw_counts(jax.random.key(s), logits, 20) for s in (0, 1))
