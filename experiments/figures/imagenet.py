@@ -6,6 +6,7 @@ not in height.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,9 +43,16 @@ def _published(number: str, methods: Sequence[str] | None = None) -> pd.DataFram
 
 
 def _name(key: Key) -> str:
+    """A legend's entry; of an estimator's hyper-parameters it names those that say what is estimated."""
     method, n = key
-    label = LABELS.get(method, method)
+    label = LABELS.get(_estimator(method), _estimator(method))
+    label += "".join(f", {name}={value}" for name, value in re.findall(r"\b(k|order)=(\d+)", method))
     return f"{label}, N={n:,}" if n else label
+
+
+def _estimator(method: str) -> str:
+    """``grpo`` of ``grpo(eps=1e-06, ddof=0)``."""
+    return method.partition("(")[0]
 
 
 def _palette(keys: Sequence[Key]) -> dict[Key, Any]:
@@ -149,12 +157,21 @@ def maxrl_fig8(context: Context) -> Drawing:
         for (method, n), rows in table.groupby(["method", "rollouts"], sort=False):
             if method not in chosen or n > chosen[method].rollouts.iloc[0]:
                 chosen[method] = rows
-    order = [name for name in ("cross_entropy", "maxrl", "grpo", "mean_baseline") if name in chosen]
-    order += [name for name in chosen if name not in order]
+    known = ("cross_entropy", "maxrl", "grpo", "mean_baseline")
+    order = sorted(chosen, key=lambda m: known.index(_estimator(m)) if _estimator(m) in known else len(known))
     fig, axes = new_figure(1, len(order), width="page", aspect=0.3 + 0.2 * len(order), squeeze=False, sharey=True)
     for ax, method in zip(axes[0], order, strict=True):
         rows = chosen[method]
-        ax.plot(rows.pass_rate, rows.gradient_norm, "o", color=COLOURS.get(method), alpha=0.4, markersize=2, mew=0)
+        ax.plot(
+            rows.pass_rate,
+            rows.gradient_norm,
+            "o",
+            color=COLOURS.get(_estimator(method)),
+            alpha=0.4,
+            markersize=2,
+            mew=0,
+        )
         ax.set(title=_name((method, int(rows.rollouts.iloc[0]))), xlabel="pass rate of the image")
+        ax.locator_params(axis="x", nbins=4)
     axes[0][0].set_ylabel(f"gradient norm, step {int(rows.step.iloc[0]):,}")
     return Drawing(fig, pd.concat([chosen[method] for method in order], ignore_index=True))
