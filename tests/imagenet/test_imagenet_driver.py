@@ -48,6 +48,21 @@ def test_metrics_are_the_contracts(finished):
     assert all(r["perf/input_bound"] == 0 for r in speeds)  # drawn on the device
 
 
+def test_a_step_keeps_the_statistics_of_its_batch():
+    problem = Problem.make(small())
+    [(_, advantage)] = objective.phases(problem.config)
+    state = jax.jit(lambda: training.make_state(problem))()
+    after, _ = jax.jit(training.make_chunk(problem, advantage))(state, jnp.arange(1))
+    images, _ = problem.source.training_batch(jnp.int32(0), None)
+    _, expected = jax.jit(problem.network.train)(state["params"], state["batch_stats"], images)
+    moved = 0
+    pairs = zip(*map(jax.tree.leaves, (after["batch_stats"], expected, state["batch_stats"])), strict=True)
+    for got, want, before in pairs:
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
+        moved += not np.allclose(got, before)
+    assert moved > 2
+
+
 def test_resumed_equals_uninterrupted_bitwise(finished, tmp_path):
     """One step, then the same folder continued to three."""
     driver.run(small(steps=1), tmp_path / "run")
