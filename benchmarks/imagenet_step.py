@@ -32,12 +32,13 @@ import numpy as np
 from benchmarks.maze_step import device_rates
 from benchmarks.measure import machine
 from experiments.imagenet import objective, sources, training
-from experiments.imagenet.problem import Problem, compute_dtype, model_config
+from experiments.imagenet.problem import Problem, model_config
 from maxrl_jax import advantages
 from maxrl_jax.data import imagenet2012
 from maxrl_jax.models import resnet
 from maxrl_jax.training import config as checks
 from maxrl_jax.training import sharding
+from maxrl_jax.training.precision import compute_dtype
 
 
 class Constant:

@@ -1,5 +1,6 @@
 """What every config shares; a config file starts from `base()` and adds its own fields."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
@@ -30,6 +31,16 @@ def base() -> ConfigDict:
     config.wandb.group = ""
     config.wandb.tags = ()
     return config
+
+
+def check_variant(variant: str, variants: Sequence[str]) -> None:
+    """Refuses a variant that a config file does not have.
+
+    Raises:
+        ValueError: it is not among ``variants``.
+    """
+    if variant not in variants:
+        raise ValueError(f"unknown variant {variant!r}; allowed: {', '.join(variants)}")
 
 
 def advantage(name: str = "maxrl", **hyper: Any) -> ConfigDict:

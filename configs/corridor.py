@@ -32,8 +32,7 @@ def method(name: str, *, entropy_coefficient: float = 0.0, **hyper) -> ConfigDic
 
 
 def get_config(variant: str = "tiny") -> ConfigDict:
-    if variant not in VARIANTS:
-        raise ValueError(f"unknown variant {variant!r}, allowed: {', '.join(VARIANTS)}")
+    common.check_variant(variant, VARIANTS)
     config = common.base()
 
     config.corridor = ConfigDict()

@@ -21,8 +21,7 @@ VARIANTS = ("tiny", "paper")
 
 
 def get_config(variant: str = "tiny") -> ConfigDict:
-    if variant not in VARIANTS:
-        raise ValueError(f"unknown variant {variant!r}, allowed: {', '.join(VARIANTS)}")
+    common.check_variant(variant, VARIANTS)
     config = common.base()
 
     config.problem = ConfigDict()

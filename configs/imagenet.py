@@ -36,8 +36,7 @@ def get_config(variant: str = "tiny") -> ConfigDict:
     Raises:
         ValueError: an unknown variant.
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"unknown variant {variant!r}; allowed: {', '.join(VARIANTS)}")
+    common.check_variant(variant, VARIANTS)
     config = common.base()
     config.batch_size = 256  # images a step, over all devices
     config.steps = _EPOCHS * _IMAGES // 256

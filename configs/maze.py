@@ -31,8 +31,7 @@ def get_config(variant: str = "tiny") -> ConfigDict:
     Raises:
         ValueError: an unknown variant.
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"unknown variant {variant!r}; allowed: {', '.join(VARIANTS)}")
+    common.check_variant(variant, VARIANTS)
     config = common.base()
     config.maze = _maze()
     config.model = _model()

@@ -12,13 +12,7 @@ from jax.sharding import Mesh
 from experiments.imagenet import sources
 from maxrl_jax.models import resnet
 from maxrl_jax.training import keys, sharding
-
-
-def compute_dtype(name: str) -> jnp.dtype:
-    """The type of the convolutions."""
-    if name == "auto":
-        name = "float32" if jax.default_backend() == "cpu" else "bfloat16"
-    return jnp.dtype(name)
+from maxrl_jax.training.precision import compute_dtype
 
 
 def model_config(config: Any) -> resnet.Config:

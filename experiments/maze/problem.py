@@ -15,6 +15,7 @@ from maxrl_jax.decoding import Settings
 from maxrl_jax.maze import tokens
 from maxrl_jax.models import qwen2
 from maxrl_jax.training import keys, sharding
+from maxrl_jax.training.precision import compute_dtype
 
 STOP_TOKENS = (tokens.DONE, tokens.EOS)
 
@@ -22,13 +23,6 @@ STOP_TOKENS = (tokens.DONE, tokens.EOS)
 def by_platform(value: int, cpu: int, accelerator: int) -> int:
     """`value`, or where it is 0 what suits the platform."""
     return value or (cpu if jax.default_backend() == "cpu" else accelerator)
-
-
-def compute_dtype(name: str) -> jnp.dtype:
-    """The type of the forward and backward passes."""
-    if name == "auto":
-        name = "float32" if jax.default_backend() == "cpu" else "bfloat16"
-    return jnp.dtype(name)
 
 
 def model_config(config: Any) -> qwen2.Config:

@@ -25,32 +25,32 @@ def binary(n=N):
     return jnp.asarray([rng.permutation(np.arange(n) < k) for k in range(n + 1)], jnp.float64)
 
 
-def same(a, b, rewards):
+def assert_same(a, b, rewards):
     np.testing.assert_allclose(a(rewards), b(rewards), rtol=0, atol=1e-11)
 
 
 def test_mixture_of_e1_is_rloo(x64):
-    same(get("mixture", coefficients=(1.0,)), get("rloo"), real())
+    assert_same(get("mixture", coefficients=(1.0,)), get("rloo"), real())
 
 
 def test_maxpo_of_1_is_rloo(x64):
-    same(get("maxpo", k=1), get("rloo"), real())
+    assert_same(get("maxpo", k=1), get("rloo"), real())
 
 
 @pytest.mark.parametrize("k", range(1, N))
 def test_mixture_of_ek_is_maxpo(k, x64):
-    same(get("mixture", coefficients=(0.0,) * (k - 1) + (1.0,)), get("maxpo", k=k), real())
+    assert_same(get("mixture", coefficients=(0.0,) * (k - 1) + (1.0,)), get("maxpo", k=k), real())
 
 
 @pytest.mark.parametrize("order", range(1, N))
 def test_maxrl_order_is_the_harmonic_mixture(order, x64):
     harmonic = tuple(1 / k for k in range(1, order + 1))
-    same(get("maxrl_order", order=order), get("mixture", coefficients=harmonic), real())
+    assert_same(get("maxrl_order", order=order), get("mixture", coefficients=harmonic), real())
 
 
 @pytest.mark.parametrize("n", [2, 3, 7, 20])
 def test_maxrl_order_n_minus_1_is_practical_maxrl_on_binary_rewards(n, x64):
-    same(get("maxrl_order", order=n - 1), get("maxrl"), binary(n))
+    assert_same(get("maxrl_order", order=n - 1), get("maxrl"), binary(n))
 
 
 @pytest.mark.parametrize("order", range(1, N))
@@ -67,24 +67,24 @@ def test_closed_form_of_the_harmonic_sum_on_binary_rewards(order, x64):
 
 @pytest.mark.parametrize("k", range(2, N + 1))
 def test_pkpo_loo_minus_one_is_expected_improvement(k, x64):
-    same(get("pkpo", k=k, baseline="loo_minus_one"), get("expected_improvement", k=k), real())
+    assert_same(get("pkpo", k=k, baseline="loo_minus_one"), get("expected_improvement", k=k), real())
 
 
 def test_expected_improvement_of_1_is_reinforce_and_its_leave_one_out_is_rloo(x64):
-    same(get("expected_improvement", k=1), get("reinforce"), real())
-    same(get("ei_leave_one_out", k=1), get("rloo"), real())
+    assert_same(get("expected_improvement", k=1), get("reinforce"), real())
+    assert_same(get("ei_leave_one_out", k=1), get("rloo"), real())
 
 
 @pytest.mark.parametrize("k", range(1, N))
 def test_chen_unnormalised_is_n_minus_k_over_kn_maxpo(k, x64):
     scale = (N - k) / (k * N)
-    same(get("chen", k=k, normalize=False), lambda g: scale * get("maxpo", k=k)(g), real())
+    assert_same(get("chen", k=k, normalize=False), lambda g: scale * get("maxpo", k=k)(g), real())
 
 
 @pytest.mark.parametrize("k", range(1, N))
 def test_bagirov_none_is_pkpo_none_and_mean_is_rescaled_maxpo(k, x64):
-    same(get("bagirov", k=k, centering="none"), get("pkpo", k=k, baseline="none"), real())
-    same(get("bagirov", k=k, centering="mean"), lambda g: (1 - k / N) * get("maxpo", k=k)(g), real())
+    assert_same(get("bagirov", k=k, centering="none"), get("pkpo", k=k, baseline="none"), real())
+    assert_same(get("bagirov", k=k, centering="mean"), lambda g: (1 - k / N) * get("maxpo", k=k)(g), real())
 
 
 @pytest.mark.parametrize(
@@ -101,26 +101,26 @@ def test_normalised_relatives_point_along_maxpo(normalised, x64):
 
 
 def test_mean_baseline_is_n_minus_1_over_n_rloo_and_grpo_its_normalisation(x64):
-    same(get("mean_baseline"), lambda g: (N - 1) / N * get("rloo")(g), real())
-    same(get("grpo", eps=0.0), lambda g: get("mean_baseline")(g) / g.std(-1, keepdims=True), real())
-    same(get("grpo", eps=0.0, ddof=1), lambda g: ((N - 1) / N) ** 0.5 * get("grpo", eps=0.0)(g), real())
+    assert_same(get("mean_baseline"), lambda g: (N - 1) / N * get("rloo")(g), real())
+    assert_same(get("grpo", eps=0.0), lambda g: get("mean_baseline")(g) / g.std(-1, keepdims=True), real())
+    assert_same(get("grpo", eps=0.0, ddof=1), lambda g: ((N - 1) / N) ** 0.5 * get("grpo", eps=0.0)(g), real())
 
 
 def test_bagirov_zscore_of_1_is_grpo(x64):
-    same(get("bagirov", k=1, centering="zscore"), get("grpo"), real())
+    assert_same(get("bagirov", k=1, centering="zscore"), get("grpo"), real())
 
 
 def test_partitioned_loo_minus_one_at_n_is_pkpo_loo_minus_one_at_n(x64):
-    same(get("partitioned", k=N, kind="loo_minus_one"), get("pkpo", k=N, baseline="loo_minus_one"), real())
+    assert_same(get("partitioned", k=N, kind="loo_minus_one"), get("pkpo", k=N, baseline="loo_minus_one"), real())
 
 
 def test_partitioned_of_1(x64):
-    same(get("partitioned", k=1, kind="naive"), get("reinforce"), real())
-    same(get("partitioned", k=1, kind="naive_baseline"), get("rloo"), real())
+    assert_same(get("partitioned", k=1, kind="naive"), get("reinforce"), real())
+    assert_same(get("partitioned", k=1, kind="naive_baseline"), get("rloo"), real())
 
 
 def test_maxrl_unbiased_is_success_mean_minus_1_and_differs_from_maxrl_at_no_success_only(x64):
-    same(get("maxrl_unbiased"), lambda r: get("success_mean")(r) - 1, binary())
+    assert_same(get("maxrl_unbiased"), lambda r: get("success_mean")(r) - 1, binary())
     np.testing.assert_array_equal(get("maxrl")(binary())[1:], get("maxrl_unbiased")(binary())[1:])
     assert np.all(np.asarray(get("maxrl_unbiased")(binary()))[0] == -1)
 
