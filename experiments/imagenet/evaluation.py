@@ -33,7 +33,8 @@ class Evaluator:
             sums.append(self._sums(state["params"], state["batch_stats"], batch))
             # The host may read one batch ahead of the device, not all of them.
             jax.block_until_ready(sums[-2:][0])
-        totals = {name: np.sum([float(part[name]) for part in sums]) for name in sums[0]}
+        fetched = jax.device_get(sums)
+        totals = {name: np.sum([float(part[name]) for part in fetched]) for name in fetched[0]}
         count = totals.pop("images")
         there = sources.num_validation(self.problem.config)
         if count != there:

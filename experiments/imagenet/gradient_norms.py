@@ -67,7 +67,9 @@ def norms(
         (pi(y*) [M], norms [M, L]).
     """
 
-    def of_image(image: jax.Array, label: jax.Array, number: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def of_image(
+        params: Any, stats: Any, image: jax.Array, label: jax.Array, number: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
         logits, pull_back = jax.vjp(lambda p: network.predict(p, stats, image[None])[0], params)
         own = jax.random.fold_in(key, number)
         found = []
@@ -76,12 +78,13 @@ def norms(
             found.append(optax.tree.norm(gradient))
         return jax.nn.softmax(logits)[label], jnp.stack(found)
 
-    of_chunk = jax.jit(jax.vmap(of_image))
+    # Parameters are arguments: closed over, they would be constants of the program.
+    of_chunk = jax.jit(jax.vmap(of_image, in_axes=(None, None, 0, 0, 0)))
     rates, values = [], []
     for first in range(0, len(labels), chunk):
         # The last chunk is filled up with its own last image, so that one program serves them all.
         ids = np.minimum(np.arange(first, first + chunk), len(labels) - 1)
-        rate, value = of_chunk(images[ids], labels[ids], jnp.asarray(ids))
+        rate, value = of_chunk(params, stats, images[ids], labels[ids], jnp.asarray(ids))
         rates.append(np.asarray(rate))
         values.append(np.asarray(value))
     return np.concatenate(rates)[: len(labels)], np.concatenate(values)[: len(labels)]
@@ -112,8 +115,9 @@ def table(problem: Problem, state: dict[str, Any], losses: Sequence[Loss], step:
     images, labels = validation_sample(problem, config.eval.gradient_norm_images)
     chunk = config.eval.gradient_norm_chunk or 16
     key = keys.stream(config.seed, "gradient_norms", step)
-    host = jax.tree.map(digest.to_host, (state["params"], state["batch_stats"]))
-    rates, values = norms(problem.network, *host, images, labels, losses, key, min(chunk, len(labels)))
+    # Whole on this device, wherever the run keeps their parts; once, not for every chunk.
+    whole = jax.device_put(jax.tree.map(digest.to_host, (state["params"], state["batch_stats"])))
+    rates, values = norms(problem.network, *whole, images, labels, losses, key, min(chunk, len(labels)))
     rows = [
         pd.DataFrame(
             {

@@ -35,7 +35,7 @@ def norms(
     """
     objective = rl.make_objective(problem.config)
 
-    def of_maze(walls: jax.Array, number: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def of_maze(params: Any, walls: jax.Array, number: jax.Array) -> tuple[jax.Array, jax.Array]:
         prompt = maze.encode_prompt(walls[None])
         key = keys.stream(problem.config.seed, "gradient_norms")
         sampler = problem.model(params, problem.dtype)
@@ -50,7 +50,7 @@ def norms(
         return rewards.mean(), jnp.stack(found)
 
     @jax.jit
-    def of_all(walls: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return jax.lax.map(lambda pair: of_maze(*pair), (walls, jnp.arange(len(walls))))
+    def of_all(params: Any, walls: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return jax.lax.map(lambda pair: of_maze(params, *pair), (walls, jnp.arange(len(walls))))
 
-    return of_all(problem.held_out.mazes.walls[:num_mazes])
+    return of_all(params, problem.held_out.mazes.walls[:num_mazes])
