@@ -50,7 +50,9 @@ class RunFolder:
         """Steps logged by phase, without evaluations and timings."""
         done: dict[str, int] = {}
         for record in self.records:
-            for phase in {key.split("/")[0] for key in record if "/" in key} & {"sft", "train"}:
+            for phase in ("sft", "train"):  # in the order in which they run
+                if not any(key.startswith(f"{phase}/") for key in record):
+                    continue
                 done[phase] = max(done.get(phase, 0), record["step"] + 1)
         return done
 
