@@ -10,10 +10,9 @@ import jax.numpy as jnp
 import optax
 
 from experiments.maze.problem import Problem, by_platform
-from maxrl_jax import losses, maze
+from maxrl_jax import losses, maze, policy_update
 from maxrl_jax.maze import tokens
-from maxrl_jax.policy_update import Objective
-from maxrl_jax.policy_update.answers import token_log_probs
+from maxrl_jax.policy_update import Batch, Objective, Plan
 from maxrl_jax.training import loop, optimizer
 from maxrl_jax.training.data_parallel import Share, over_batch
 
@@ -50,23 +49,22 @@ def loss_and_gradients(
 ) -> tuple[jax.Array, Any]:
     """Cross-entropy of the solutions over `total` answer tokens, micro-batch by micro-batch.
 
-    The prompt runs as a prefix, so its last block makes keys and values alone: nothing is predicted from there.
+    It is the policy-gradient loss of one answer a prompt with advantage 1, so the update of RL computes it: sorted by
+    length, each micro-batch cut to the shortest of a few lengths that holds its solutions.
     """
-    prompts = maze.encode_prompt(mazes.walls)
-    size = by_platform(problem.config.sft.micro_batch, cpu=4, accelerator=len(prompts))
-    size = next(n for n in range(min(size, len(prompts)), 0, -1) if len(prompts) % n == 0)
-
-    def part_loss(params: Any, part: tuple[jax.Array, ...]) -> jax.Array:
-        part_prompts, solution, part_mask = part
-        model = problem.model(params, problem.dtype)
-        prefix = model.prefill(part_prompts)
-        log_probs, _ = token_log_probs(model, prefix, solution[:, None], Objective())
-        return losses.aggregate(-log_probs, part_mask[:, None], "token_mean", total)
-
-    def add(carry: tuple[jax.Array, Any], part: tuple[jax.Array, ...]) -> tuple[tuple[jax.Array, Any], None]:
-        value = jax.value_and_grad(part_loss)(params, part)
-        return jax.tree.map(jnp.add, carry, value), None
-
-    parts = jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), (prompts, mazes.solution, mask))
-    zeros = jnp.float32(0), jax.tree.map(jnp.zeros_like, params)
-    return jax.lax.scan(add, zeros, parts)[0]
+    count, length = mazes.solution.shape
+    size = by_platform(problem.config.sft.micro_batch, cpu=4, accelerator=count)
+    result = policy_update.loss_and_gradients(
+        problem.model(params),
+        Batch(
+            prompts=maze.encode_prompt(mazes.walls),
+            tokens=mazes.solution[:, None],
+            mask=mask[:, None],
+            advantages=jnp.ones((count, 1)),
+        ),
+        Objective(aggregation="token_mean"),
+        Plan.make(count, 1, length, micro_batch_tokens=size * length),
+        denominator=total,
+        compute_dtype=problem.dtype,
+    )
+    return result.loss, result.gradients

@@ -16,7 +16,7 @@ from experiments.maze.__main__ import run
 from experiments.maze.checks import check
 from experiments.maze.evaluation import orders, summary
 from experiments.maze.problem import Problem
-from maxrl_jax import advantages
+from maxrl_jax import advantages, maze
 from maxrl_jax.models import qwen2
 from maxrl_jax.training import config as checks
 from maxrl_jax.training.config import ConfigError
@@ -157,19 +157,27 @@ def test_a_schedule_of_k_is_one_chunk_a_phase():
     assert phases == [(0, advantages.get("maxpo", k=3)), (1, advantages.get("maxpo", k=1))]
 
 
-def test_sft_micro_batches_add_up_to_the_whole():
-    config = small()
+@pytest.mark.parametrize("micro_batch", [2, 3, 8])
+def test_sft_is_the_cross_entropy_of_plain_full_sequences(micro_batch):
+    config = small(**{"sft.micro_batch": micro_batch})
     problem = Problem.make(config)
     params = problem.init_params()
     mazes = problem.training_mazes("sft_mazes", jnp.int32(0), jnp.arange(8), 8)
     mask = mazes.solution != 0
     total = mask.sum().astype(jnp.float32)
-    results = []
-    for size in (2, 8):
-        config.sft.micro_batch = size
-        with jax.default_matmul_precision("highest"):
-            results.append(jax.jit(lambda p: sft.loss_and_gradients(problem, p, mazes, mask, total))(params))
-    for a, b in zip(jax.tree.leaves(results[0]), jax.tree.leaves(results[1]), strict=True):
+    prompts = maze.encode_prompt(mazes.walls)
+
+    def plain(params):
+        logits = problem.model(params)(jnp.concatenate([prompts, mazes.solution], axis=1)[:, :-1])
+        log_probs = jax.nn.log_softmax(logits[:, prompts.shape[1] - 1 :])
+        of_tokens = jnp.take_along_axis(log_probs, mazes.solution[..., None], axis=-1)[..., 0]
+        return -jnp.sum(of_tokens * mask) / total
+
+    with jax.default_matmul_precision("highest"):
+        ours = jax.jit(lambda p: sft.loss_and_gradients(problem, p, mazes, mask, total))(params)
+        expected = jax.jit(jax.value_and_grad(plain))(params)
+    assert jax.tree.structure(ours) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6)
 
 
@@ -235,6 +243,6 @@ def test_a_checkpoint_of_another_shape_is_named(finished):
         check(small(**{"model.init_from": str(finished / "model"), "model.hidden_size": 32}))
 
 
-@pytest.mark.parametrize("variant", ["tiny", "table3", "figure3", "scarce"])
+@pytest.mark.parametrize("variant", ["tiny", "base", "table3", "figure3", "scarce"])
 def test_every_variant_is_checked(variant):
     check(checks.load(f"{ROOT}/configs/maze.py:{variant}", {"wandb.mode": "disabled"}))
