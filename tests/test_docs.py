@@ -13,6 +13,7 @@ from maxrl_jax.advantages import documentation
 
 ROOT = Path(__file__).parents[1]
 THEORY = (ROOT / "docs" / "theory.md").read_text(encoding="utf-8")
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "results" / "README.md"])
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.py"))
 
 
@@ -65,11 +66,17 @@ def test_sections_that_the_code_refers_to_exist():
     assert referred and referred <= numbers
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_between_pages_lead_somewhere(page):
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
         assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+def test_runs_that_the_pages_draw_from_are_in_the_repository():
+    folders = {f for page in PAGES for f in re.findall(r"--runs=(results/[\w/]+)", page.read_text(encoding="utf-8"))}
+    assert folders
+    assert [f for f in folders if not any((ROOT / f).glob("*/metrics.jsonl"))] == []
 
 
 def test_inline_maths_survives_markdown():
