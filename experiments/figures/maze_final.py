@@ -14,7 +14,10 @@ from experiments.maze import analysis
 
 @figure("maxrl_fig3", title="Held-out -log pass@k over the rollouts a prompt gets", needs_runs=True)
 def maxrl_fig3(context: Context) -> Drawing:
-    """One line a method over N at the last evaluation, at k = 1 and at the largest k of the runs."""
+    """One line a method over N at the last evaluation, at k = 1 and at the largest k of the runs; levels are bases.
+
+    A run that solved nothing has no finite point: the CSV says inf.
+    """
     found = records(context)
     most = min(record.num_samples for record in found)
     theirs = _published_at_17(found, "Figure 3")
@@ -24,23 +27,32 @@ def maxrl_fig3(context: Context) -> Drawing:
         for method, runs in analysis.groups(found).items():
             points = {}
             for record in runs:
-                points.setdefault(record.num_rollouts, []).append(-np.log(max(record.pass_curve([k])[0], 1e-6)))
+                points.setdefault(record.num_rollouts, []).append(_negative_log(record.pass_curve([k])[0]))
             counts = sorted(points)
-            stats = [analysis.spread(points[n]) for n in counts]
-            ax.errorbar(counts, [s[0] for s in stats], [s[1] for s in stats], marker="o", capsize=2, **look(method))
+            with np.errstate(invalid="ignore"):  # of inf
+                stats = [analysis.spread(points[n]) for n in counts]
+            means = [s[0] if np.isfinite(s[0]) else np.nan for s in stats]
+            ax.errorbar(counts, means, [s[1] for s in stats], marker="o", capsize=2, **look(method))
             rows += [
                 {"k": k, "source": "ours", "method": method, "rollouts": n, "value": s[0], "standard_error": s[1]}
                 for n, s in zip(counts, stats, strict=True)
             ]
         for method, points in theirs[theirs.metric == f"-log pass@{k}"].groupby("method"):
             if method == "base":
+                ax.axhline(points.value.iloc[0], ls=":", color=COLOURS["base"], label="Base, published")
+                rows.append({"k": k, "source": "published", "method": "base", "value": points.value.iloc[0]})
                 continue
             ax.plot(points.rollouts, points.value, "x", color=COLOURS.get(method), label=f"{LABELS[method]}, published")
             rows += [
                 {"k": k, "source": "published", "method": method, "rollouts": r, "value": v}
                 for r, v in zip(points.rollouts, points.value, strict=True)
             ]
+        base = _negative_log(found[0].pass_curve([k], min(found[0].evaluations))[0])
+        ax.axhline(base if np.isfinite(base) else np.nan, ls="--", color=COLOURS["base"], label="Base")
+        rows.append({"k": k, "source": "ours", "method": "base", "value": base})
+        numbers = [row["rollouts"] for row in rows if "rollouts" in row]
         ax.set_xscale("log", base=2)
+        ax.set_xlim(min(numbers) / 1.3, max(numbers) * 1.3)
         ax.set_xlabel("rollouts a prompt, N")
         ax.set_ylabel(f"-log pass@{k}")
     legend(fig, axes[0])
@@ -160,6 +172,10 @@ def _published_at_17(found: list[analysis.Record], where: str) -> pd.DataFrame:
     """The published numbers, which are of 17 x 17; none for runs of another size, whose mazes are other tasks."""
     table = published("maze", where)
     return table if all(record.config["maze"]["size"] == 17 for record in found) else table[:0]
+
+
+def _negative_log(rate: float) -> float:
+    return float(-np.log(rate)) if rate > 0 else np.inf
 
 
 def _pair(record: analysis.Record) -> tuple[int, int]:
