@@ -60,6 +60,7 @@ settings = config.load(
         "batch_size": 64,
         "steps": STEPS,
         "optimizer.learning_rate": 0.5,
+        "optimizer.warmup_steps": 40,
         "eval.every_steps": 30,
         "eval.num_images": 400,
         "eval.batch_size": 200,
