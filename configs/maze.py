@@ -145,8 +145,7 @@ def _table3(config: ConfigDict) -> None:
 
 
 def _figure3(config: ConfigDict) -> None:
-    config.model.init_from = BASE
-    config.sft.steps = 0
+    _table3(config)
     config.rl.steps = 9000
     config.rl.num_prompts = 256
 

@@ -31,8 +31,7 @@ def maxrl_fig3(context: Context) -> Drawing:
             counts = sorted(points)
             with np.errstate(invalid="ignore"):  # of inf
                 stats = [analysis.spread(points[n]) for n in counts]
-            means = [s[0] if np.isfinite(s[0]) else np.nan for s in stats]
-            ax.errorbar(counts, means, [s[1] for s in stats], marker="o", capsize=2, **look(method))
+            ax.errorbar(counts, [s[0] for s in stats], [s[1] for s in stats], marker="o", capsize=2, **look(method))
             rows += [
                 {"k": k, "source": "ours", "method": method, "rollouts": n, "value": s[0], "standard_error": s[1]}
                 for n, s in zip(counts, stats, strict=True)
@@ -48,7 +47,7 @@ def maxrl_fig3(context: Context) -> Drawing:
                 for r, v in zip(points.rollouts, points.value, strict=True)
             ]
         base = _negative_log(found[0].pass_curve([k], min(found[0].evaluations))[0])
-        ax.axhline(base if np.isfinite(base) else np.nan, ls="--", color=COLOURS["base"], label="Base")
+        ax.axhline(base, ls="--", color=COLOURS["base"], label="Base")
         rows.append({"k": k, "source": "ours", "method": "base", "value": base})
         numbers = [row["rollouts"] for row in rows if "rollouts" in row]
         ax.set_xscale("log", base=2)
