@@ -139,8 +139,8 @@ def compile_step(config: Any) -> tuple[str, int]:
     """The program of one RL step of a maze config, as text, and the bytes of its parameters."""
     from experiments.maze import rl
     from experiments.maze.problem import Problem
-    from maxrl_jax.training import config as config_module
-    from maxrl_jax.training import sharding
+    from maxrl_jax.runs.config import config as config_module
+    from maxrl_jax.runs.devices import sharding
 
     problem = Problem.make(config)
     ((_, advantage), *_) = config_module.advantage(
@@ -163,7 +163,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Compiles the step, counts, and prints."""
     from benchmarks.measure import machine
     from experiments.maze.checks import check
-    from maxrl_jax.training import config as config_module
+    from maxrl_jax.runs.config import config as config_module
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--devices", type=int, default=8)

@@ -34,11 +34,11 @@ from benchmarks.measure import machine
 from experiments.imagenet import objective, sources, training
 from experiments.imagenet.problem import Problem, model_config
 from maxrl_jax import advantages
-from maxrl_jax.data import imagenet2012
-from maxrl_jax.models import resnet
-from maxrl_jax.training import config as checks
-from maxrl_jax.training import sharding
-from maxrl_jax.training.precision import compute_dtype
+from maxrl_jax.runs.config import config as checks
+from maxrl_jax.runs.devices import sharding
+from maxrl_jax.runs.devices.precision import compute_dtype
+from maxrl_jax.vision import resnet
+from maxrl_jax.vision.imagenet2012 import source as imagenet2012
 
 
 class Constant:

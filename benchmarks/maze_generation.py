@@ -24,7 +24,7 @@ import numpy as np
 from jax import lax
 
 from benchmarks.measure import machine
-from maxrl_jax import maze
+from maxrl_jax.tasks import maze
 
 HASH_OPERATIONS = 120  # threefry2x32: 20 rounds of add, rotate (3) and exclusive or, and 5 key injections
 _MOVES_DATA = {  # primitives that compute nothing

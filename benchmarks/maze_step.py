@@ -36,11 +36,12 @@ import optax
 from flax import nnx
 
 from benchmarks.measure import machine, median_seconds
-from maxrl_jax import advantages, maze
-from maxrl_jax.decoding import Rollouts, Settings, rollout
-from maxrl_jax.maze import tokens as maze_tokens
-from maxrl_jax.models import qwen2
-from maxrl_jax.policy_update import Batch, Objective, Plan, loss_and_gradients
+from maxrl_jax import advantages
+from maxrl_jax.lm import decoder as qwen2
+from maxrl_jax.lm.rollout import Rollouts, Settings, rollout
+from maxrl_jax.lm.update import Batch, Objective, Plan, loss_and_gradients
+from maxrl_jax.tasks import maze
+from maxrl_jax.tasks.maze import tokens as maze_tokens
 
 SUCCESS_RATE = 0.25  # of the drawn rewards
 

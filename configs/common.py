@@ -49,7 +49,7 @@ def advantage(name: str = "maxrl", **hyper: Any) -> ConfigDict:
     None leaves a hyper-parameter at the estimator's default, and one the estimator does not have must stay
     None. A value may be phases ``((0, 8), (500, 1))``. For ``my.module:function`` name its own here.
     """
-    from maxrl_jax.training.config import hyper_names
+    from maxrl_jax.runs.config.config import hyper_names
 
     settings = ConfigDict({"name": name})
     for key in (*hyper_names(), *(key for key in hyper if key not in hyper_names())):
@@ -60,7 +60,7 @@ def advantage(name: str = "maxrl", **hyper: Any) -> ConfigDict:
 
 
 def optimizer(name: str = "adamw", **fields: Any) -> ConfigDict:
-    """The fields `maxrl_jax.training.optimizer.from_config` reads."""
+    """The fields `maxrl_jax.runs.loop.optimizer.from_config` reads."""
     settings = ConfigDict()
     settings.name = name  # adamw, adam, sgd
     settings.learning_rate = 1e-3

@@ -34,11 +34,12 @@ from experiments.figures import style
 from experiments.figures.style import COLOURS, LABELS, new_figure
 from experiments.maze import rl
 from experiments.maze.problem import Problem
-from maxrl_jax import advantages, maze, metrics, objectives
-from maxrl_jax.decoding import rollout
-from maxrl_jax.maze import pictures
-from maxrl_jax.policy_update import Batch, loss_and_gradients
-from maxrl_jax.training.config import load
+from maxrl_jax import advantages, metrics, objectives
+from maxrl_jax.lm.rollout import rollout
+from maxrl_jax.lm.update import Batch, loss_and_gradients
+from maxrl_jax.runs.config.config import load
+from maxrl_jax.tasks import maze
+from maxrl_jax.tasks.maze import pictures
 
 pd.options.display.float_format = "{:.3f}".format
 pd.options.display.width = 120

@@ -36,7 +36,7 @@ from experiments.figures.style import COLOURS, LABELS, new_figure
 from experiments.imagenet import __main__ as driver
 from experiments.imagenet import records
 from maxrl_jax import advantages, losses, objectives
-from maxrl_jax.training import config
+from maxrl_jax.runs.config import config
 
 pd.options.display.float_format = "{:.3f}".format
 pd.options.display.width = 120

@@ -6,9 +6,10 @@ import time
 
 from etils import epath
 
-from maxrl_jax.training import config as cfg
-from maxrl_jax.training import launch, resume
-from maxrl_jax.training.metric_writer import LineFile, encode
+from maxrl_jax.runs import launch
+from maxrl_jax.runs.config import config as cfg
+from maxrl_jax.runs.folder import resume
+from maxrl_jax.runs.folder.metric_writer import LineFile, encode
 
 STEPS = 3
 

@@ -9,9 +9,9 @@ import pytest
 
 from experiments.report import __main__ as report
 from experiments.report import chart, curves, mazes, runs
-from maxrl_jax import maze
-from maxrl_jax.maze import tokens, verifier
-from maxrl_jax.training.metric_writer import encode
+from maxrl_jax.runs.folder.metric_writer import encode
+from maxrl_jax.tasks import maze
+from maxrl_jax.tasks.maze import tokens, verifier
 
 HOSTILE = '<script>alert("&")</script>'
 

@@ -13,13 +13,13 @@ import yaml
 
 from experiments.sweep import __main__ as sweep
 from experiments.sweep import check, grid, summary
-from maxrl_jax.training import config as cfg
-from maxrl_jax.training import resume
-from maxrl_jax.training.checks import ConfigError
-from maxrl_jax.training.metric_writer import encode, read_metrics
+from maxrl_jax.runs.config import config as cfg
+from maxrl_jax.runs.config.checks import ConfigError
+from maxrl_jax.runs.folder import resume
+from maxrl_jax.runs.folder.metric_writer import encode, read_metrics
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-CONFIG = "tests/training/toy_config.py"
+CONFIG = "tests/runs/toy_config.py"
 
 
 def test_points_are_the_product_of_grids_and_seeds():

@@ -6,7 +6,8 @@ from typing import Any
 
 from experiments.bandit import single, studies
 from experiments.bandit.checks import check
-from maxrl_jax.training import folder, launch
+from maxrl_jax.runs import launch
+from maxrl_jax.runs.folder import folder
 
 
 def run(config: Any, workdir: str) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 from experiments.bandit import gradients, single
 from experiments.bandit.problem import FEATURES
 from maxrl_jax import advantages, objectives
-from maxrl_jax.training import config as config_module
-from maxrl_jax.training.config import ConfigError
+from maxrl_jax.runs.config import config as config_module
+from maxrl_jax.runs.config.config import ConfigError
 
 STUDIES = ("train", "compare", "pkpo", "two_rewards", "maxpo")
 

@@ -18,7 +18,7 @@ from experiments.bandit import dynamics, measures
 from experiments.bandit import methods as methods_module
 from experiments.bandit.methods import Method
 from experiments.bandit.problem import STRATA, Problem, make_problem, strata_of
-from maxrl_jax.training import keys
+from maxrl_jax.runs import keys
 
 KS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 LEVELS = (0.25, 0.5, 0.75)

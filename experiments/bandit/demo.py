@@ -17,7 +17,8 @@ import pandas as pd
 import configs
 from experiments.bandit import comparison, measures, studies
 from experiments.bandit.checks import check
-from maxrl_jax.training import folder, launch
+from maxrl_jax.runs import launch
+from maxrl_jax.runs.folder import folder
 
 
 def summary(found: comparison.Runs) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from experiments.bandit import gradients
 from experiments.bandit.methods import Method, Tables
 from experiments.bandit.problem import Problem, log_pass_rates, pass_rates
 from maxrl_jax import losses
-from maxrl_jax.training import keys
+from maxrl_jax.runs import keys
 
 
 class State(NamedTuple):

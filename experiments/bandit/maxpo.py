@@ -13,7 +13,7 @@ from experiments.bandit import arms, exact, measures
 from experiments.bandit.comparison import seed_keys
 from maxrl_jax import advantages
 from maxrl_jax.advantages import Advantage
-from maxrl_jax.training import keys
+from maxrl_jax.runs import keys
 
 ESTIMATORS = ("expected_improvement", "maxpo", "ei_leave_one_out")  # the paper's EI, EI+L2O, EI+L1O
 

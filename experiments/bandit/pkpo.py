@@ -27,7 +27,7 @@ from experiments.bandit import dynamics, measures
 from experiments.bandit.comparison import seed_keys
 from experiments.bandit.methods import Method, Tables, estimator, in_phases
 from experiments.bandit.problem import Problem, make_features
-from maxrl_jax.training import keys
+from maxrl_jax.runs import keys
 
 TASK_SETS = ("ambiguous", "separable", "hard")
 

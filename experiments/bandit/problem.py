@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from maxrl_jax.training import keys
+from maxrl_jax.runs import keys
 
 FEATURES = ("tabular", "linear", "groups")
 STRATA = ((0.0, 1e-3), (1e-3, 1e-2), (1e-2, 1e-1), (1e-1, 1.0))  # initial pass rate, [low, high)

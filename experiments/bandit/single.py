@@ -15,9 +15,11 @@ from experiments.bandit.methods import Method
 from experiments.bandit.problem import STRATA, Problem, log_pass_rates, make_problem, pass_rates, strata_of
 from maxrl_jax import losses, objectives
 from maxrl_jax.advantages import Advantage
-from maxrl_jax.training import config as config_module
-from maxrl_jax.training import keys, loop, sharding
-from maxrl_jax.training.folder import Run
+from maxrl_jax.runs import keys
+from maxrl_jax.runs.config import config as config_module
+from maxrl_jax.runs.devices import sharding
+from maxrl_jax.runs.folder.folder import Run
+from maxrl_jax.runs.loop import loop
 
 CHUNK_STEPS = 25
 

@@ -26,7 +26,7 @@ import pandas as pd
 from experiments.bandit import gradients, measures
 from experiments.bandit.comparison import seed_keys
 from maxrl_jax import advantages
-from maxrl_jax.training import keys
+from maxrl_jax.runs import keys
 
 KINDS = ("compatible", "conflict")
 EPS = 1e-6  # beside the batch's standard deviation

@@ -18,8 +18,11 @@ import numpy as np
 from experiments.corridor import environment, learner, variance
 from experiments.corridor.learner import Method
 from maxrl_jax import advantages
-from maxrl_jax.training import config as checks
-from maxrl_jax.training import folder, keys, launch, loop, sharding
+from maxrl_jax.runs import keys, launch
+from maxrl_jax.runs.config import config as checks
+from maxrl_jax.runs.devices import sharding
+from maxrl_jax.runs.folder import folder
+from maxrl_jax.runs.loop import loop
 
 Phases = list[tuple[int, dict[str, Method]]]
 

@@ -23,7 +23,7 @@ from configs.corridor import get_config
 from experiments.corridor import __main__ as driver
 from experiments.figures.registry import Context, Drawing, Skipped, figure
 from experiments.figures.style import COLOURS, LABELS, new_figure
-from maxrl_jax.training.metric_writer import read_metrics
+from maxrl_jax.runs.folder.metric_writer import read_metrics
 
 # Action 1 is drawn as a step to the right, action 0 as a step up.
 STEPS = np.array([[0, 1], [1, 0]])

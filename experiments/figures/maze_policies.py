@@ -57,7 +57,7 @@ def maxrl_fig10(context: Context) -> Drawing:
         raise Skipped("no finished maze run with figures/answers.npz")
     samples = dict(np.load(with_answers[0].folder / "figures" / "answers.npz"))
     counts = pd.Series(samples["reason"].ravel()).value_counts().sort_index()
-    from maxrl_jax.maze import REASONS
+    from maxrl_jax.tasks.maze import REASONS
 
     data = pd.DataFrame({"outcome": [REASONS[i] for i in counts.index], "answers": counts.to_numpy()})
     return Drawing(pictures.draw_right_and_failed(samples), data)

@@ -17,7 +17,8 @@ from experiments.figures.registry import Context, Drawing, figure
 from experiments.figures.style import COLOURS, LABELS, new_figure
 from experiments.gaussian import estimators, problem, training
 from maxrl_jax import advantages
-from maxrl_jax.training import keys, loop
+from maxrl_jax.runs import keys
+from maxrl_jax.runs.loop import loop
 
 STD: float = get_config("paper").problem.std
 ORDERS = (1, 2, 4, 8, 16, 64)

@@ -18,7 +18,7 @@ from experiments.bandit.draw_stories import draw_pkpo, draw_two_rewards
 from experiments.bandit.problem import pass_rate_gradient, pass_rates
 from experiments.figures.registry import Context, Drawing, figure
 from experiments.figures.style import COLOURS, LABELS, new_figure
-from maxrl_jax.training import keys
+from maxrl_jax.runs import keys
 
 MEASURED = ("reinforce", "rloo", "grpo", "maxpo", "maxrl")  # whose gradient variance is drawn
 VARIANCE_ROLLOUTS = 16

@@ -16,8 +16,11 @@ import numpy as np
 
 from experiments.gaussian import estimators, problem, training
 from maxrl_jax.advantages import Advantage
-from maxrl_jax.training import config as checks
-from maxrl_jax.training import folder, launch, loop, sharding
+from maxrl_jax.runs import launch
+from maxrl_jax.runs.config import config as checks
+from maxrl_jax.runs.devices import sharding
+from maxrl_jax.runs.folder import folder
+from maxrl_jax.runs.loop import loop
 
 
 def check(config: Any) -> list[tuple[int, Advantage]]:

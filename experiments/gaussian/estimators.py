@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from experiments.gaussian import problem
 from maxrl_jax import advantages
 from maxrl_jax.advantages.subset_max import rank_weights as rank_weights  # PKPO Figure 6: mu_i / C(n, k)
-from maxrl_jax.training import keys
+from maxrl_jax.runs import keys
 
 FIGURE_8: dict[str, tuple[str, dict[str, Any]]] = {
     "pkpo loo_minus_one": ("pkpo", {"baseline": "loo_minus_one"}),

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from experiments.gaussian import problem
 from maxrl_jax.advantages import Advantage
-from maxrl_jax.training import keys
+from maxrl_jax.runs import keys
 
 State = dict[str, dict[str, jax.Array]]
 

@@ -13,9 +13,12 @@ from experiments.imagenet import gradient_norms, objective, training
 from experiments.imagenet.checks import check
 from experiments.imagenet.evaluation import Evaluator
 from experiments.imagenet.problem import Problem
-from maxrl_jax.data import imagenet2012
-from maxrl_jax.training import folder, launch, loop, sharding
-from maxrl_jax.training.config import ConfigError
+from maxrl_jax.runs import launch
+from maxrl_jax.runs.config.config import ConfigError
+from maxrl_jax.runs.devices import sharding
+from maxrl_jax.runs.folder import folder
+from maxrl_jax.runs.loop import loop
+from maxrl_jax.vision.imagenet2012 import source as imagenet2012
 
 
 def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:

@@ -8,11 +8,14 @@ from experiments.imagenet import objective, sources
 from experiments.imagenet.problem import model_config
 from maxrl_jax import losses, objectives
 from maxrl_jax.advantages import Advantage
-from maxrl_jax.data import imagenet2012, kanji
-from maxrl_jax.models import resnet
-from maxrl_jax.training import config as checks
-from maxrl_jax.training import launch, optimizer, sharding
-from maxrl_jax.training.config import ConfigError
+from maxrl_jax.runs import launch
+from maxrl_jax.runs.config import config as checks
+from maxrl_jax.runs.config.config import ConfigError
+from maxrl_jax.runs.devices import sharding
+from maxrl_jax.runs.loop import optimizer
+from maxrl_jax.vision import resnet
+from maxrl_jax.vision.glyphs import kanji
+from maxrl_jax.vision.imagenet2012 import source as imagenet2012
 
 _LARGEST_OWN_GROUP = 8192
 """N up to which an estimator of the user's own is evaluated on every number of successes."""

@@ -14,8 +14,10 @@ import pandas as pd
 
 from experiments.imagenet import evaluation, objective, sources
 from experiments.imagenet.problem import Problem
-from maxrl_jax.models import resnet
-from maxrl_jax.training import digest, keys, sharding
+from maxrl_jax.runs import keys
+from maxrl_jax.runs.devices import sharding
+from maxrl_jax.runs.folder import digest
+from maxrl_jax.vision import resnet
 
 FILE = "gradient_norms.csv"
 """In a run's figures/, when eval.gradient_norm_step asks for it."""

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from maxrl_jax import losses, objectives
 from maxrl_jax.advantages import Advantage
 from maxrl_jax.categorical import CategoricalTerms
-from maxrl_jax.training import config as checks
+from maxrl_jax.runs.config import config as checks
 
 LOSSES = ("cross_entropy", "policy_gradient")
 

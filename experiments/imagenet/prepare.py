@@ -16,8 +16,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from maxrl_jax.data import imagenet2012, imagenet_archives, imagenet_files, imagenet_writer
-from maxrl_jax.training.progress import Progress
+from maxrl_jax.runs.folder.progress import Progress
+from maxrl_jax.vision.imagenet2012 import archives as imagenet_archives
+from maxrl_jax.vision.imagenet2012 import files as imagenet_files
+from maxrl_jax.vision.imagenet2012 import source as imagenet2012
+from maxrl_jax.vision.imagenet2012 import writer as imagenet_writer
 
 _USAGE = __doc__.partition("\n\n")[2] if __doc__ else ""
 _CONSOLE_SECONDS = 10.0

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from experiments.imagenet import sources
-from maxrl_jax.models import resnet
-from maxrl_jax.training import keys, sharding
-from maxrl_jax.training.precision import compute_dtype
+from maxrl_jax.runs import keys
+from maxrl_jax.runs.devices import sharding
+from maxrl_jax.runs.devices.precision import compute_dtype
+from maxrl_jax.vision import resnet
 
 
 def model_config(config: Any) -> resnet.Config:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.imagenet import gradient_norms, objective
-from maxrl_jax.training.metric_writer import read_metrics
+from maxrl_jax.runs.folder.metric_writer import read_metrics
 
 
 @dataclasses.dataclass(frozen=True)

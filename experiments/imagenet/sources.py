@@ -14,9 +14,11 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from maxrl_jax.data import digits, glyphs, imagenet2012, kanji
-from maxrl_jax.training import keys, sharding
-from maxrl_jax.training.config import ConfigError
+from maxrl_jax.runs import keys
+from maxrl_jax.runs.config.config import ConfigError
+from maxrl_jax.runs.devices import sharding
+from maxrl_jax.vision.glyphs import digits, glyphs, kanji
+from maxrl_jax.vision.imagenet2012 import source as imagenet2012
 
 DRAWN = ("glyphs", "kanji", "digits")
 NAMES = (*DRAWN, "imagenet2012")

@@ -12,7 +12,8 @@ import optax
 from experiments.imagenet import objective
 from experiments.imagenet.problem import Problem
 from maxrl_jax.advantages import Advantage
-from maxrl_jax.training import keys, optimizer
+from maxrl_jax.runs import keys
+from maxrl_jax.runs.loop import optimizer
 
 
 def make_optimizer(config: Any) -> optax.GradientTransformation:

@@ -11,9 +11,12 @@ from experiments.maze import pictures, rl, sft
 from experiments.maze.checks import check
 from experiments.maze.evaluation import Evaluator
 from experiments.maze.problem import Problem
-from maxrl_jax.models import qwen2
-from maxrl_jax.training import config as checks
-from maxrl_jax.training import digest, folder, launch, loop, sharding
+from maxrl_jax.lm import decoder as qwen2
+from maxrl_jax.runs import launch
+from maxrl_jax.runs.config import config as checks
+from maxrl_jax.runs.devices import sharding
+from maxrl_jax.runs.folder import digest, folder
+from maxrl_jax.runs.loop import loop
 
 
 def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:

@@ -8,11 +8,14 @@ from typing import Any
 
 from experiments.maze.problem import answer_length, model_config
 from experiments.maze.rl import PROVIDES
-from maxrl_jax import losses, maze
-from maxrl_jax.models import qwen2
-from maxrl_jax.training import config as checks
-from maxrl_jax.training import launch, optimizer, sharding
-from maxrl_jax.training.config import ConfigError
+from maxrl_jax import losses
+from maxrl_jax.lm import decoder as qwen2
+from maxrl_jax.runs import launch
+from maxrl_jax.runs.config import config as checks
+from maxrl_jax.runs.config.config import ConfigError
+from maxrl_jax.runs.devices import sharding
+from maxrl_jax.runs.loop import optimizer
+from maxrl_jax.tasks import maze
 
 
 def check(config: Any) -> None:

@@ -23,9 +23,9 @@ from experiments.maze import __main__ as driver
 from experiments.maze import analysis, pictures
 from experiments.maze.analysis import Record
 from experiments.maze.checks import check
-from maxrl_jax import maze
-from maxrl_jax.maze import pictures as drawing
-from maxrl_jax.training import launch
+from maxrl_jax.runs import launch
+from maxrl_jax.tasks import maze
+from maxrl_jax.tasks.maze import pictures as drawing
 
 METHODS = ("maxrl", "grpo", "rloo")
 PASS_AT = (1, 32)

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.maze.problem import Problem, by_platform
-from maxrl_jax import maze, metrics
-from maxrl_jax.decoding import Rollouts, map_rollouts
-from maxrl_jax.maze import verifier
-from maxrl_jax.training import keys
-from maxrl_jax.training.data_parallel import Share, over_batch
+from maxrl_jax import metrics
+from maxrl_jax.lm.rollout import Rollouts, map_rollouts
+from maxrl_jax.runs import keys
+from maxrl_jax.runs.devices.data_parallel import Share, over_batch
+from maxrl_jax.tasks import maze
+from maxrl_jax.tasks.maze import verifier
 
 
 class Evaluator:

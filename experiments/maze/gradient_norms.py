@@ -11,11 +11,11 @@ import optax
 
 from experiments.maze import rl
 from experiments.maze.problem import Problem
-from maxrl_jax import maze
 from maxrl_jax.advantages import Advantage
-from maxrl_jax.decoding import rollout
-from maxrl_jax.policy_update import Batch, loss_and_gradients
-from maxrl_jax.training import keys
+from maxrl_jax.lm.rollout import rollout
+from maxrl_jax.lm.update import Batch, loss_and_gradients
+from maxrl_jax.runs import keys
+from maxrl_jax.tasks import maze
 
 
 def norms(

@@ -9,11 +9,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.maze.problem import Problem
-from maxrl_jax import maze
-from maxrl_jax.decoding import rollout
-from maxrl_jax.maze import pictures as drawing
-from maxrl_jax.maze import tokens
-from maxrl_jax.training import folder, keys
+from maxrl_jax.lm.rollout import rollout
+from maxrl_jax.runs import keys
+from maxrl_jax.runs.folder import folder
+from maxrl_jax.tasks import maze
+from maxrl_jax.tasks.maze import pictures as drawing
+from maxrl_jax.tasks.maze import tokens
 
 _MAZES = 16
 

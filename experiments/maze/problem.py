@@ -10,12 +10,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh
 
-from maxrl_jax import maze
-from maxrl_jax.decoding import Settings
-from maxrl_jax.maze import tokens
-from maxrl_jax.models import qwen2
-from maxrl_jax.training import keys, sharding
-from maxrl_jax.training.precision import compute_dtype
+from maxrl_jax.lm import decoder as qwen2
+from maxrl_jax.lm.rollout import Settings
+from maxrl_jax.runs import keys
+from maxrl_jax.runs.devices import sharding
+from maxrl_jax.runs.devices.precision import compute_dtype
+from maxrl_jax.tasks import maze
+from maxrl_jax.tasks.maze import tokens
 
 STOP_TOKENS = (tokens.DONE, tokens.EOS)
 

@@ -10,13 +10,15 @@ import jax.numpy as jnp
 import optax
 
 from experiments.maze.problem import Problem, by_platform
-from maxrl_jax import losses, maze
+from maxrl_jax import losses
 from maxrl_jax.advantages import Advantage
-from maxrl_jax.decoding import Rollouts, rollout
-from maxrl_jax.maze import verifier
-from maxrl_jax.policy_update import Batch, Objective, Plan, loss_and_gradients, score
-from maxrl_jax.training import keys, loop, optimizer
-from maxrl_jax.training.data_parallel import Share, over_batch
+from maxrl_jax.lm.rollout import Rollouts, rollout
+from maxrl_jax.lm.update import Batch, Objective, Plan, loss_and_gradients, score
+from maxrl_jax.runs import keys
+from maxrl_jax.runs.devices.data_parallel import Share, over_batch
+from maxrl_jax.runs.loop import loop, optimizer
+from maxrl_jax.tasks import maze
+from maxrl_jax.tasks.maze import verifier
 
 PROVIDES = ("mean_log_probs", "greedy_rewards")
 """What an estimator can be given beside the rewards."""

@@ -10,11 +10,13 @@ import jax.numpy as jnp
 import optax
 
 from experiments.maze.problem import Problem, by_platform
-from maxrl_jax import losses, maze, policy_update
-from maxrl_jax.maze import tokens
-from maxrl_jax.policy_update import Batch, Objective, Plan
-from maxrl_jax.training import loop, optimizer
-from maxrl_jax.training.data_parallel import Share, over_batch
+from maxrl_jax import losses
+from maxrl_jax.lm import update as policy_update
+from maxrl_jax.lm.update import Batch, Objective, Plan
+from maxrl_jax.runs.devices.data_parallel import Share, over_batch
+from maxrl_jax.runs.loop import loop, optimizer
+from maxrl_jax.tasks import maze
+from maxrl_jax.tasks.maze import tokens
 
 
 def make_optimizer(config: Any) -> optax.GradientTransformation:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from experiments.report.runs import PREFIXES, Group
 from experiments.sweep.summary import over_seeds
-from maxrl_jax.training.metric_writer import mean
+from maxrl_jax.runs.folder.metric_writer import mean
 
 MOST_POINTS = 240
 _FAMILY_SIZE = 3

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maxrl_jax.maze import REASONS, tokens
+from maxrl_jax.tasks.maze import REASONS, tokens
 
 MOST = 6
 _SOLVED = REASONS.index("solved")

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from maxrl_jax.training import metric_writer, resume
-from maxrl_jax.training.checks import ConfigError
-from maxrl_jax.training.config import flatten
+from maxrl_jax.runs.config.checks import ConfigError
+from maxrl_jax.runs.config.config import flatten
+from maxrl_jax.runs.folder import metric_writer, resume
 
 PREFIXES = ("eval", "train", "sft", "perf")
 """Of metrics, in the order of the page: what matters most comes first."""

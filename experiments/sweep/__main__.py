@@ -19,9 +19,9 @@ from typing import Any
 
 import experiments
 from experiments.sweep import check, grid, runner
-from maxrl_jax.training import config as config_module
-from maxrl_jax.training import paths
-from maxrl_jax.training.checks import ConfigError, Words, suggestion
+from maxrl_jax.runs.config import config as config_module
+from maxrl_jax.runs.config.checks import ConfigError, Words, suggestion
+from maxrl_jax.runs.folder import paths
 
 _TOOLS = ("sweep", "figures", "report")
 """Modules of experiments/ that are not drivers."""

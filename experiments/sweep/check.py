@@ -11,9 +11,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from maxrl_jax.training import config as config_module
-from maxrl_jax.training import launch
-from maxrl_jax.training.checks import ConfigError, Words
+from maxrl_jax.runs import launch
+from maxrl_jax.runs.config import config as config_module
+from maxrl_jax.runs.config.checks import ConfigError, Words
 
 
 def check(module: str, commands: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from maxrl_jax.training.config import ConfigError
+from maxrl_jax.runs.config.config import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any
 
 from etils import epath
 
-from maxrl_jax.training import resume
-from maxrl_jax.training.checks import ConfigError
+from maxrl_jax.runs.config.checks import ConfigError
+from maxrl_jax.runs.folder import resume
 
 _POLL_SECONDS = 0.05
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from experiments.figures import style
 from experiments.sweep.grid import Point
-from maxrl_jax.training import metric_writer
+from maxrl_jax.runs.folder import metric_writer
 
 SHOWN = 6
 Runs = Sequence[tuple[Point, pathlib.Path]]

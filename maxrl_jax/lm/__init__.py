@@ -1,0 +1,1 @@
+"""Language-model policies, whatever the task: sampling, rollouts, updates, the decoder."""

@@ -1,0 +1,6 @@
+"""Rollouts of a language model: prompts run once, answers decoded with a cache."""
+
+from maxrl_jax.lm.rollout.chunks import map_rollouts, rollout
+from maxrl_jax.lm.rollout.engine import Rollouts, Settings, decode
+
+__all__ = ["Rollouts", "Settings", "decode", "map_rollouts", "rollout"]

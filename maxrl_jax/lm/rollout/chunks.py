@@ -1,0 +1,123 @@
+"""Rollouts of many prompts, in chunks of bounded memory.
+
+Letters: P prompts, N rollouts of each, S prompt tokens, T answer tokens.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from maxrl_jax.lm.decoder import Qwen2
+from maxrl_jax.lm.rollout.engine import Rollouts, Settings, decode
+
+
+def rollout(
+    model: Qwen2,
+    prompts_PxS: jax.Array,
+    key: jax.Array,
+    num_rollouts: int,
+    settings: Settings,
+    *,
+    prompt_ids_P: jax.Array | None = None,
+    max_rows: int | None = None,
+) -> Rollouts:
+    """N answers to each of P prompts; see `map_rollouts` for the arguments.
+
+    Example:
+        >>> from flax import nnx
+        >>> from maxrl_jax.lm.decoder import Config
+        >>> config = Config(hidden_size=8, intermediate_size=16, num_layers=1, num_heads=2)
+        >>> graphdef, params = nnx.split(Qwen2(config, rngs=nnx.Rngs(0)))
+        >>> settings = Settings(max_new_tokens=5, stop_tokens=(7, 2))
+        >>> sample = jax.jit(lambda params, prompts, key: rollout(
+        ...     nnx.merge(graphdef, params), prompts, key, 4, settings))
+        >>> sample(params, jnp.zeros((2, 3), jnp.int32), jax.random.key(0)).tokens.shape
+        (2, 4, 5)
+    """
+    return map_rollouts(
+        lambda answers, _: answers,
+        model,
+        prompts_PxS,
+        key,
+        num_rollouts,
+        settings,
+        prompt_ids_P=prompt_ids_P,
+        max_rows=max_rows,
+    )
+
+
+def map_rollouts(
+    function: Callable[[Rollouts, Any], Any],
+    model: Qwen2,
+    prompts_PxS: jax.Array,
+    key: jax.Array,
+    num_rollouts: int,
+    settings: Settings,
+    *,
+    inputs: Any = None,
+    prompt_ids_P: jax.Array | None = None,
+    max_rows: int | None = None,
+) -> Any:
+    """`function` of the rollouts, chunk by chunk: an evaluation keeps rewards and forgets the answers.
+
+    The key of a rollout is `key` folded with its prompt's id and its own number, so an answer depends on
+    neither P, N, `max_rows` nor the number of devices, up to the rounding of its logits: of two equal runs
+    cut differently, about one token in 10^6 falls on the other side of an edge.
+
+    Args:
+        function: `function(rollouts [p, n, ...], inputs of the p prompts) -> pytree of [p, n, ...]`.
+        model: in its compute dtype (`cast`).
+        prompts_PxS: int32 [P, S], all of one length. Each is run once for all its rollouts.
+        key: consumed.
+        num_rollouts: N >= 1.
+        settings: length, stop tokens, temperature, top-p.
+        inputs: pytree of [P, ...], cut along with the prompts (the mazes that answers are judged by).
+        prompt_ids_P: int32 [P], default 0..P-1; a device that holds a part of the batch gives global ones.
+        max_rows: the most rollouts decoded at a time, which bounds the memory; None decodes all at once.
+
+    Returns:
+        What `function` returns, for all prompts and rollouts: pytree of [P, N, ...].
+    """
+    P = prompts_PxS.shape[0]
+    if num_rollouts < 1:
+        raise ValueError(f"num_rollouts: got {num_rollouts}, allowed: a positive integer")
+    if max_rows is not None and max_rows < 1:
+        raise ValueError(f"max_rows: got {max_rows}, allowed: a positive integer or None")
+    ids = jnp.arange(P) if prompt_ids_P is None else prompt_ids_P
+    if max_rows is None or P * num_rollouts <= max_rows:
+        logits_PxV, prefix = model.prefill(prompts_PxS)
+        uniforms = _uniforms(key, ids, jnp.arange(num_rollouts), settings.max_new_tokens)
+        return function(decode(model, logits_PxV, prefix, uniforms, settings), inputs)
+
+    # Equal chunks of n rollouts of p prompts; the last ones repeat a prompt or overshoot N, and are cut.
+    rollout_chunks = math.ceil(num_rollouts / max_rows)
+    n = math.ceil(num_rollouts / rollout_chunks)
+    prompt_chunks = math.ceil(P / max(1, max_rows // n))
+    p = math.ceil(P / prompt_chunks)
+    pick = jnp.minimum(jnp.arange(prompt_chunks * p), P - 1).reshape(prompt_chunks, p)
+
+    def of_prompts(pick_p: jax.Array) -> Any:
+        logits, prefix = model.prefill(prompts_PxS[pick_p])
+
+        def of_rollouts(first: jax.Array) -> Any:
+            uniforms = _uniforms(key, ids[pick_p], first + jnp.arange(n), settings.max_new_tokens)
+            answers = decode(model, logits, prefix, uniforms, settings)
+            return function(answers, jax.tree.map(lambda leaf: leaf[pick_p], inputs))
+
+        parts = jax.lax.map(of_rollouts, n * jnp.arange(rollout_chunks))
+        return jax.tree.map(lambda part: jnp.moveaxis(part, 0, 1).reshape(p, -1, *part.shape[3:]), parts)
+
+    parts = jax.lax.map(of_prompts, pick)
+    return jax.tree.map(lambda part: part.reshape(-1, *part.shape[2:])[:P, :num_rollouts], parts)
+
+
+def _uniforms(key: jax.Array, prompt_ids: jax.Array, numbers: jax.Array, length: int) -> jax.Array:
+    """Uniform numbers [P, N, T] from a key of each rollout's own."""
+
+    def of_rollout(prompt_id: jax.Array, number: jax.Array) -> jax.Array:
+        return jax.random.uniform(jax.random.fold_in(jax.random.fold_in(key, prompt_id), number), (length,))
+
+    return jax.vmap(lambda prompt_id: jax.vmap(lambda number: of_rollout(prompt_id, number))(numbers))(prompt_ids)

@@ -1,0 +1,181 @@
+"""The decode loop: one token a step for every rollout, keys and values of the prompt shared.
+
+Letters: P prompts, N rollouts of each, S prompt tokens, T answer tokens, K key-value heads, h head width,
+V vocabulary.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from maxrl_jax.lm import sampling
+from maxrl_jax.lm.decoder import Prefix, Qwen2, Rotation, attention
+
+Caches = tuple[tuple[jax.Array, jax.Array], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How answers are drawn; static under jit.
+
+    Attributes:
+        max_new_tokens: the longest answer (T >= 1).
+        stop_tokens: an answer ends with the first of these; () turns stopping off.
+        temperature: divides the logits; 0 is greedy decoding.
+        top_p: share of the probability kept, in (0, 1].
+        pad_token: written after the end of an answer.
+        cache_segment: decode attends to the first 1, 2, 3, ... times this many answer positions as the
+            answers grow; each of these lengths is compiled separately.
+    """
+
+    max_new_tokens: int
+    stop_tokens: tuple[int, ...]
+    temperature: float = 1.0
+    top_p: float = 1.0
+    pad_token: int = 0
+    cache_segment: int = 96
+
+    def __post_init__(self) -> None:
+        sampling.check(self.temperature, self.top_p)
+        for name in ("max_new_tokens", "cache_segment"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: got {getattr(self, name)}, allowed: a positive integer")
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Rollouts:
+    """Answers to P prompts, N each.
+
+    Attributes:
+        tokens: int32 [P, N, T]; the pad token after the end of an answer.
+        mask: bool [P, N, T]; true up to and including the stop token.
+        log_probs: float32 [P, N, T]; of each token under the sampling distribution (of the model itself in
+            greedy decoding), 0 outside the mask.
+        entropies: float32 [P, N, T]; of the distribution that each token was drawn from, in nats, 0
+            outside the mask.
+        lengths: int32 [P, N]; tokens in the mask.
+    """
+
+    tokens: jax.Array
+    mask: jax.Array
+    log_probs: jax.Array
+    entropies: jax.Array
+    lengths: jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _State:
+    """What the loop carries; answers time first, so that a step writes one contiguous slice."""
+
+    step: jax.Array  # the token to write next
+    last: jax.Array  # [P, N] the token written last
+    done: jax.Array  # [P, N]
+    answers: dict[str, jax.Array]  # tokens, mask, log_probs, entropies, each [T, P, N]
+    caches: Caches  # of each block: keys [P, N, K, h, T-1], values [P, N, K, T-1, h]
+
+
+def decode(
+    model: Qwen2, logits_PxV: jax.Array, prefix: Prefix, uniforms_PxNxT: jax.Array, settings: Settings
+) -> Rollouts:
+    """Draws N answers to each of P prompts, until every one has a stop token or T tokens.
+
+    Args:
+        model: in its compute dtype, the same that made `prefix`.
+        logits_PxV: of the first answer token.
+        prefix: keys and values of the prompts (`Qwen2.prefill`), read by all rollouts, never copied.
+        uniforms_PxNxT: one number in [0, 1) for each token; they decide the answers.
+        settings: `max_new_tokens` is T.
+    """
+    P, N, T = uniforms_PxNxT.shape
+    S = prefix[0][0].shape[2]
+    uniforms_TxPxN = jnp.moveaxis(uniforms_PxNxT, 2, 0)
+    cos, sin = model.rotation(S, S + T)
+    first_PxNxV = jnp.broadcast_to(logits_PxV[:, None], (P, N, logits_PxV.shape[-1]))
+    state = _write(_initial(prefix, (T, P, N), settings), first_PxNxV, uniforms_TxPxN, settings)
+
+    def step(state: _State, cache_length: int) -> _State:
+        slot = state.step - 1  # position of the last token within the answer
+        rope = tuple(jax.lax.dynamic_index_in_dim(table, slot, keepdims=False) for table in (cos, sin))
+        logits_PxNxV, caches = _forward(model, state, slot, rope, prefix, cache_length)
+        return _write(dataclasses.replace(state, caches=caches), logits_PxNxV, uniforms_TxPxN, settings)
+
+    # One loop for each length of the cache that is read; a loop whose rows are all done ends at once.
+    for start in range(1, T, settings.cache_segment):
+        stop = min(start + settings.cache_segment, T)
+        state = jax.lax.while_loop(
+            lambda state, stop=stop: (state.step < stop) & ~jnp.all(state.done),
+            lambda state, stop=stop: step(state, stop - 1),
+            state,
+        )
+    answers = {name: jnp.moveaxis(value, 0, 2) for name, value in state.answers.items()}
+    return Rollouts(**answers, lengths=jnp.sum(answers["mask"], axis=-1, dtype=jnp.int32))
+
+
+def _initial(prefix: Prefix, shape_TPN: tuple[int, int, int], settings: Settings) -> _State:
+    """Nothing written yet."""
+    T, P, N = shape_TPN
+    _, K, _, h = prefix[0][0].shape
+    return _State(
+        step=jnp.int32(0),
+        last=jnp.zeros((P, N), jnp.int32),
+        done=jnp.zeros((P, N), bool),
+        answers={
+            "tokens": jnp.full(shape_TPN, settings.pad_token, jnp.int32),
+            "mask": jnp.zeros(shape_TPN, bool),
+            "log_probs": jnp.zeros(shape_TPN, jnp.float32),
+            "entropies": jnp.zeros(shape_TPN, jnp.float32),
+        },
+        caches=tuple(
+            (jnp.zeros((P, N, K, h, T - 1), k.dtype), jnp.zeros((P, N, K, T - 1, h), v.dtype)) for k, v in prefix
+        ),
+    )
+
+
+def _forward(
+    model: Qwen2, state: _State, slot: jax.Array, rope: Rotation, prefix: Prefix, cache_length: int
+) -> tuple[jax.Array, Caches]:
+    """The model on the last token of every rollout: next-token logits [P, N, V] and the grown caches."""
+
+    def attend(q: jax.Array, k: jax.Array, v: jax.Array, layer: Any) -> tuple[jax.Array, Any]:
+        (prefix_k, prefix_v), (cache_k, cache_v) = layer
+        cache_k = jax.lax.dynamic_update_slice_in_dim(cache_k, k[..., None], slot, axis=4)
+        cache_v = jax.lax.dynamic_update_slice_in_dim(cache_v, v[..., None, :], slot, axis=3)
+        seen_k, seen_v = cache_k[..., :cache_length], cache_v[..., :cache_length, :]
+        return attention.decode(q, seen_k, seen_v, slot, prefix_k, prefix_v), (cache_k, cache_v)
+
+    layers = tuple(zip(prefix, state.caches, strict=True))
+    x_PxNxD, caches = model.run(state.last, rope, attend, layers)
+    return model.logits(x_PxNxD), caches
+
+
+def _write(state: _State, logits_PxNxV: jax.Array, uniforms_TxPxN: jax.Array, settings: Settings) -> _State:
+    """Draws a token for every rollout that is not done, and writes it with its log-probability."""
+    log_probs_PxNxV = sampling.log_probs(logits_PxNxV, settings.temperature, settings.top_p)
+    if settings.temperature == 0:
+        drawn = jnp.argmax(logits_PxNxV, axis=-1).astype(jnp.int32)
+    else:
+        uniforms = jax.lax.dynamic_index_in_dim(uniforms_TxPxN, state.step, keepdims=False)
+        drawn = sampling.draw(log_probs_PxNxV, uniforms)
+    alive = ~state.done
+    values = {
+        "tokens": jnp.where(alive, drawn, settings.pad_token),
+        "mask": alive,
+        "log_probs": jnp.where(alive, sampling.pick(log_probs_PxNxV, drawn), 0),
+        "entropies": jnp.where(alive, sampling.entropy(log_probs_PxNxV), 0),
+    }
+    answers = {
+        name: jax.lax.dynamic_update_index_in_dim(written, values[name].astype(written.dtype), state.step, 0)
+        for name, written in state.answers.items()
+    }
+    stops = jnp.asarray(settings.stop_tokens, jnp.int32)
+    return _State(
+        step=state.step + 1,
+        last=values["tokens"],
+        done=state.done | jnp.isin(drawn, stops),
+        answers=answers,
+        caches=state.caches,
+    )

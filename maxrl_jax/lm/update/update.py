@@ -1,0 +1,197 @@
+"""Policy-gradient loss and gradients of rollouts that share prompts, with bounded memory.
+
+Each prompt runs forward once and backward once, whatever N is: the answers attend to its keys and values,
+micro-batch by micro-batch, the gradients with respect to those are summed, and one backward pass through the
+prompt turns the sum into parameter gradients. The result is the gradient of the plain loss over N full
+sequences, up to the order of summation. Rollouts that cannot act on it are left out: those of advantage 0
+when neither an entropy bonus nor a KL term is on. The others are sorted by length inside their group and each
+micro-batch is cut to the shortest of a few lengths that holds it.
+
+Letters: P prompts, N rollouts of each, S prompt tokens, T answer tokens, V vocabulary; p prompts and n rollouts
+of one micro-batch.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from maxrl_jax import losses
+from maxrl_jax.lm import sampling
+from maxrl_jax.lm.decoder import Prefix, Qwen2, cast, wide
+from maxrl_jax.lm.update.answers import token_log_probs
+from maxrl_jax.lm.update.batch import Batch, Objective, Plan, pad
+
+Answers = dict[str, jax.Array]  # the fields of a batch that have a rollout axis, [P, N] or [P, N, T]
+ANSWER_FIELDS = ("tokens", "mask", "advantages", "old_log_probs", "reference_log_probs")
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Update:
+    """What `loss_and_gradients` returns.
+
+    Attributes:
+        loss: scalar.
+        gradients: like `nnx.state(model)`, in the model's own (master) type.
+        trained_tokens: int32, answer tokens that went through the update.
+        prompts_skipped: int32, prompts left out because all their advantages are 0.
+    """
+
+    loss: jax.Array
+    gradients: Any
+    trained_tokens: jax.Array
+    prompts_skipped: jax.Array
+
+
+def loss_and_gradients(
+    model: Qwen2,
+    batch: Batch,
+    objective: Objective,
+    plan: Plan,
+    *,
+    denominator: jax.Array | None = None,
+    compute_dtype: jax.typing.DTypeLike = jnp.float32,
+) -> Update:
+    """The policy-gradient loss of a batch and its gradients with respect to the model's parameters.
+
+    Nothing inside leaves the device, and no collective is inside: under `jax.shard_map` (with check_vma=False,
+    for devices take different numbers of turns in their loops) each device gives its part of the batch and the
+    global `denominator`, and losses and gradients are summed over devices.
+
+    Args:
+        model: with master weights; gradients are summed in their type.
+        batch: see `Batch`.
+        objective: see `Objective`.
+        plan: see `Plan`; it need not divide P or N.
+        denominator: `losses.denominator` of the global batch when `batch` is a part of it.
+        compute_dtype: type of the forward and backward passes.
+    """
+    P, _, T = batch.tokens.shape
+    plan.check(T)
+    if denominator is None:
+        denominator = losses.denominator(batch.mask, objective.aggregation)
+    graphdef, master = nnx.split(model)
+    params = cast(master, compute_dtype)
+    lengths_PxN = _effective_lengths(batch, objective, plan)
+    prompts, answers, lengths_PxN = _sorted_and_padded(batch, lengths_PxN, plan)
+
+    def part_loss(params: Any, prefix: tuple[jax.Array, Prefix], answers: Answers) -> jax.Array:
+        return _loss(nnx.merge(graphdef, params), prefix, answers, objective, denominator)
+
+    def group_step(group: jax.Array, sums: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
+        loss, gradients = sums
+
+        def of_group(a: jax.Array) -> jax.Array:
+            return jax.lax.dynamic_slice_in_dim(a, group * plan.prompts, plan.prompts, axis=0)
+
+        prefix, pull = jax.vjp(lambda params: nnx.merge(graphdef, params).prefill(of_group(prompts)), params)
+        zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, wide(a.dtype)), prefix)
+        loss, gradients, prefix_gradients = _over_micro_batches(
+            lambda answers: jax.value_and_grad(part_loss, argnums=(0, 1))(params, prefix, answers),
+            jax.tree.map(of_group, answers),
+            of_group(lengths_PxN).max(axis=0),
+            plan,
+            (loss, gradients, zeros),
+        )
+        (prompt_gradients,) = pull(jax.tree.map(lambda a, b: a.astype(b.dtype), prefix_gradients, prefix))
+        return loss, _add(gradients, prompt_gradients)
+
+    active_P = lengths_PxN[:, 0] > 0  # sorted: those with work come first
+    groups = -(-jnp.sum(active_P, dtype=jnp.int32) // plan.prompts)
+    zeros = jnp.zeros((), wide(compute_dtype)), jax.tree.map(jnp.zeros_like, master)
+    loss, gradients = jax.lax.fori_loop(0, groups, group_step, zeros)
+    return Update(
+        loss=loss,
+        gradients=gradients,
+        trained_tokens=jnp.sum(lengths_PxN, dtype=jnp.int32),
+        prompts_skipped=P - jnp.sum(active_P, dtype=jnp.int32),
+    )
+
+
+def _over_micro_batches(
+    value_and_gradients: Callable[[Answers], tuple[jax.Array, Any]],
+    answers: Answers,
+    lengths_N: jax.Array,
+    plan: Plan,
+    sums: tuple[jax.Array, Any, Any],
+) -> tuple[jax.Array, Any, Any]:
+    """Adds loss, gradients and prefix gradients of a group's answers, the longest ones first.
+
+    A micro-batch takes the shortest length of the plan that holds the longest answer left, and as many
+    rollouts as the plan has for that length.
+    """
+
+    def branch(length: int, rollouts: int) -> Callable:
+        def add(start: jax.Array, sums: tuple[jax.Array, Any, Any]) -> tuple[jax.Array, Any]:
+            micro = jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, start, rollouts, axis=1), answers)
+            micro = jax.tree.map(lambda a: a[:, :, :length] if a.ndim == 3 else a, micro)
+            value, (of_params, of_prefix) = value_and_gradients(micro)
+            return start + rollouts, _add(sums, (value, of_params, of_prefix))
+
+        return add
+
+    branches = [branch(*shape) for shape in zip(plan.lengths, plan.rollouts, strict=True)]
+    active = jnp.sum(lengths_N > 0)
+
+    def micro_step(carry: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
+        index = jnp.searchsorted(jnp.asarray(plan.lengths), lengths_N[carry[0]])
+        return jax.lax.switch(index, branches, *carry)
+
+    return jax.lax.while_loop(lambda carry: carry[0] < active, micro_step, (jnp.int32(0), sums))[1]
+
+
+def _loss(
+    model: Qwen2, prefix: tuple[jax.Array, Prefix], answers: Answers, objective: Objective, denominator: jax.Array
+) -> jax.Array:
+    """The share of one micro-batch in the loss of the whole batch."""
+    of_tokens, log_probs = token_log_probs(model, prefix, answers["tokens"], objective)
+    return losses.policy_gradient(
+        of_tokens,
+        answers["mask"],
+        answers["advantages"],
+        objective.aggregation,
+        answers.get("old_log_probs"),
+        objective.clip_epsilon,
+        entropies=sampling.entropy(log_probs) if objective.entropy_coef else None,
+        entropy_coef=objective.entropy_coef,
+        reference_log_probs=answers.get("reference_log_probs"),
+        kl_coef=objective.kl_coef,
+        denominator=denominator,
+    )
+
+
+def _effective_lengths(batch: Batch, objective: Objective, plan: Plan) -> jax.Array:
+    """Answer tokens [P, N] that can act on the gradient: up to the last one in the mask, or none."""
+    T = batch.mask.shape[-1]
+    lengths_PxN = jnp.max(batch.mask * jnp.arange(1, T + 1), axis=-1)
+    if plan.skip_zeros and losses.may_skip_zero_advantages(objective.entropy_coef, objective.kl_coef):
+        lengths_PxN = jnp.where(batch.advantages == 0, 0, lengths_PxN)
+    return lengths_PxN
+
+
+def _sorted_and_padded(batch: Batch, lengths_PxN: jax.Array, plan: Plan) -> tuple[jax.Array, Answers, jax.Array]:
+    """Prompts, answers and lengths; answers by decreasing length in each prompt, prompts by their longest.
+
+    Padded with prompts and answers of length 0, so that every group and every micro-batch is full.
+    """
+    by_length_PxN = jnp.argsort(-lengths_PxN, axis=1)
+    order_P = jnp.argsort(-lengths_PxN.max(axis=1))
+    missing_prompts = -len(lengths_PxN) % plan.prompts
+
+    def arrange(a: jax.Array) -> jax.Array:
+        index = by_length_PxN.reshape(*by_length_PxN.shape, *(1,) * (a.ndim - 2))
+        a = jnp.take_along_axis(a, index, axis=1)[order_P]
+        return pad(pad(a, missing_prompts, axis=0), max(plan.rollouts) - 1, axis=1)
+
+    fields = {name: getattr(batch, name) for name in ANSWER_FIELDS}
+    answers = {name: arrange(a) for name, a in fields.items() if a is not None}
+    return pad(batch.prompts[order_P], missing_prompts, axis=0), answers, arrange(lengths_PxN)
+
+
+def _add(total: Any, part: Any) -> Any:
+    """total + part, in the type of total."""
+    return jax.tree.map(lambda a, b: a + b.astype(a.dtype), total, part)

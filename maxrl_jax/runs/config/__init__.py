@@ -1,0 +1,1 @@
+"""Configs: loading, checks, and the estimator they name."""

@@ -1,0 +1,126 @@
+"""Reads ``rl.advantage``: an estimator's name with its hyper-parameters beside it, constant or in phases.
+
+A hyper-parameter written ``((0, 8), (500, 1))`` is 8 from step 0 and 1 from step 500. Each phase is one
+static estimator, so a driver compiles once per phase.
+"""
+
+import inspect
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from maxrl_jax.runs.config.checks import ConfigError, field, suggestion
+
+if TYPE_CHECKING:
+    from maxrl_jax.advantages import Advantage
+
+Schedule = tuple[tuple[int, Any], ...]
+
+
+def hyper_names() -> tuple[str, ...]:
+    """Every hyper-parameter of the estimators in the table, in the table's order, each once."""
+    from maxrl_jax.advantages import TABLE
+
+    return tuple(dict.fromkeys(name for entry in TABLE.values() for name in entry.defaults))
+
+
+def advantage(
+    config: Any,
+    key: str,
+    *,
+    num_rollouts: int,
+    binary_rewards: bool = True,
+    provides: tuple[str, ...] = (),
+) -> "list[tuple[int, Advantage]]":
+    """The estimator of a config, as one entry per phase.
+
+    Args:
+        config: the run's config.
+        key: where the estimator stands, such as "rl.advantage": a ``name`` (of the table, or
+            ``my.module:function``) and its hyper-parameters beside it; those left at None take the
+            estimator's default.
+        num_rollouts: N, the group size.
+        binary_rewards: whether the verifier's rewards are in {0, 1}.
+        provides: the keyword arrays the driver hands to the estimator beside the rewards.
+
+    Returns:
+        ``[(first_step, Advantage), ...]``, the first at step 0; one entry when nothing is scheduled.
+
+    Raises:
+        ConfigError: unknown name or hyper-parameter, a value that N does not allow, a malformed schedule,
+            rewards the estimator is not defined for, or an array the driver does not have.
+    """
+    settings = field(config, key)
+    name = settings.name
+    if not isinstance(name, str) or not name:
+        raise ConfigError(f"{key}.name", name, "the name of an estimator")
+    given = {k: settings[k] for k in sorted(settings.keys()) if k != "name" and settings[k] is not None}
+    _known_hyper(key, name, given)
+    schedules = {k: _schedule(f"{key}.{k}", value) for k, value in given.items()}
+    phases = []
+    for start in sorted({0} | {step for schedule in schedules.values() for step, _ in schedule}):
+        hyper = {k: _value_at(schedule, start) for k, schedule in schedules.items()}
+        chosen = _build(key, name, hyper, num_rollouts, binary_rewards)
+        missing = [array for array in chosen.needs if array not in provides]
+        if missing:
+            here = ", ".join(provides) or "none beside the rewards"
+            raise ConfigError(
+                f"{key}.name",
+                name,
+                f"an estimator that needs no {', '.join(missing)} (this driver has: {here})",
+            )
+        phases.append((start, chosen))
+    return phases
+
+
+def _known_hyper(key: str, name: str, given: dict[str, Any]) -> None:
+    """Refuses a hyper-parameter that is set but that the estimator ignores."""
+    from maxrl_jax import advantages
+
+    if ":" in name:
+        return
+    if name not in advantages.names():
+        allowed = ", ".join(advantages.names()) + ", or your own as package.module:function"
+        raise ConfigError(f"{key}.name", name, allowed + suggestion(name, advantages.names()))
+    allowed = advantages.TABLE[name].defaults
+    for hyper, value in given.items():
+        if hyper not in allowed:
+            raise ConfigError(
+                f"{key}.{hyper}", value, f"None, as {name} takes {', '.join(allowed) or 'no hyper-parameter'}"
+            )
+    for hyper, default in allowed.items():
+        if default is inspect.Parameter.empty and hyper not in given:
+            raise ConfigError(f"{key}.{hyper}", None, f"a value: {name} has no default for it")
+
+
+def _build(key: str, name: str, hyper: dict[str, Any], num_rollouts: int, binary_rewards: bool) -> "Advantage":
+    from maxrl_jax import advantages
+
+    try:
+        chosen = advantages.get(name, **hyper)
+        chosen.check(num_rollouts, binary_rewards=binary_rewards)
+    except ValueError as error:
+        text = str(error)
+        # The message names the hyper-parameter it is about; otherwise it is about the name (or N).
+        words = text.replace("=", " ").replace(",", " ").split()
+        about = next((h for h in hyper if h in words or repr(h) in words), "name")
+        raise ConfigError(f"{key}.{about}", hyper.get(about, name), text) from None
+    return chosen
+
+
+def _schedule(key: str, value: Any) -> Schedule:
+    """``((step, value), ...)`` as given, a constant as one phase from step 0."""
+    if not (isinstance(value, tuple) and value and all(isinstance(entry, tuple | list) for entry in value)):
+        return ((0, value),)
+    wanted = "phases ((0, value), (step, value), ...) with whole, increasing steps from 0"
+    if any(len(entry) != 2 for entry in value):
+        raise ConfigError(key, value, wanted)
+    steps = [entry[0] for entry in value]
+    if any(isinstance(step, bool) or not isinstance(step, int) for step in steps):
+        raise ConfigError(key, value, wanted)
+    if steps[0] != 0 or any(b <= a for a, b in itertools.pairwise(steps)):
+        raise ConfigError(key, value, wanted)
+    return tuple((step, entry) for step, entry in value)
+
+
+def _value_at(schedule: Schedule, step: int) -> Any:
+    return [value for first, value in schedule if first <= step][-1]

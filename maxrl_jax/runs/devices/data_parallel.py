@@ -1,0 +1,69 @@
+"""One function over a batch, each device on its own share: what a driver writes once for 1 device or a pod.
+
+Inside the function a device knows which share is its own and can add up over all shares. On one device the
+function is called as it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
+
+from maxrl_jax.runs.devices.sharding import BATCH, replicated
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """A device's part of a batch, inside `over_batch`.
+
+    Attributes:
+        count: number of shares.
+        split: whether the batch is split at all.
+    """
+
+    count: int
+    split: bool
+
+    def ids(self, total: int) -> jax.Array:
+        """Indices [total / count] int32 of this device's part of a batch of ``total``."""
+        size = total // self.count
+        return self._index() * size + jnp.arange(size, dtype=jnp.int32)
+
+    def sum(self, tree: Any) -> Any:
+        """The sum over all shares, known to every device."""
+        return jax.lax.psum(tree, BATCH) if self.split else tree
+
+    def _index(self) -> jax.Array:
+        return jax.lax.axis_index(BATCH) if self.split else jnp.int32(0)
+
+
+def over_batch(function: Callable[..., Any], mesh: Mesh | None, *arguments: Any, batch_outputs: bool = False) -> Any:
+    """``function(share, *arguments)`` on every device of the mesh.
+
+    Args:
+        function: makes or takes its part of the batch by ``share.ids`` and returns a pytree that is the same on
+            every device (``share.sum`` makes it so), or, with ``batch_outputs``, parts of [B / count, ...] arrays.
+        mesh: the run's mesh; None or one device calls the function once.
+        *arguments: pytrees every device gets whole.
+        batch_outputs: whether outputs are parts to be laid end to end.
+
+    Returns:
+        What the function returns, for the whole batch; whole on every device, so that each process of a run can
+        read it.
+    """
+    if mesh is None or mesh.size == 1:
+        return function(Share(1, split=False), *arguments)
+    share = Share(mesh.size, split=True)
+    outputs = jax.shard_map(
+        lambda *inner: function(share, *inner),
+        mesh=mesh,
+        in_specs=PartitionSpec(),
+        out_specs=PartitionSpec(BATCH) if batch_outputs else PartitionSpec(),
+        check_vma=False,  # loops whose length differs from device to device
+    )(*arguments)
+    return jax.lax.with_sharding_constraint(outputs, replicated(mesh)) if batch_outputs else outputs

@@ -1,0 +1,231 @@
+"""The folder of a run: config.json, environment.json, metrics.jsonl, checkpoints/, figures/.
+
+`open_run` opens it, new or to be resumed, and gives a `Run`: the one place a driver logs to. Only process 0
+writes; the others hold a Run that writes nothing.
+"""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+from etils import epath
+
+from maxrl_jax.runs.config import config as config_module
+from maxrl_jax.runs.config.checks import ConfigError
+from maxrl_jax.runs.devices import environment
+from maxrl_jax.runs.folder import digest, metric_writer, resume, wandb_writer
+from maxrl_jax.runs.folder.checkpoint import Checkpoints, Saved
+from maxrl_jax.runs.folder.paths import absolute, make_writable
+from maxrl_jax.runs.folder.progress import Progress
+from maxrl_jax.runs.folder.stopping import StopRequest
+
+EXTENDABLE = ("steps", "rl.steps")
+"""Fields that may grow between launches: the length of a driver's last phase."""
+
+
+class Run:
+    """An open run folder.
+
+    Attributes:
+        config: the run's config.
+        path: the folder.
+        figures: the folder's figures/.
+        name: the run's name.
+        checkpoints: its checkpoints.
+        saved: the checkpoint the run continues from, or None for a new run; the loop consumes it.
+    """
+
+    def __init__(self, config: Any, path: epath.Path, name: str, checkpoints: Checkpoints, progress: Progress):
+        self.config, self.path, self.name = config, path, name
+        self.figures = path / "figures"
+        self.checkpoints, self.progress = checkpoints, progress
+        self.saved: Saved | None = None
+        self.stop = StopRequest()
+        self.position: dict[str, int] = {}
+        self._shown: set[str] = set()
+        self._lines: metric_writer.LineFile | None = None
+        self._wandb: wandb_writer.WandbWriter | None = None
+
+    @property
+    def replaying(self) -> bool:
+        """True until the loop has restored ``saved``; what is logged till then is in the file already."""
+        return self.saved is not None
+
+    @property
+    def metrics_lines(self) -> int:
+        """Lines written to metrics.jsonl so far; 0 in the processes that write none."""
+        return self._lines.num_lines if self._lines else 0
+
+    def log(self, step: int, values: Mapping[str, Any]) -> None:
+        """Writes one record to metrics.jsonl and W&B.
+
+        Args:
+            step: step of the phase, counted from 0.
+            values: ``{"prefix/name": number, or (nested) list of numbers}``. Under sft/, train/ and eval/
+                only functions of config and step; what a clock decides goes under perf/.
+        """
+        self.log_many([(step, values)])
+
+    def log_many(self, records: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+        """Writes several records in one call."""
+        if self._lines is None or self.replaying:
+            return
+        lines = [metric_writer.encode(step, values) for step, values in records]
+        self._lines.append(lines)
+        if self._wandb is not None:
+            for line in lines:
+                record = json.loads(line)
+                self._wandb.log(record.pop("step"), record)
+
+    def log_image(self, step: int, name: str, path: str | os.PathLike) -> None:
+        """Shows a picture file (under figures/) in W&B."""
+        self._shown.add(os.path.basename(os.fspath(path)))
+        if self._wandb is not None and not self.replaying:
+            self._wandb.image(step, name, os.fspath(path))
+
+    @contextlib.contextmanager
+    def figure_file(self, name: str) -> Iterator[str]:
+        """A local path to write a picture or an array file to; it then lies in figures/, also of a bucket.
+
+        Example:
+            with run.figure_file("curves.png") as path:
+                figure.savefig(path)
+        """
+        with tempfile.TemporaryDirectory() as local:
+            path = os.path.join(local, name)
+            yield path
+            if jax.process_index() == 0:
+                with open(path, "rb") as file:
+                    (self.figures / name).write_bytes(file.read())
+
+    def say(self, text: str) -> None:
+        """One line for the user."""
+        self.progress.say(text)
+
+    def sync(self) -> None:
+        """Makes the metrics written so far durable."""
+        if self._lines is not None:
+            self._lines.sync()
+
+    def finish(self, params: Any, **values: Any) -> dict[str, Any]:
+        """Writes the last line of a finished run, with ``final/params_sha256``.
+
+        Args:
+            params: the trained parameters, a pytree.
+            **values: further final values, written as ``final/NAME``; functions of the config only.
+
+        Returns:
+            The record written, without its step.
+        """
+        if self.saved is not None:
+            raise RuntimeError(f"the run ends, but its checkpoint of {self.saved} was never restored")
+        record = {f"final/{name}": value for name, value in values.items()}
+        record["final/params_sha256"] = digest.params_sha256(params)
+        self.checkpoints.wait()
+        step = max([0, *list(self.position.values())[-1:]])
+        self._show_figures(step)
+        self.log(step, record)
+        self.sync()
+        return record
+
+    def _show_figures(self, step: int) -> None:
+        """Sends the pictures of figures/ that the driver has not sent itself."""
+        if self._wandb is not None:
+            for path in sorted(self.figures.glob("*.png")):
+                if path.name not in self._shown:
+                    self.log_image(step, f"figures/{path.stem}", path)
+
+
+@contextlib.contextmanager
+def open_run(
+    config: Any,
+    workdir: str | os.PathLike,
+    name: str,
+    *,
+    extend: Sequence[str] = EXTENDABLE,
+) -> Iterator[Run]:
+    """Opens a run folder, new or to be resumed.
+
+    Args:
+        config: the run's config.
+        workdir: the folder, made if absent; a path of the file system or of a bucket.
+        name: the driver's name, shown on the terminal and in W&B.
+        extend: fields that may grow on resume.
+
+    Yields:
+        The open Run.
+
+    Raises:
+        ConfigError: the folder cannot be written, another process runs in it, or the config differs from the
+            one the run was started with in a field that cannot change.
+        CheckpointError: the folder has checkpoints, and none can be read.
+    """
+    path = absolute(workdir)
+    writes = jax.process_index() == 0
+    with contextlib.ExitStack() as stack:
+        progress = Progress(name, config.log.console_seconds, quiet=not writes)
+        stack.callback(progress.end)
+        if writes:
+            make_writable(path)
+            (path / "figures").mkdir(exist_ok=True)
+            stack.enter_context(resume.lock(path))
+        _check_fields(path, config, extend, progress)
+        checkpoints = Checkpoints(path / "checkpoints", config.checkpoint.max_to_keep, progress.say)
+        stack.callback(checkpoints.close)
+        run = Run(config, path, name, checkpoints, progress)
+        run.saved = checkpoints.latest()
+        if writes:
+            settings = config_module.to_dict(config)
+            metric_writer.write_whole(path / "config.json", json.dumps(settings, indent=2) + "\n")
+            _record_environment(path)
+            _open_writers(run, settings, stack)
+        if run.saved is not None:
+            run.say(f"resuming {path} from {run.saved}")
+        stack.enter_context(run.stop)
+        yield run
+
+
+def _open_writers(run: Run, settings: Mapping[str, Any], stack: contextlib.ExitStack) -> None:
+    """Opens metrics.jsonl, cut to the lines of the checkpoint the run continues from, and W&B."""
+    run._lines = metric_writer.LineFile(run.path)
+    stack.callback(run._lines.close)
+    dropped = run._lines.cut(run.saved.metrics_lines if run.saved else 0)
+    if wandb_writer.mode(run.config) != "disabled":
+        run._wandb = wandb_writer.WandbWriter(run.config, settings, run.path, f"{run.name}-{run.path.name}", run.say)
+        run._wandb.skip_sent([json.loads(line) for line in dropped])
+
+        def close(kind: Any, error: Any, trace: Any) -> None:
+            assert run._wandb is not None
+            run._wandb.close(exit_code=0 if error is None else 1)
+
+        stack.push(close)
+
+
+def _check_fields(path: epath.Path, config: Any, extend: Sequence[str], progress: Progress) -> None:
+    """Compares the config with the one in the folder; says what changed, refuses what cannot."""
+    file = path / "config.json"
+    if not file.exists() or not resume.has_progress(path):
+        return
+    try:
+        before = json.loads(file.read_text())
+    except ValueError:
+        raise ConfigError("--workdir", os.fspath(path), "a folder whose config.json is readable") from None
+    changed = resume.changes(before, config_module.to_dict(config), extend)
+    for key, (old, new) in changed.items():
+        progress.say(f"resuming with {key} changed from {old!r} to {new!r}")
+
+
+def _record_environment(path: epath.Path) -> None:
+    """Writes environment.json; what earlier launches ran on is kept under "earlier"."""
+    file = path / "environment.json"
+    earlier: list[Any] = []
+    if file.exists():
+        with contextlib.suppress(ValueError):
+            before = json.loads(file.read_text())
+            earlier = [*before.pop("earlier", []), before]
+    now = {**environment.describe(), "earlier": earlier}
+    metric_writer.write_whole(file, json.dumps(now, indent=2) + "\n")

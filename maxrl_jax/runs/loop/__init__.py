@@ -1,0 +1,1 @@
+"""The host loop, its compiled calls, and optimizers."""

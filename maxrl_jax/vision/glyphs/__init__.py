@@ -1,0 +1,1 @@
+"""The drawn stand-in: classes of stroke glyphs, rendered on the device."""

@@ -1,0 +1,99 @@
+"""Real characters for the glyph renderer: the pen strokes of KanjiVG, an optional extra.
+
+    pip install -e ".[kanji]"
+    images = glyphs.render(kanji.strokes(1000), labels, key, image_size=48)
+
+KanjiVG (https://kanjivg.tagaini.net) is copyright Ulrich Apel, under the Creative Commons Attribution-Share Alike 3.0
+licence; it is read where it is installed and never shipped here. It holds one SVG file for each character, one
+``path`` for each stroke in the order of writing, in a square of 109 units.
+"""
+
+import importlib.metadata
+import os
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+
+from maxrl_jax.vision.glyphs.strokes import Strokes, pack
+from maxrl_jax.vision.glyphs.svg_path import polyline
+
+_FILE = re.compile(r"(?P<code>[0-9a-f]{5})\.svg")  # variants have a suffix, and are left out
+_IDEOGRAPHS = range(0x4E00, 0xA000)  # CJK unified ideographs: neither kana nor letters
+_NUM_POINTS = 10
+_EXTENT = 0.76
+_SIDE = 109.0
+_MAX_BYTES = 1 << 20
+
+
+def strokes(num_classes: int, folder: str | os.PathLike[str] | None = None) -> Strokes:
+    """The ``num_classes`` characters with the fewest strokes, ties in the order of Unicode.
+
+    Few strokes are the cheapest to draw and the ones still legible at 32 pixels. Some pairs differ by the length of
+    one stroke only, as real characters do.
+
+    Args:
+        num_classes: C >= 1.
+        folder: a folder of KanjiVG's files; that of the installed package ``kanjivg`` by default.
+
+    Raises:
+        ValueError: no such files, fewer characters than asked for, or a file that cannot be read (named).
+    """
+    chosen = characters(num_classes, folder)
+    where = _folder(folder)
+    return pack([read_svg(where / f"{ord(character):05x}.svg") for character in chosen], _NUM_POINTS, _EXTENT)
+
+
+def characters(num_classes: int, folder: str | os.PathLike[str] | None = None) -> str:
+    """The characters of classes 0 to ``num_classes - 1`` of `strokes`, as one string."""
+    if num_classes < 1:
+        raise ValueError(f"num_classes: got {num_classes}, allowed: integers >= 1")
+    found = []
+    for path in _folder(folder).iterdir():
+        match = _FILE.fullmatch(path.name)
+        if match and int(match["code"], 16) in _IDEOGRAPHS:
+            found.append((path.read_bytes().count(b"<path"), int(match["code"], 16)))
+    if num_classes > len(found):
+        raise ValueError(f"num_classes: got {num_classes}, allowed: at most the {len(found)} characters there are")
+    return "".join(chr(code) for _, code in sorted(found)[:num_classes])
+
+
+def read_svg(path: Path) -> list[np.ndarray]:
+    """The strokes of one file of KanjiVG, each [points, 2] in the unit square.
+
+    Raises:
+        ValueError: naming the file and what is wrong with it.
+    """
+    text = path.read_bytes()
+    # Entities are the one part of XML that can make a small file expand without bound; no picture needs them.
+    if len(text) > _MAX_BYTES or b"<!ENTITY" in text:
+        raise ValueError(f"{path}: got a file with XML entities or over {_MAX_BYTES} bytes, allowed: KanjiVG's files")
+    try:
+        root = ElementTree.fromstring(text)
+        found = [polyline(element.get("d", "")) / _SIDE for element in root.iter() if _tag(element) == "path"]
+    except (ElementTree.ParseError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    if not found:
+        raise ValueError(f"{path}: got no path, allowed: an SVG file with one path for each stroke")
+    return found
+
+
+def _tag(element: ElementTree.Element) -> str:
+    return element.tag.rpartition("}")[2]
+
+
+def _folder(folder: str | os.PathLike[str] | None) -> Path:
+    """The folder of SVG files, given or installed."""
+    if folder is not None:
+        if not Path(folder).is_dir():
+            raise ValueError(f"folder: got {str(folder)!r}, allowed: a folder of KanjiVG's SVG files")
+        return Path(folder)
+    try:
+        files = importlib.metadata.distribution("kanjivg").files or []
+    except importlib.metadata.PackageNotFoundError:
+        raise ValueError('kanji: the package kanjivg is missing; pip install -e ".[kanji]"') from None
+    for file in files:
+        if _FILE.fullmatch(file.name):
+            return Path(str(file.locate())).parent
+    raise ValueError("kanji: the installed package kanjivg holds no NNNNN.svg file")

@@ -1,0 +1,1 @@
+"""ImageNet: archives, record files, decoding and augmentation."""

@@ -1,0 +1,92 @@
+"""The demo's table, text and figure from run folders; the whole of it at a small size in the slow tests."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.maze import analysis, demo, pictures
+from maxrl_jax.runs.folder.metric_writer import read_metrics
+from maxrl_jax.tasks import maze
+from tests.experiments.maze.small import small
+
+LONG = {"eval.num_samples": 32, "eval.num_mazes": 4}
+
+
+def record(folder, method, solved):
+    """A run of 32 samples a maze, with the successes of each maze before and after RL."""
+    evaluations = {
+        step: {"solved": np.array(counts), "coverage": np.mean(np.array(counts) > 0), "shortest": 0.5}
+        for step, counts in zip((0, 10), solved, strict=True)
+    }
+    config = {
+        "rl": {"advantage": {"name": method, "k": None}, "entropy_coef": 0.0, "num_rollouts": 4},
+        "eval": {"num_samples": 32},
+    }
+    return analysis.Record(folder, config, pd.DataFrame(), evaluations)
+
+
+@pytest.fixture
+def found(finished):
+    return [
+        record(finished, "maxrl", ([1, 0, 0], [16, 8, 1])),
+        record(finished, "grpo", ([1, 0, 0], [24, 0, 0])),
+        record(finished, "rloo", ([1, 0, 0], [8, 8, 0])),
+    ]
+
+
+def test_summary_has_the_base_and_every_method(found):
+    table = demo.summary(found).set_index("method")
+    assert list(table.index) == ["base", "maxrl", "grpo", "rloo"]
+    np.testing.assert_allclose(table["pass@1"], np.array([1, 25, 24, 16]) / 96)
+    np.testing.assert_allclose(table["pass@32"], [1 / 3, 1, 1 / 3, 2 / 3])
+    assert list(table.rl_steps) == [0, 10, 10, 10] and set(table.mazes) == {3}
+
+
+def test_reading_says_who_is_ahead(found):
+    table = demo.summary(found)
+    text = demo.reading(table, small())
+    assert "pass@1: MaxRL is ahead with 0.260 (0.010 at the start)." in text
+    assert f"{maze.count_mazes(small().maze.size):,} mazes" in text
+    table.loc[table.method == "rloo", "pass@1"] = 0.9
+    assert "pass@1: RLOO is ahead with 0.900" in demo.reading(table, small())
+
+
+def test_the_figure_shows_curves_and_a_maze(found, capsys):
+    fig = demo.draw(found)
+    lines = {line.get_label(): line.get_ydata() for line in fig.axes[0].lines}
+    np.testing.assert_allclose(lines["GRPO"], [1 / 96, 24 / 96])
+    assert [ax.get_title() for ax in fig.axes[:2]] == ["held-out pass@1", "held-out pass@32"]
+    assert fig.axes[2].images and "MaxRL" in fig.get_supxlabel()
+    demo.show(demo.summary(found))
+    assert "0.667" in capsys.readouterr().out
+
+
+def test_a_right_and_a_failed_answer_are_of_one_maze():
+    solved = maze.REASONS.index("solved")
+    failed = next(i for i in range(len(maze.REASONS)) if i != solved)
+    reason = np.array([[failed, failed], [failed, solved], [solved, solved]])
+    answers = np.arange(3 * 2 * 4).reshape(3, 2, 4) + 1
+    row, (right, wrong) = pictures.right_and_failed({"reason": reason, "answers": answers})
+    assert row == 1
+    np.testing.assert_array_equal(right, answers[1, 1])
+    np.testing.assert_array_equal(wrong, answers[1, 0])
+    row, only = pictures.right_and_failed({"reason": reason[:1], "answers": answers[:1]})
+    assert row == 0 and len(only) == 1
+
+
+@pytest.mark.slow
+def test_the_demo_runs_from_end_to_end_and_again(tmp_path):
+    config = small(**LONG)
+    table = demo.run(config, tmp_path)
+    assert (tmp_path / "demo.png").stat().st_size > 10_000
+    assert list(table.method) == ["base", *demo.METHODS]
+    # All methods start from the one SFT checkpoint: the same evaluation before RL.
+    first = [next(line for line in read_metrics(tmp_path / m) if "eval/solved" in line) for m in demo.METHODS]
+    assert first[0]["eval/solved"] == first[1]["eval/solved"] == first[2]["eval/solved"]
+    before = {m: _trained(tmp_path / m) for m in demo.METHODS}
+    pd.testing.assert_frame_equal(demo.run(config, tmp_path), table)
+    assert {m: _trained(tmp_path / m) for m in demo.METHODS} == before
+
+
+def _trained(folder):
+    return [line for line in (folder / "metrics.jsonl").read_text().splitlines() if "train/" in line]

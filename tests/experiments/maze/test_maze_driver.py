@@ -1,0 +1,249 @@
+"""The maze driver end to end at its smallest: metrics, resume, devices, methods, and what it refuses."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.maze import analysis, rl, sft
+from experiments.maze.__main__ import run
+from experiments.maze.checks import check
+from experiments.maze.evaluation import orders, summary
+from experiments.maze.problem import Problem
+from maxrl_jax import advantages
+from maxrl_jax.lm import decoder as qwen2
+from maxrl_jax.runs.config import config as checks
+from maxrl_jax.runs.config.config import ConfigError
+from maxrl_jax.runs.folder.metric_writer import read_metrics
+from maxrl_jax.tasks import maze
+from tests.experiments.maze.small import ROOT, SMALL, small
+from tests.xla_flags import with_devices
+
+
+def lines(folder, *prefixes):
+    """Records with a metric of the prefixes, without what a clock decides."""
+    records = [{k: v for k, v in line.items() if not k.startswith("perf/")} for line in read_metrics(folder)]
+    return [r for r in records if any(k.startswith(prefixes) for k in r)]
+
+
+def test_metrics_are_the_contracts(finished):
+    sft_lines, train = lines(finished, "sft/"), lines(finished, "train/")
+    assert [r["step"] for r in sft_lines] == [0, 1] and [r["step"] for r in train] == [0, 1]
+    names = ("loss", "reward_mean", "gradient_norm", "entropy", "all_fail", "all_solved", "answer_length")
+    for record in train:
+        assert {f"train/{name}" for name in names} <= set(record)
+        reasons = [v for k, v in record.items() if k.startswith("train/fail_")]
+        assert sum(reasons) + record["train/reward_mean"] == pytest.approx(1, abs=1e-5)
+    evaluations = lines(finished, "eval/")
+    assert [r["step"] for r in evaluations] == [0, 2]
+    assert {"eval/pass@1", "eval/pass@2", "eval/pass@4", "eval/solved"} <= set(evaluations[0])
+    assert len(evaluations[0]["eval/solved"]) == 5
+    assert "final/params_sha256" in lines(finished, "final/")[-1]
+
+
+def test_the_saved_model_is_the_trained_one_and_is_taken_as_a_start(finished, tmp_path):
+    model = qwen2.load_hf(finished / "model")
+    assert model(jnp.zeros((1, 3), jnp.int32)).shape == (1, 3, 32)
+    config = small(**{"model.init_from": str(finished / "model"), "sft.steps": 0, "rl.steps": 0})
+    check(config)
+    run(config, tmp_path / "again")
+    before, after = lines(finished, "eval/")[-1], lines(tmp_path / "again", "eval/")[0]
+    # Other samples of the same policy: the same mazes, a like number of tokens.
+    assert len(before["eval/solved"]) == len(after["eval/solved"])
+    assert after["eval/answer_length"] == pytest.approx(before["eval/answer_length"], rel=0.5)
+
+
+def test_resumed_equals_uninterrupted_bitwise(finished, tmp_path):
+    """One RL step, then the same folder continued to two."""
+    run(small(**{"rl.steps": 1}), tmp_path / "run")
+    run(small(), tmp_path / "run")
+    assert lines(tmp_path / "run", "final/")[-1] == lines(finished, "final/")[-1]
+    assert lines(tmp_path / "run", "train/", "sft/") == lines(finished, "train/", "sft/")
+
+
+def test_two_seeds_differ_in_parameters_and_mazes_but_not_in_what_is_held_out():
+    one, two = (Problem.make(small(seed=seed)) for seed in (0, 1))
+    params = [jax.tree.leaves(problem.init_params()) for problem in (one, two)]
+    assert not any(np.array_equal(a, b) for a, b in zip(*params, strict=True) if np.ptp(a) > 0)
+    ids = jnp.arange(32)
+    walls = [problem.training_mazes("rl_mazes", jnp.int32(0), ids, 32).walls for problem in (one, two)]
+    assert not np.array_equal(*walls)
+    later = one.training_mazes("rl_mazes", jnp.int32(1), ids, 32).walls
+    assert not np.array_equal(walls[0], later)
+    np.testing.assert_array_equal(one.held_out.mazes.walls, two.held_out.mazes.walls)
+
+
+def start(folder, devices=1, extra=()):
+    """The driver at its smallest as a process."""
+    flags = [f"--config.{key}={value}" for key, value in SMALL.items()]
+    command = [sys.executable, "-m", "experiments.maze", "--config=configs/maze.py:tiny", f"--workdir={folder}"]
+    environment = {**os.environ, "XLA_FLAGS": with_devices(devices), "JAX_PLATFORMS": "cpu"}
+    return subprocess.Popen(
+        [*command, *flags, *extra], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def check_equal_up_to_sums(one, other):
+    """The same draws, and gradients up to the order of summation."""
+    for here, there in zip(lines(one, "sft/"), lines(other, "sft/"), strict=True):
+        assert there["sft/loss"] == pytest.approx(here["sft/loss"], rel=1e-5)
+    here, there = lines(one, "train/")[0], lines(other, "train/")[0]
+    assert set(here) == set(there)
+    for name, value in here.items():
+        assert there[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+    assert lines(other, "eval/")[0]["eval/solved"] == lines(one, "eval/")[0]["eval/solved"]
+
+
+def test_eight_devices_equal_one(finished, tmp_path):
+    process = start(tmp_path / "run", devices=8)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    check_equal_up_to_sums(finished, tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "environment.json").read_text())["devices"]["count"] == 8
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(finished, tmp_path):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    flags = [f"--coordinator=127.0.0.1:{port}", "--num_processes=2"]
+    processes = [start(tmp_path / "run", extra=[*flags, f"--process_id={i}"]) for i in range(2)]
+    errors = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    check_equal_up_to_sums(finished, tmp_path / "run")
+    assert (tmp_path / "run/figures/answers.png").is_file()
+
+
+METHODS = [
+    {"rl.advantage.name": "grpo"},
+    {"rl.advantage.name": "grpo", "rl.entropy_coef": 0.01},
+    {"rl.advantage.name": "rloo"},
+    {"rl.advantage.name": "maxrl", "rl.kl_coef": 0.1},
+    {"rl.advantage.name": "pkpo", "rl.advantage.k": 4},
+    {"rl.advantage.name": "differential_smoothing"},
+    {"rl.advantage.name": "self_masked"},
+    {"rl.advantage.name": "maxpo", "rl.advantage.k": 2},
+    {"rl.advantage.name": "maxrl_order", "rl.advantage.order": 3},
+    {"rl.advantage.name": "maxrl", "maze.training_set": 16},
+    {"rl.advantage.name": "tests.runs.own_estimator:scaled", "rl.temperature": 0.7, "rl.top_p": 0.9},
+]
+
+
+@pytest.mark.parametrize("overrides", METHODS, ids=lambda o: "-".join(str(v) for v in o.values()))
+def test_every_method_traces_through_one_whole_step(overrides):
+    config = small(**overrides)
+    check(config)
+    problem = Problem.make(config)
+    [(start, advantage)] = checks.advantage(
+        config, "rl.advantage", num_rollouts=config.rl.num_rollouts, provides=rl.PROVIDES
+    )
+    assert start == 0
+    params = jax.eval_shape(problem.init_params)
+    state = jax.eval_shape(lambda params: rl.make_state(config, params), params)
+    out, metrics = jax.eval_shape(rl.make_chunk(problem, advantage), state, jax.ShapeDtypeStruct((3,), jnp.int32))
+    assert jax.tree.map(lambda a: (a.shape, a.dtype), out) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
+    assert metrics["reward_mean"].shape == (3,)
+
+
+def test_a_schedule_of_k_is_one_chunk_a_phase():
+    config = small(**{"rl.advantage.name": "maxpo", "rl.advantage.k": ((0, 3), (1, 1))})
+    phases = checks.advantage(config, "rl.advantage", num_rollouts=4, provides=rl.PROVIDES)
+    assert phases == [(0, advantages.get("maxpo", k=3)), (1, advantages.get("maxpo", k=1))]
+
+
+@pytest.mark.parametrize("micro_batch", [2, 3, 8])
+def test_sft_is_the_cross_entropy_of_plain_full_sequences(micro_batch):
+    config = small(**{"sft.micro_batch": micro_batch})
+    problem = Problem.make(config)
+    params = problem.init_params()
+    mazes = problem.training_mazes("sft_mazes", jnp.int32(0), jnp.arange(8), 8)
+    mask = mazes.solution != 0
+    total = mask.sum().astype(jnp.float32)
+    prompts = maze.encode_prompt(mazes.walls)
+
+    def plain(params):
+        logits = problem.model(params)(jnp.concatenate([prompts, mazes.solution], axis=1)[:, :-1])
+        log_probs = jax.nn.log_softmax(logits[:, prompts.shape[1] - 1 :])
+        of_tokens = jnp.take_along_axis(log_probs, mazes.solution[..., None], axis=-1)[..., 0]
+        return -jnp.sum(of_tokens * mask) / total
+
+    with jax.default_matmul_precision("highest"):
+        ours = jax.jit(lambda p: sft.loss_and_gradients(problem, p, mazes, mask, total))(params)
+        expected = jax.jit(jax.value_and_grad(plain))(params)
+    assert jax.tree.structure(ours) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6)
+
+
+def test_summary_is_unbiased_pass_at_k():
+    per_maze = {"solved": np.array([0, 2, 4]), "shortest": np.array([0, 1, 4]), "length": np.array([8, 8, 8])}
+    out = summary(per_maze, 4)
+    assert out["eval/pass@1"] == pytest.approx((0 + 0.5 + 1) / 3)
+    assert out["eval/pass@2"] == pytest.approx((0 + 5 / 6 + 1) / 3)
+    assert out["eval/pass@4"] == pytest.approx(2 / 3) == out["eval/coverage"]
+    assert out["eval/shortest"] == pytest.approx(5 / 6)
+    assert out["eval/answer_length"] == 2
+    assert orders(6) == [1, 2, 4, 6]
+
+
+def test_analysis_reads_the_run_back(finished):
+    [record] = analysis.find([finished.parent])
+    assert record.method == "maxrl" and record.num_rollouts == 4
+    assert sorted(record.evaluations) == [0, 2] and len(record.train) == 2
+    np.testing.assert_allclose(record.pass_curve([1], 0)[0], lines(finished, "eval/")[0]["eval/pass@1"])
+    assert analysis.support([0, 1, 2, 0], [0, 0, 1, 3]) == {"kept": 1, "lost": 1, "gained": 1, "neither": 1}
+    # One maze, 1 of 4 samples right: pass@k = k/4.
+    assert analysis.samples_to_reach(0.5, np.array([1]), 4) == 2
+    assert analysis.samples_to_reach(0.51, np.array([1]), 4) == 3
+    assert analysis.samples_to_reach(0.5, np.array([0]), 4) is None
+
+
+WRONG = [
+    ({"maze.size": 8}, "maze.size"),
+    ({"maze.size": 3}, "maze.size"),
+    ({"rl.num_rollouts": 0}, "rl.num_rollouts"),
+    ({"rl.num_rollouts": 1, "rl.advantage.name": "rloo"}, "rl.advantage.name"),
+    ({"rl.advantage.name": "maxpo", "rl.advantage.k": 4}, "rl.advantage.k"),
+    ({"rl.advantage.name": "maxpo"}, "rl.advantage.k"),
+    ({"rl.advantage.name": "maxlr"}, "rl.advantage.name"),
+    ({"maze.answer_length": 10}, "maze.answer_length"),
+    ({"maze.answer_length": 460}, "maze.answer_length"),
+    ({"maze.size": 21, "maze.answer_length": 0}, "model.max_positions"),
+    ({"model.num_heads": 3}, "model"),
+    ({"model.init_from": "/nonexistent"}, "model.init_from"),
+    ({"model.compute_dtype": "float16"}, "model.compute_dtype"),
+    ({"rl.aggregation": "mean"}, "rl.aggregation"),
+    ({"rl.temperature": 0.0}, "rl.temperature"),
+    ({"rl.top_p": 0.0}, "rl.top_p"),
+    ({"rl.learning_rate": -1.0}, "rl.learning_rate"),
+    ({"rl.entropy_coef": -0.1}, "rl.entropy_coef"),
+    ({"eval.num_samples": 0}, "eval.num_samples"),
+    ({"sft.batch_size": 0}, "sft.batch_size"),
+    ({"rl.optimizer.name": "adan"}, "rl.optimizer.name"),
+    ({"rl.optimizer.b1": 1.0}, "rl.optimizer.b1"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "key"), WRONG, ids=str)
+def test_wrong_settings_are_named_before_any_compile(overrides, key):
+    with pytest.raises(ConfigError) as caught:
+        check(small(**overrides))
+    assert str(caught.value).startswith(key), caught.value
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_of_another_shape_is_named(finished):
+    with pytest.raises(ConfigError, match=r"model\.init_from.*hidden_size = 32 \(it has 16\)"):
+        check(small(**{"model.init_from": str(finished / "model"), "model.hidden_size": 32}))
+
+
+@pytest.mark.parametrize("variant", ["tiny", "base", "table3", "figure3", "scarce"])
+def test_every_variant_is_checked(variant):
+    check(checks.load(f"{ROOT}/configs/maze.py:{variant}", {"wandb.mode": "disabled"}))

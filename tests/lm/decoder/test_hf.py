@@ -1,0 +1,118 @@
+"""Hugging Face folders: what is written is read back bit for bit, and wrong folders are named in one line."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from safetensors import numpy as safetensors_numpy
+
+from maxrl_jax.lm.decoder import load_hf, save_hf
+from tests.lm.decoder.tiny import logits_of, tiny_model
+
+TOKENS = jax.random.randint(jax.random.key(7), (3, 9), 0, 11)
+
+
+def assert_same_parameters(one, other):
+    def same(a, b):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+    jax.tree.map(same, nnx.state(one), nnx.state(other))
+
+
+def edit_config(folder, change):
+    path = folder / "config.json"
+    fields = json.loads(path.read_text())
+    change(fields)
+    path.write_text(json.dumps(fields))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_round_trip(tmp_path, tied, dtype):
+    model = tiny_model(dtype, tie_embeddings=tied)
+    save_hf(model, tmp_path)
+    read = load_hf(tmp_path, dtype)
+    assert read.config == model.config
+    assert_same_parameters(read, model)
+
+
+def test_layout_is_that_of_the_reference(tmp_path):
+    save_hf(tiny_model(), tmp_path)
+    tensors = safetensors_numpy.load_file(tmp_path / "model.safetensors")
+    assert len(tensors) == 2 + 2 * 12
+    assert tensors["model.layers.1.mlp.gate_proj.weight"].shape == (24, 16)  # [outputs, inputs]
+    fields = json.loads((tmp_path / "config.json").read_text())
+    assert fields["architectures"] == ["Qwen2ForCausalLM"]
+    assert fields["rope_theta"] == fields["rope_parameters"]["rope_theta"] == 1e6
+
+
+@pytest.mark.parametrize("drop", ["rope_theta", "rope_parameters"])
+def test_rope_theta_is_found_at_either_place(tmp_path, drop):
+    model = tiny_model(rope_theta=5e4)
+    save_hf(model, tmp_path)
+    edit_config(tmp_path, lambda fields: fields.pop(drop))
+    assert load_hf(tmp_path).config.rope_theta == 5e4
+
+
+def test_weights_in_several_files(tmp_path):
+    model = tiny_model()
+    save_hf(model, tmp_path)
+    tensors = safetensors_numpy.load_file(tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors").unlink()
+    files = {name: f"model-0000{1 + index % 2}-of-00002.safetensors" for index, name in enumerate(tensors)}
+    for file in set(files.values()):
+        safetensors_numpy.save_file({n: t for n, t in tensors.items() if files[n] == file}, tmp_path / file)
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
+    assert_same_parameters(load_hf(tmp_path), model)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"intermediate_size": 32}, r"mlp.gate_proj.weight has shape \[24, 16\], config.json says \[32, 16\]"),
+        ({"num_hidden_layers": 3}, "tensor model.layers.2.input_layernorm.weight is missing"),
+        ({"tie_word_embeddings": False}, "tensor lm_head.weight is missing"),
+        ({"model_type": "llama"}, "config.json model_type: got 'llama', allowed: 'qwen2'"),
+        ({"use_sliding_window": True}, "config.json use_sliding_window: got true, allowed: false"),
+        ({"rope_parameters": {"rope_type": "yarn"}}, "config.json rope_type: got 'yarn', allowed: 'default'"),
+    ],
+)
+def test_a_folder_that_does_not_fit_is_one_line(tmp_path, change, message):
+    save_hf(tiny_model(), tmp_path)
+    edit_config(tmp_path, lambda fields: fields.update(change))
+    with pytest.raises(ValueError, match=message) as raised:
+        load_hf(tmp_path)
+    assert "\n" not in str(raised.value)
+
+
+def test_missing_files_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no config\.json"):
+        load_hf(tmp_path)
+    save_hf(tiny_model(), tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"neither model\.safetensors nor"):
+        load_hf(tmp_path)
+    edit_config(tmp_path, lambda fields: fields.pop("hidden_size"))
+    with pytest.raises(ValueError, match=r"config\.json: missing hidden_size"):
+        load_hf(tmp_path)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_transformers_opens_what_is_saved_and_agrees(tmp_path, tied):
+    torch = pytest.importorskip("torch", reason="torch is not installed: the reference cannot be run")
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    model = tiny_model(tie_embeddings=tied)
+    save_hf(model, tmp_path / "ours")
+    theirs, report = transformers.Qwen2ForCausalLM.from_pretrained(
+        tmp_path / "ours", output_loading_info=True, dtype=torch.float32
+    )
+    assert not any(report.values())
+    with torch.no_grad():
+        logits = theirs(input_ids=torch.tensor(np.asarray(TOKENS)).long()).logits.numpy()
+    np.testing.assert_allclose(logits_of(model, TOKENS), logits, atol=1e-4)
+    theirs.save_pretrained(tmp_path / "theirs")
+    np.testing.assert_allclose(logits_of(load_hf(tmp_path / "theirs"), TOKENS), logits, atol=1e-4)

@@ -1,0 +1,113 @@
+"""Killed at any instant, told to stop, or out of finite numbers: the run resumes to bitwise the same end."""
+
+import contextlib
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from maxrl_jax.runs.folder.metric_writer import read_metrics
+from tests.runs.runs import deterministic
+
+SLOWER = "sleep=0.05"  # seconds an evaluation takes longer: a wider window for the kill
+
+
+def wait_for(process, condition, timeout=60):
+    """Waits until the condition holds; False when the process ended before."""
+    end = time.monotonic() + timeout
+    while process.poll() is None and time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.0005)
+    return False
+
+
+def has_lines(folder, prefix, step=0):
+    return any(r["step"] >= step and any(n.startswith(prefix) for n in r) for r in read_metrics(folder))
+
+
+def is_saving(folder):
+    with contextlib.suppress(OSError):
+        return any("tmp" in name for name in os.listdir(folder / "checkpoints"))
+    return False
+
+
+def kill(process):
+    process.kill()
+    process.communicate()
+
+
+def kill_at_random(toy, folder, chance, during_save):
+    """One launch, killed; returns what it was doing, or "ended" when it was too fast."""
+    process = toy.start(folder, SLOWER)
+    if during_save:
+        there = wait_for(process, lambda: is_saving(folder))
+        time.sleep(chance.uniform(0, 0.01))
+    else:
+        size = os.path.getsize(folder / "metrics.jsonl") if (folder / "metrics.jsonl").exists() else 0
+        there = wait_for(
+            process, lambda: (folder / "metrics.jsonl").exists() and os.path.getsize(folder / "metrics.jsonl") != size
+        )
+        time.sleep(chance.uniform(0, 0.4))
+    saving = is_saving(folder)
+    alive = process.poll() is None
+    kill(process)
+    return "ended" if not (there and alive) else "saving" if saving else "stepping"
+
+
+def check_equal(toy, folder, uninterrupted):
+    ended = toy.run(folder, SLOWER)
+    assert ended.status == 0, ended.err
+    assert "broken" not in ended.err
+    assert deterministic(folder) == deterministic(uninterrupted)
+
+
+def test_killed_three_times_it_ends_as_if_nothing_had_happened(toy, uninterrupted, tmp_path):
+    chance = random.Random(0)
+    done = [kill_at_random(toy, tmp_path / "a", chance, during_save=i % 2 == 1) for i in range(3)]
+    assert done.count("ended") < 3
+    check_equal(toy, tmp_path / "a", uninterrupted)
+
+
+@pytest.mark.slow
+def test_killed_at_thirty_random_instants(toy, uninterrupted, tmp_path):
+    chance, done, run = random.Random(1), [], 0
+    while len(done) < 30:
+        folder = tmp_path / str(run)
+        for i in range(3):
+            what = kill_at_random(toy, folder, chance, during_save=(run + i) % 2 == 1)
+            if what == "ended":
+                break
+            done.append(what)
+        check_equal(toy, folder, uninterrupted)
+        run += 1
+    assert done.count("saving") >= 5, done
+    assert done.count("stepping") >= 5, done
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+def test_a_signal_saves_and_exits_and_the_same_command_continues(toy, uninterrupted, tmp_path, signum):
+    process = toy.start(tmp_path / "a", "sleep=0.3")
+    assert wait_for(process, lambda: has_lines(tmp_path / "a", "train/"))
+    process.send_signal(signum)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signum, err
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith("stopped at train step ")
+    assert err.splitlines()[-1].endswith(" and saved; the same command continues")
+    ended = toy.run(tmp_path / "a", "sleep=0.3")
+    assert ended.status == 0, ended.err
+    assert f"resuming {tmp_path}/a from train step" in ended.err
+    assert deterministic(tmp_path / "a") == deterministic(uninterrupted)
+
+
+def test_not_finite_is_one_line_and_status_1(toy, tmp_path):
+    ended = toy.run(tmp_path / "a", "nan_at=16", variant="tiny")
+    assert ended.status == 1
+    assert ended.err.splitlines()[-1] == (
+        f"error: not finite at train step 16: train/loss = nan; last good checkpoint: {tmp_path}/a/checkpoints/15"
+    )
+    assert "Traceback" not in ended.err
+    assert deterministic(tmp_path / "a")[-1]["step"] == 16

@@ -1,0 +1,192 @@
+"""Every wrong setting gets one clear line and exit status 2, before anything is compiled."""
+
+import os
+import re
+import time
+
+import jax
+import pytest
+
+from maxrl_jax.runs import launch
+from maxrl_jax.runs.config import config as cfg
+from maxrl_jax.runs.config.checks import ConfigError
+from tests.runs import toy
+from tests.runs.runs import CONFIG, ROOT, deterministic
+
+TINY = f"--config={ROOT / CONFIG}:tiny"
+
+WRONG = [  # arguments, the key that is named, a part of what is said
+    ([], "--config", "nothing"),
+    (["--config", "--seeds=1"], "--config", "nothing"),
+    (["--config=absent.py"], "--config", "the path of a config file"),
+    ([f"--config={ROOT / 'tests/runs/toy_confg.py'}"], "--config", "did you mean .*toy_config.py"),
+    ([f"--config={ROOT / CONFIG}:tiney"], "--config", "unknown variant 'tiney', allowed: tiny, two_phases"),
+    ([f"--config={ROOT / 'configs/common.py'}"], "--config", "defines get_config"),
+    ([TINY], "--workdir", "nothing"),
+    ([TINY, "--workdir=$NO_SUCH_VARIABLE/x"], "--workdir", "variables are set"),
+    ([TINY, f"--workdir={__file__}"], "--workdir", "a folder, not a file"),
+    ([TINY, "more"], "command line", "flags only"),
+    ([TINY, "--wrkdir=W"], "--wrkdir", "did you mean workdir"),
+    ([TINY, "--config.rl"], "--config.rl", "nothing"),
+    ([TINY, "--config.rl.stps=3"], "rl.stps", "did you mean rl.steps"),
+    ([TINY, "--config.steps=3"], "steps", "did you mean .*rl.steps"),
+    ([TINY, "--config.rl.steps.x=3"], "rl.steps.x", "unknown field"),
+    ([TINY, "--config.rl=3"], "rl", "one of its fields: advantage, learning_rate, num_rollouts, steps"),
+    ([TINY, "--config.rl.steps=1e3"], "rl.steps", "got '1e3', allowed: an integer"),
+    ([TINY, "--config.rl.steps=2.5"], "rl.steps", "an integer"),
+    ([TINY, "--config.rl.steps=many"], "rl.steps", "an integer"),
+    ([TINY, "--config.rl.steps="], "rl.steps", "an integer"),
+    ([TINY, "--config.rl.steps=-1"], "rl.steps", "at least 0"),
+    ([TINY, "--config.chunk_steps=0"], "chunk_steps", "at least 1"),
+    ([TINY, "--config.rl.learning_rate=fast"], "rl.learning_rate", "a number"),
+    ([TINY, "--config.rl.learning_rate=0"], "rl.learning_rate", "a number in (0, inf)"),
+    ([TINY, "--config.rl.learning_rate=nan"], "rl.learning_rate", "a number in (0, inf)"),
+    ([TINY, "--config.rl.learning_rate=inf"], "rl.learning_rate", "a number in (0, inf)"),
+    ([TINY, "--config.rl.num_rollouts=0"], "rl.num_rollouts", "at least 1"),
+    ([TINY, "--config.deterministic=perhaps"], "deterministic", "True or False"),
+    ([TINY, "--config.seed=-1"], "seed", "from 0 to 4294967295"),
+    ([TINY, "--config.seed=4294967296"], "seed", "from 0 to 4294967295"),
+    ([TINY, "--config.mesh.fsdp=0"], "mesh.fsdp", "at least 1"),
+    ([TINY, "--config.batch=0"], "batch", "multiple of the number of devices"),
+    ([TINY, "--config.checkpoint.every_steps=-5"], "checkpoint.every_steps", "at least 0"),
+    ([TINY, "--config.checkpoint.max_to_keep=0"], "checkpoint.max_to_keep", "at least 1"),
+    ([TINY, "--config.checkpoint.init_from=/no/such/run"], "checkpoint.init_from", "a run folder"),
+    ([TINY, "--config.log.every_steps=0"], "log.every_steps", "at least 1"),
+    ([TINY, "--config.log.console_seconds=-1"], "log.console_seconds", "a number in [0, inf)"),
+    ([TINY, "--config.wandb.mode=onlin"], "wandb.mode", "did you mean online"),
+    ([TINY, "--config.wandb.project="], "wandb.project", "the name of a W&B project"),
+    ([TINY, "--config.wandb.tags=(1, 2)"], "wandb.tags", "a tuple of strings"),
+    ([TINY, "--config.wandb.tags=a b"], "wandb.tags", "a tuple"),
+    ([TINY, "--config.rl.advantage.name=maxlr"], "rl.advantage.name", "did you mean maxrl"),
+    ([TINY, "--config.rl.advantage.k=4"], "rl.advantage.k", "maxrl takes no hyper-parameter"),
+    ([TINY, "--config.rl.advantage.name=maxpo"], "rl.advantage.k", "maxpo has no default"),
+    (
+        [TINY, "--config.rl.advantage.name=maxpo", "--config.rl.advantage.k=8"],
+        "rl.advantage.k",
+        "k <= N - 1",
+    ),
+    ([TINY, "--config.rl.advantage.name=rloo", "--config.rl.num_rollouts=1"], "rl.advantage.name", "N >= 2"),
+    ([TINY, "--config.rl.advantage.name=no.module:f"], "rl.advantage.name", "cannot load"),
+    ([TINY, "--distributed=maybe"], "--distributed", "auto, on or off"),
+    ([TINY, "--coordinator=here"], "--coordinator", "HOST:PORT"),
+    ([TINY, "--coordinator=here:1"], "--num_processes", "at least 1"),
+    (
+        [TINY, "--coordinator=here:1", "--num_processes=2", "--process_id=2"],
+        "--process_id",
+        "from 0 to 1",
+    ),
+    ([TINY, "--num_processes=2"], "--coordinator", "with --num_processes"),
+    ([TINY, "--heartbeat_seconds=0"], "--heartbeat_seconds", "at least 1"),
+    ([TINY, "--num_processes=two"], "command line", "--num_processes"),
+    ([TINY, f"--workdir={__file__}/run"], "--workdir", "a folder that can be written (Not a directory)"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "key", "message"), WRONG, ids=lambda x: str(x)[-50:])
+def test_wrong_settings_are_one_line_and_status_2(arguments, key, message, capsys, monkeypatch):
+    if arguments and key != "--workdir":
+        arguments = [*arguments, "--workdir=W"]
+    monkeypatch.setattr(jax, "jit", lambda *a, **k: pytest.fail("compiled before the settings were checked"))
+    with pytest.raises(SystemExit) as exit:
+        launch.main(lambda config, workdir: pytest.fail("the run began"), toy.check, arguments)
+    assert exit.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert said.startswith(f"error: {key}: got "), said
+    pattern = message if ".*" in message else re.escape(message)
+    assert re.search(pattern, said), said
+
+
+def test_there_are_forty_of_them_at_least():
+    assert len(WRONG) >= 40
+
+
+def test_online_without_a_key_is_refused(monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setattr("maxrl_jax.runs.folder.wandb_writer._has_key", lambda: False)
+    with pytest.raises(SystemExit) as exit:
+        launch.main(toy.run, toy.check, [TINY, f"--workdir={tmp_path}", "--config.wandb.mode=online"])
+    assert exit.value.code == 2
+    assert "wandb.mode: got 'online', allowed: offline or disabled, as no API key" in capsys.readouterr().err
+
+
+def test_the_right_ones_reach_run(tmp_path, monkeypatch):
+    seen = {}
+    monkeypatch.setenv("PLACE", str(tmp_path))
+    with pytest.raises(SystemExit) as exit:
+        launch.main(
+            lambda config, workdir: seen.update(config=config, workdir=workdir),
+            toy.check,
+            [TINY, "--workdir", "$PLACE/run", "--config.rl.steps", "5", "--config.seed=3"],
+        )
+    assert exit.value.code == 0
+    assert seen["workdir"] == f"{tmp_path}/run"
+    assert (seen["config"].rl.steps, seen["config"].seed) == (5, 3)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (ConfigError("--workdir", "x", "y"), 2, "error: --workdir: got 'x', allowed: y\n"),
+        (OSError(28, "No space left on device", "f"), 1, "error: cannot write to f: No space left on device\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+    ],
+)
+def test_what_ends_a_run_early_is_one_line(error, status, said, capsys, tmp_path):
+    def run(config, workdir):
+        raise error
+
+    with pytest.raises(SystemExit) as exit:
+        launch.main(run, toy.check, [TINY, f"--workdir={tmp_path}"])
+    assert exit.value.code == status
+    assert capsys.readouterr().err == said
+
+
+def test_a_bug_keeps_its_traceback(tmp_path):
+    def run(config, workdir):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        launch.main(run, toy.check, [TINY, f"--workdir={tmp_path}"])
+
+
+def test_help_lists_flags_and_fields(capsys):
+    with pytest.raises(SystemExit) as exit:
+        launch.main(toy.run, toy.check, [TINY, "--help"])
+    assert exit.value.code == 0
+    said = capsys.readouterr().out
+    assert "--workdir=DIR" in said
+    assert "--config.rl.steps=30" in said
+
+
+def test_as_processes_each_within_seconds(toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    (tmp_path / "file").write_text("")
+    wrong = [
+        (("rl.stps=3",), (), {}, "rl.stps"),
+        (("rl.steps=1e3",), (), {}, "rl.steps"),
+        (("rl.advantage.name=maxpo", "rl.advantage.k=8"), (), {}, "rl.advantage.k"),
+        (("batch=12",), (), {}, "batch"),  # 8 devices
+        ((), ("--wrkdir=x",), {}, "--wrkdir"),
+        ((), (f"--workdir={tmp_path}/file/run",), {}, "--workdir"),
+        (("wandb.mode=online",), (), {"WANDB_MODE": ""}, "wandb.mode"),
+    ]
+    for i, (overrides, extra, variables, key) in enumerate(wrong):
+        begun = time.monotonic()
+        process = toy.start(tmp_path / str(i), *overrides, extra=extra, devices=8, variables=variables)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 2, err
+        assert re.fullmatch(rf"error: {re.escape(key)}: got .*, allowed: .*\n", err), err
+        assert out == ""
+        assert not os.path.exists(tmp_path / str(i))
+        assert time.monotonic() - begun < 20
+
+
+def test_the_plain_function_needs_no_flags(tmp_path):
+    config = cfg.load(f"{ROOT / CONFIG}:tiny", {"rl.steps": 3, "chunk_steps": 3})
+    toy.check(config)
+    record = toy.run(config, tmp_path / "run")
+    assert deterministic(tmp_path / "run")[-1]["final/params_sha256"] == record["final/params_sha256"]

@@ -1,0 +1,194 @@
+"""W&B behind the writer: what it is told, and that it never stops a run."""
+
+import json
+import sys
+import types
+
+import pytest
+
+from maxrl_jax.runs.config.checks import ConfigError
+from maxrl_jax.runs.folder import wandb_writer
+from maxrl_jax.runs.folder.metric_writer import read_metrics
+from tests.runs import small
+from tests.runs.test_loop import Stop
+
+
+class FakeRun:
+    def __init__(self, fails_at=None):
+        self.records, self.metrics, self.exit_code, self.fails_at = [], {}, None, fails_at
+
+    def define_metric(self, name, step_metric=None, **keywords):
+        self.metrics[name] = step_metric
+
+    def log(self, record):
+        if len(self.records) == self.fails_at:
+            raise ConnectionError("the service is\ngone")
+        self.records.append(record)
+
+    def finish(self, exit_code):
+        self.exit_code = exit_code
+
+
+class Fake:
+    """Stands for the wandb module; `started` holds the arguments and the run of every init."""
+
+    def __init__(self, monkeypatch, fails_at=None, unreachable=()):
+        self.started = []
+
+        def init(**arguments):
+            if arguments["mode"] in unreachable:
+                raise TimeoutError("no network")
+            self.started.append((arguments, FakeRun(fails_at)))
+            return self.started[-1][1]
+
+        module = types.ModuleType("wandb")
+        module.__dict__.update(
+            init=init, Settings=dict, Image=lambda path: f"image {path}", login=lambda prompt, verify: False
+        )
+        monkeypatch.setitem(sys.modules, "wandb", module)
+        monkeypatch.delenv("WANDB_MODE", raising=False)
+        monkeypatch.delenv("WANDB_RUN_ID", raising=False)
+
+
+def settings(**fields):
+    return small.config(wandb__mode="offline", wandb__group="g", wandb__tags=("t",), **fields)
+
+
+def test_it_mirrors_the_metrics_with_steps_of_its_own(tmp_path, monkeypatch):
+    fake = Fake(monkeypatch)
+    small.run(tmp_path / "a", settings(), num_steps=3, phases=[("sft", 2)])
+    arguments, run = fake.started[0]
+    assert (arguments["project"], arguments["group"], arguments["tags"]) == ("maxrl_jax", "g", ["t"])
+    assert arguments["config"] == json.loads((tmp_path / "a/config.json").read_text())
+    assert arguments["dir"] == str(tmp_path / "a")
+    assert run.metrics["train/*"] == "train/step"
+    assert run.metrics["sft/*"] == "sft/step"
+    sent = [r for r in run.records if "train/loss" in r]
+    assert [r["train/step"] for r in sent] == [0, 1, 2]
+    lines = [r for r in read_metrics(tmp_path / "a") if "train/loss" in r]
+    assert [r["train/loss"] for r in sent] == [r["train/loss"] for r in lines]
+    assert run.exit_code == 0
+
+
+def test_the_id_survives_and_no_step_is_sent_twice(tmp_path, monkeypatch):
+    from maxrl_jax.runs.loop import loop
+
+    fake = Fake(monkeypatch)
+
+    def fail(state, step):
+        if step == 6:
+            raise Stop
+
+    with pytest.raises(Stop):
+        small.run(tmp_path / "a", settings(), every=[loop.Every(2, fail)])
+    small.run(tmp_path / "a", settings())
+    (first, broken), (second, resumed) = fake.started
+    assert first["id"] == second["id"] == (tmp_path / "a/wandb_id").read_text().strip()
+    assert second["resume"] == "allow"
+    assert broken.exit_code == 1
+    steps = [r["train/step"] for run in (broken, resumed) for r in run.records if "train/loss" in r]
+    assert steps == list(range(12))
+
+
+def test_the_agents_id_is_taken(tmp_path, monkeypatch):
+    fake = Fake(monkeypatch)
+    monkeypatch.setenv("WANDB_RUN_ID", "from-agent")
+    small.run(tmp_path / "a", settings(), num_steps=1)
+    assert fake.started[0][0]["id"] == "from-agent"
+
+
+def test_a_failure_is_said_once_and_training_goes_on(tmp_path, monkeypatch, capsys):
+    whole = small.run(tmp_path / "whole")[1]
+    fake = Fake(monkeypatch, fails_at=3)
+    assert small.run(tmp_path / "a", settings())[1] == whole
+    said = capsys.readouterr().err
+    assert said.count("W&B failed and is left out of the rest of this run (the service is gone)") == 1
+    assert len(fake.started[0][1].records) == 3
+
+
+def test_unreachable_online_goes_on_offline(tmp_path, monkeypatch, capsys):
+    fake = Fake(monkeypatch, unreachable=("online",))
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    small.run(tmp_path / "a", small.config(wandb__mode="online"), num_steps=2)
+    assert [arguments["mode"] for arguments, _ in fake.started] == ["offline"]
+    assert "W&B cannot be reached (no network); logging offline" in capsys.readouterr().err
+
+
+def test_the_variable_goes_before_the_config(monkeypatch):
+    Fake(monkeypatch)
+    assert wandb_writer.mode(settings()) == "offline"
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert wandb_writer.mode(settings()) == "disabled"
+    monkeypatch.setenv("WANDB_MODE", "dryrun")
+    with pytest.raises(ConfigError, match="WANDB_MODE: got 'dryrun'"):
+        wandb_writer.mode(settings())
+    monkeypatch.delenv("WANDB_MODE")
+    with pytest.raises(ConfigError, match=r"wandb\.mode: got 'online', allowed: offline or disabled"):
+        wandb_writer.mode(small.config(wandb__mode="online"))
+
+
+def test_lists_are_sent_as_means_and_pictures_as_images(tmp_path, monkeypatch):
+    from maxrl_jax.runs.folder import folder
+    from maxrl_jax.runs.loop import loop
+
+    fake = Fake(monkeypatch)
+    with folder.open_run(settings(), tmp_path / "a", "small") as run:
+        state = loop.run_steps(run, "train", small.initial(), loop.scan(small.step), 1)
+        run.log(1, {"eval/pass": [0.0, 1.0]})
+        run.log_image(1, "eval/mazes", run.figures / "mazes.png")
+        run.finish(state["params"])
+    records = fake.started[0][1].records
+    assert {"eval/step": 1, "eval/pass": 0.5} in records
+    assert {"eval/step": 1, "eval/mazes": f"image {tmp_path}/a/figures/mazes.png"} in records
+
+
+def test_every_figure_of_the_run_is_sent_once_at_the_end(tmp_path, monkeypatch):
+    from maxrl_jax.runs.folder import folder
+    from maxrl_jax.runs.loop import loop
+
+    fake = Fake(monkeypatch)
+    with folder.open_run(settings(), tmp_path / "a", "small") as run:
+        state = loop.run_steps(run, "train", small.initial(), loop.scan(small.step), 2)
+        for name in ("mazes.png", "curves.png"):
+            with run.figure_file(name) as path, open(path, "wb") as file:
+                file.write(name.encode())
+        run.log_image(1, "eval/mazes", run.figures / "mazes.png")
+        run.finish(state["params"])
+    assert (tmp_path / "a/figures/curves.png").read_bytes() == b"curves.png"
+    images = {name: v for r in fake.started[0][1].records for name, v in r.items() if str(v).startswith("image")}
+    assert images == {
+        "eval/mazes": f"image {tmp_path}/a/figures/mazes.png",
+        "figures/curves": f"image {tmp_path}/a/figures/curves.png",
+    }
+    assert {"figures/step": 2}.items() <= fake.started[0][1].records[-2].items()
+
+
+def test_what_is_not_finite_in_a_list_is_left_out_of_its_mean(tmp_path, monkeypatch):
+    from maxrl_jax.runs.folder import folder
+
+    fake = Fake(monkeypatch)
+    with folder.open_run(settings(), tmp_path / "a", "small") as run:
+        run.log(0, {"eval/ratio": [1.0, float("nan"), 3.0]})
+    assert {"eval/step": 0, "eval/ratio": 2.0} in fake.started[0][1].records
+
+
+def test_an_older_package_is_asked_for_its_key(monkeypatch):
+    def login(verify):
+        raise AssertionError("asked without prompt=False")
+
+    Fake(monkeypatch)
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    for key in ("k" * 40, None):
+        sys.modules["wandb"].__dict__.update(login=login, api=types.SimpleNamespace(api_key=key))
+        assert wandb_writer._has_key() == bool(key)
+
+
+@pytest.mark.slow
+def test_the_real_package_offline(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    small.run(tmp_path / "a", settings(), num_steps=4)
+    small.run(tmp_path / "a", settings(), num_steps=8)
+    folders = list((tmp_path / "a/wandb").glob("offline-run-*"))
+    assert len(folders) == 2
+    run_id = (tmp_path / "a/wandb_id").read_text().strip()
+    assert all(folder.name.endswith(run_id) for folder in folders)
