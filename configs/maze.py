@@ -74,6 +74,8 @@ def _sft() -> ConfigDict:
     sft = ConfigDict()
     sft.steps = 1500
     sft.batch_size = 32
+    sft.eval_every_steps = 0  # held-out evaluation during SFT, as sft/pass@K; 0: none
+    sft.export_steps = ()  # after each of these steps the model is written to model_sft_STEP/
     sft.micro_batch = 0  # sequences run at a time on a device; 0: 4 on CPU, all on accelerators
     sft.steps_per_call = 10
     sft.optimizer = common.optimizer("adamw", learning_rate=5e-4, schedule="cosine", weight_decay=0.01, clip_norm=1.0)
@@ -95,8 +97,8 @@ def _rl() -> ConfigDict:
     rl.steps_per_call = 10
     rl.decode_rows = 0  # rollouts decoded at a time on a device; 0: all
     rl.micro_batch_tokens = 0  # answer tokens of one micro-batch; 0: 1,024 on CPU, 65,536 on accelerators
-    rl.optimizer = common.optimizer("adamw", weight_decay=0.01, clip_norm=1.0)
-    del rl.optimizer.learning_rate  # rl.learning_rate
+    rl.optimizer = common.optimizer("adamw", learning_rate=None, weight_decay=0.01, clip_norm=1.0)
+    rl.optimizer.skip_zero = True  # a batch without signal (every advantage 0) moves neither parameters nor momentum
     return rl
 
 
@@ -111,8 +113,7 @@ def _evaluation() -> ConfigDict:
 
 
 def _tiny(config: ConfigDict) -> None:
-    config.maze.size = 7  # 192 mazes in all, so a third of them is held out
-    config.maze.num_held_out = 64
+    config.maze.size = 9  # 100,352 mazes in all
     config.model.hidden_size = 64
     config.model.intermediate_size = 256
     config.model.num_layers = 2
@@ -120,13 +121,15 @@ def _tiny(config: ConfigDict) -> None:
     config.model.num_kv_heads = 1
     config.sft.steps = 250
     config.sft.batch_size = 64
-    config.sft.optimizer.learning_rate = 1e-3
-    config.rl.steps = 300
-    config.rl.num_prompts = 16
+    config.sft.optimizer.learning_rate = 2e-3
+    config.sft.optimizer.schedule = "constant"  # under a cosine to 0 the model stops before it reads the walls
+    config.sft.optimizer.b2 = 0.95
+    config.rl.steps = 200
+    config.rl.num_prompts = 32
     config.rl.num_rollouts = 32
     config.rl.micro_batch_tokens = 4096  # the model is small, so larger pieces than the default pay
-    config.rl.learning_rate = 2e-4
-    config.eval.num_mazes = 64
+    config.rl.learning_rate = 3e-4  # MaxRL's own; GRPO and RLOO do best at 2e-4
+    config.eval.num_mazes = 128
     config.eval.num_samples = 128
     config.eval.every_steps = 50
     config.checkpoint.every_steps = 50

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -37,9 +38,8 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
         if config.sft.steps:
             params = _fine_tune(open_run, problem, params)
         state = _reinforce(open_run, problem, params)
-        params = jax.tree.map(digest.to_host, state["params"])  # in every process: each may hold a part
+        params = _export(open_run, problem, state["params"], "model")
         if jax.process_index() == 0:
-            qwen2.save_hf(problem.model(params), open_run.path / "model")
             pictures.save_answers(open_run, problem, params)
         return open_run.finish(state["params"])
 
@@ -48,8 +48,30 @@ def _fine_tune(open_run: folder.Run, problem: Problem, params: Any) -> Any:
     config = problem.config
     state = _placed(problem, {"params": params, "opt": sft.make_optimizer(config).init(params)})
     chunk = sft.make_chunk(problem)
-    state = loop.run_steps(open_run, "sft", state, chunk, config.sft.steps, config.sft.steps_per_call)
+    every = [
+        loop.Every(0, _exporter(open_run, problem), at_end=False, at_steps=config.sft.export_steps),
+    ]
+    if config.sft.eval_every_steps:
+        every.append(loop.Every(config.sft.eval_every_steps, Evaluator(problem, "sft"), at_start=True))
+    state = loop.run_steps(open_run, "sft", state, chunk, config.sft.steps, config.sft.steps_per_call, every=every)
     return state["params"]
+
+
+def _exporter(open_run: folder.Run, problem: Problem) -> Callable[[Any, int], None]:
+    """Writes the model after a step of SFT."""
+
+    def export(state: Any, step: int) -> None:
+        _export(open_run, problem, state["params"], f"model_sft_{step}")
+
+    return export
+
+
+def _export(open_run: folder.Run, problem: Problem, params: Any, name: str) -> Any:
+    """Writes a model folder in Hugging Face's format, from process 0; returns the parameters on the host."""
+    params = jax.tree.map(digest.to_host, params)  # in every process: each may hold a part
+    if jax.process_index() == 0:
+        qwen2.save_hf(problem.model(params), open_run.path / name)
+    return params
 
 
 def _reinforce(open_run: folder.Run, problem: Problem, params: Any) -> Any:

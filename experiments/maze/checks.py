@@ -80,6 +80,13 @@ def _check_sft(config: Any) -> None:
     sharding.check_batch(config, "sft.batch_size")
     checks.non_negative_int(config, "sft.micro_batch")
     checks.positive_int(config, "sft.steps_per_call")
+    checks.non_negative_int(config, "sft.eval_every_steps")
+    checks.tuple_of(config, "sft.export_steps", int, min_length=0)
+    for step in config.sft.export_steps:
+        if not 0 < step <= config.sft.steps:
+            raise ConfigError(
+                "sft.export_steps", config.sft.export_steps, f"steps from 1 to sft.steps = {config.sft.steps}"
+            )
     optimizer.check(config, "sft.optimizer", config.sft.steps)
 
 

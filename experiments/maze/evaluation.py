@@ -16,12 +16,20 @@ from maxrl_jax.runs.devices.data_parallel import Share, over_batch
 from maxrl_jax.tasks import maze
 from maxrl_jax.tasks.maze import verifier
 
+STREAMS = {"eval": "evaluation", "sft": "sft_evaluation"}
+"""The stream of random numbers of the evaluations of a phase, by the prefix of their metrics."""
+
 
 class Evaluator:
-    """``evaluator(state, step) -> {"eval/...": value}``; compiled at its first call."""
+    """``evaluator(state, step) -> {"PREFIX/...": value}``; compiled at its first call.
 
-    def __init__(self, problem: Problem):
-        self.problem = problem
+    Args:
+        problem: of the run.
+        prefix: of the metrics: eval, or sft during SFT.
+    """
+
+    def __init__(self, problem: Problem, prefix: str = "eval"):
+        self.problem, self.prefix = problem, prefix
         count = problem.mesh.size
         # Every device gets as many mazes; the last ones repeat the first and are cut off.
         padded = -(-problem.num_eval // count) * count
@@ -32,10 +40,10 @@ class Evaluator:
     def __call__(self, state: dict[str, Any], step: int) -> dict[str, Any]:
         """Samples every maze and returns what is logged, in plain numbers and lists."""
         problem = self.problem
-        key = keys.stream(problem.config.seed, "evaluation", step)
+        key = keys.stream(problem.config.seed, STREAMS[self.prefix], step)
         sums = jax.device_get(self._sample(state["params"], key, self._mazes))
         per_maze = {name: np.asarray(value)[: problem.num_eval] for name, value in sums.items()}
-        return summary(per_maze, problem.config.eval.num_samples)
+        return summary(per_maze, problem.config.eval.num_samples, self.prefix)
 
     def _sample_all(self, params: Any, key: jax.Array, mazes: maze.Mazes) -> dict[str, jax.Array]:
         problem, config = self.problem, self.problem.config
@@ -76,29 +84,30 @@ def orders(num_samples: int) -> list[int]:
     return sorted({2**j for j in range(num_samples.bit_length()) if 2**j <= num_samples} | {num_samples})
 
 
-def summary(per_maze: dict[str, np.ndarray], num_samples: int) -> dict[str, Any]:
-    """What one evaluation logs.
+def summary(per_maze: dict[str, np.ndarray], num_samples: int, prefix: str = "eval") -> dict[str, Any]:
+    """What one evaluation logs; PREFIX is eval, or sft for an evaluation during SFT.
 
     Args:
       per_maze: sums over the samples of each maze, int [M]: solved, shortest, length.
       num_samples: samples of each maze.
+      prefix: of the names.
 
     Returns:
-      eval/pass@K (unbiased, mean over mazes) for K in powers of two, eval/neg_log_pass@1 and of the largest K,
-      eval/shortest (share of the right answers without a detour), eval/answer_length (tokens), eval/coverage
-      (share of mazes solved at least once), and eval/solved, the counts themselves: pass@k for every k,
+      PREFIX/pass@K (unbiased, mean over mazes) for K in powers of two, PREFIX/neg_log_pass@1 and of the largest K,
+      PREFIX/shortest (share of the right answers without a detour), PREFIX/answer_length (tokens), PREFIX/coverage
+      (share of mazes solved at least once), and PREFIX/solved, the counts themselves: pass@k for every k,
       support and efficiency follow from them.
     """
     solved = per_maze["solved"]
     ks = orders(num_samples)
     curve = metrics.pass_at_k(num_samples, solved, ks).mean(axis=0)
-    out: dict[str, Any] = {f"eval/pass@{k}": float(value) for k, value in zip(ks, curve, strict=True)}
+    out: dict[str, Any] = {f"{prefix}/pass@{k}": float(value) for k, value in zip(ks, curve, strict=True)}
     for k, value in ((ks[0], curve[0]), (ks[-1], curve[-1])):
         if value > 0:
-            out[f"eval/neg_log_pass@{k}"] = float(-np.log(value))
+            out[f"{prefix}/neg_log_pass@{k}"] = float(-np.log(value))
     total = int(solved.sum())
-    out["eval/shortest"] = float(per_maze["shortest"].sum() / total) if total else 0.0
-    out["eval/answer_length"] = float(per_maze["length"].sum() / (len(solved) * num_samples))
-    out["eval/coverage"] = float(np.mean(solved > 0))
-    out["eval/solved"] = solved.tolist()
+    out[f"{prefix}/shortest"] = float(per_maze["shortest"].sum() / total) if total else 0.0
+    out[f"{prefix}/answer_length"] = float(per_maze["length"].sum() / (len(solved) * num_samples))
+    out[f"{prefix}/coverage"] = float(np.mean(solved > 0))
+    out[f"{prefix}/solved"] = solved.tolist()
     return out

@@ -40,16 +40,23 @@ def make_state(config: Any, params: Any) -> dict[str, Any]:
 def make_chunk(problem: Problem, advantage: Advantage) -> Callable[..., Any]:
     """One RL step with this estimator, scanned: ``chunk(state, steps) -> (state, metrics)``."""
     config = problem.config
-    update = make_optimizer(config).update
+    transformation = make_optimizer(config)
 
     def step(state: dict[str, Any], index: jax.Array) -> tuple[dict[str, Any], dict[str, jax.Array]]:
         def share_of_batch(share: Share, params: Any, reference: Any) -> Any:
             return share_gradients(problem, advantage, share, params, reference, index)
 
         loss, gradients, sums = over_batch(share_of_batch, problem.mesh, state["params"], state.get("reference"))
-        updates, opt_state = update(gradients, state["opt"], state["params"])
-        params = optax.apply_updates(state["params"], updates)
+        signal = has_signal(config, sums)
+        params, opt_state = optimizer.apply(
+            transformation,
+            gradients,
+            state["opt"],
+            state["params"],
+            signal=signal if config.rl.optimizer.skip_zero else None,
+        )
         metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradients), **means(config, sums)}
+        metrics["no_signal"] = 1.0 - signal.astype(jnp.float32)
         if config.rl.optimizer.name != "sgd":
             metrics["adam_variance_proxy"] = optimizer.adam_variance_proxy(
                 opt_state, b1=config.rl.optimizer.b1, b2=config.rl.optimizer.b2
@@ -99,6 +106,7 @@ def share_gradients(
         problem.model(params), batch, objective, plan, denominator=total, compute_dtype=problem.dtype
     )
     sums = metric_sums(rewards, verdict, answers, result.prompts_skipped)
+    sums["nonzero_advantages"] = jnp.sum(advantages != 0, dtype=jnp.float32)
     return share.sum((result.loss, result.gradients, sums))
 
 
@@ -153,6 +161,11 @@ def metric_sums(
     for code, name in enumerate(REASON_NAMES):
         sums[name] = jnp.sum(verdict.reason == code, dtype=jnp.float32)
     return sums
+
+
+def has_signal(config: Any, sums: dict[str, jax.Array]) -> jax.Array:
+    """Whether anything acts on the parameters: an advantage of the global batch, an entropy bonus or a KL term."""
+    return (sums["nonzero_advantages"] > 0) | bool(config.rl.entropy_coef or config.rl.kl_coef)
 
 
 def means(config: Any, sums: dict[str, jax.Array]) -> dict[str, jax.Array]:

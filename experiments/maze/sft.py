@@ -27,7 +27,7 @@ def make_optimizer(config: Any) -> optax.GradientTransformation:
 def make_chunk(problem: Problem) -> Callable[..., Any]:
     """One SFT step, scanned: ``chunk(state, steps) -> (state, metrics)``."""
     config = problem.config
-    update = make_optimizer(config).update
+    transformation = make_optimizer(config)
 
     def step(state: dict[str, Any], index: jax.Array) -> tuple[dict[str, Any], dict[str, jax.Array]]:
         def share_of_batch(share: Share, params: Any) -> tuple[jax.Array, Any]:
@@ -38,8 +38,7 @@ def make_chunk(problem: Problem) -> Callable[..., Any]:
             return share.sum(loss_and_gradients(problem, params, mazes, mask, total))
 
         loss, gradients = over_batch(share_of_batch, problem.mesh, state["params"])
-        updates, opt_state = update(gradients, state["opt"], state["params"])
-        params = optax.apply_updates(state["params"], updates)
+        params, opt_state = optimizer.apply(transformation, gradients, state["opt"], state["params"])
         metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradients)}
         return {**state, "params": params, "opt": opt_state}, metrics
 

@@ -33,18 +33,20 @@ class Every:
             is logged at that step. It must not keep the state, whose memory the next call reuses.
         at_start: also before the first step.
         at_end: also after the last step.
+        at_steps: also after exactly these numbers of steps.
     """
 
     steps: int
     action: Callable[[Any, int], Mapping[str, Any] | None]
     at_start: bool = False
     at_end: bool = True
+    at_steps: Sequence[int] = ()
 
     def due(self, step: int, num_steps: int) -> bool:
         """Whether it is done after ``step`` of ``num_steps`` updates."""
         if step == 0:
             return self.at_start
-        if step == num_steps and self.at_end:
+        if (step == num_steps and self.at_end) or step in self.at_steps:
             return True
         return self.steps > 0 and step % self.steps == 0
 
@@ -98,12 +100,13 @@ def run_steps(
     if step is None:
         return state
     cuts = [chunk_steps, run.config.checkpoint.every_steps, *(hook.steps for hook in every)]
+    exact = [step for hook in every for step in hook.at_steps]
     if step == 0 and not phase.restored:
         phase.between(state, 0, every)
     run.progress.begin(prefix, step, num_steps)
     with contextlib.closing(Calls(chunk, state, data, step)) as calls:
         while step < num_steps:
-            end = boundary(step, num_steps, chunk_steps, cuts, calls.starts)
+            end = boundary(step, num_steps, chunk_steps, cuts, [*calls.starts, *exact])
             state = phase.dispatch(calls, state, step, end)
             step = end
             phase.end_of_call(state, step, every)
