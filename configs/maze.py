@@ -39,6 +39,7 @@ def get_config(variant: str = "tiny") -> ConfigDict:
     """
     common.check_variant(variant, VARIANTS)
     config = common.base()
+    config.task = "maze"  # or your own, my.module:factory (maxrl_jax/lm/task.py)
     config.maze = _maze()
     config.model = _model()
     config.sft = _sft()
@@ -53,6 +54,7 @@ def _maze() -> ConfigDict:
     maze.size = 17  # squares a side, odd, >= 5
     maze.num_held_out = 256  # mazes never trained on, by content; at most a third of those there are
     maze.training_set = 0  # a fixed set of so many mazes over many epochs; 0: a new maze every time
+    maze.reward = "solved"  # 0 or 1; path_quality: in [0, 1], 1 for a shortest path
     maze.answer_length = 0  # new tokens sampled; 0: 180 at 17 x 17, else twice the longest solution
     return maze
 
@@ -119,7 +121,7 @@ def _tiny(config: ConfigDict) -> None:
     config.model.num_layers = 2
     config.model.num_heads = 2
     config.model.num_kv_heads = 1
-    config.sft.steps = 250
+    config.sft.steps = 350
     config.sft.batch_size = 64
     config.sft.optimizer.learning_rate = 2e-3
     config.sft.optimizer.schedule = "constant"  # under a cosine to 0 the model stops before it reads the walls

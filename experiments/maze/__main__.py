@@ -8,13 +8,12 @@ from typing import Any
 
 import jax
 
-from experiments.maze import pictures, rl, sft
-from experiments.maze.checks import check
+from experiments.maze import pictures, provenance, rl, sft
+from experiments.maze.checks import check, estimator_phases
 from experiments.maze.evaluation import Evaluator
 from experiments.maze.problem import Problem
-from maxrl_jax.lm import decoder as qwen2
+from maxrl_jax.lm import decoder
 from maxrl_jax.runs import launch
-from maxrl_jax.runs.config import config as checks
 from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.folder import digest, folder
 from maxrl_jax.runs.loop import loop
@@ -39,7 +38,7 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
             params = _fine_tune(open_run, problem, params)
         state = _reinforce(open_run, problem, params)
         params = _export(open_run, problem, state["params"], "model")
-        if jax.process_index() == 0:
+        if jax.process_index() == 0 and config.task == "maze":
             pictures.save_answers(open_run, problem, params)
         return open_run.finish(state["params"])
 
@@ -70,13 +69,15 @@ def _export(open_run: folder.Run, problem: Problem, params: Any, name: str) -> A
     """Writes a model folder in Hugging Face's format, from process 0; returns the parameters on the host."""
     params = jax.tree.map(digest.to_host, params)  # in every process: each may hold a part
     if jax.process_index() == 0:
-        qwen2.save_hf(problem.model(params), open_run.path / name)
+        decoder.save_hf(problem.policy.master(params), open_run.path / name)
+        if problem.config.task == "maze":
+            provenance.write(provenance.after(problem.config), open_run.path / name)
     return params
 
 
 def _reinforce(open_run: folder.Run, problem: Problem, params: Any) -> Any:
     config = problem.config
-    phases = checks.advantage(config, "rl.advantage", num_rollouts=config.rl.num_rollouts, provides=rl.PROVIDES)
+    phases = estimator_phases(config, problem.task)
     chunks = [(start, rl.make_chunk(problem, advantage)) for start, advantage in phases]
     evaluate = loop.Every(config.eval.every_steps, Evaluator(problem), at_start=True)
     state = _placed(problem, rl.make_state(config, params))

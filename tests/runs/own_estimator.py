@@ -6,3 +6,8 @@ def scaled(rewards, scale=2.0):
 
 
 not_callable = 3
+
+
+def nothing(rewards):
+    """Advantages of 0 for every reward."""
+    return 0.0 * rewards
