@@ -60,14 +60,30 @@ def coefficients(method: str, key: str, value: Any) -> tuple[float, ...]:
     return tuple(float(c) for c in value)
 
 
-def binary(method: str, rewards: jax.Array) -> None:
-    """Refuses concrete rewards outside {0, 1}; traced rewards pass (drivers check when they are configured)."""
-    if isinstance(rewards, jax.core.Tracer):
+# What rewards can be, each kind within the next; an entry names the widest it is defined for.
+REWARD_KINDS = {"binary": "binary rewards (0 or 1)", "unit": "rewards in [0, 1]", "real": "real-valued rewards"}
+
+
+def reward_kind(method: str, defined_for: str, given: str) -> None:
+    """Checks by their declared kinds (names of `REWARD_KINDS`) that a judge's rewards suit an estimator."""
+    choice(method, "reward_kind", given, REWARD_KINDS)
+    kinds = list(REWARD_KINDS)
+    if kinds.index(given) > kinds.index(defined_for):
+        raise ValueError(
+            f"{method} is defined for {REWARD_KINDS[defined_for]} and the judge gives {REWARD_KINDS[given]}; "
+            "allowed is maxrl_order or another estimator for real-valued rewards"
+        )
+
+
+def rewards_within(method: str, defined_for: str, rewards: jax.Array) -> None:
+    """Refuses concrete rewards that are not of the kind; traced rewards pass (drivers check the declared kind)."""
+    if defined_for == "real" or isinstance(rewards, jax.core.Tracer):
         return
     values = np.asarray(rewards)
-    outside = values[(values != 0) & (values != 1)]
-    if outside.size:
+    inside = (values == 0) | (values == 1) if defined_for == "binary" else (values >= 0) & (values <= 1)
+    if not inside.all():
+        allowed = {"binary": "0 or 1", "unit": "0 to 1"}[defined_for]
         raise ValueError(
-            f"{method} is defined for binary rewards, got {outside.flat[0]!s}; allowed is 0 or 1. "
-            "For real-valued rewards use maxrl_order."
+            f"{method} is defined for {REWARD_KINDS[defined_for]}, got {values[~inside].flat[0]!s}; "
+            f"allowed is {allowed}. For real-valued rewards use maxrl_order."
         )

@@ -1,10 +1,11 @@
 """Exact expectations of the gradient estimates, to 1e-10: what each estimator estimates, and each bias as that bias."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from maxrl_jax import advantages, objectives
-from tests.advantages.enumeration import estimates, max_at_k_gradient, mean_gradient, scores, softmax
+from tests.advantages.enumeration import estimates, groups, max_at_k_gradient, mean_gradient, scores, softmax
 from tests.advantages.support import every_setting, label
 
 BINARY = np.array([1.0, 0.0, 0.0, 1.0])
@@ -33,6 +34,8 @@ TARGETS = {
     "maxrl_unbiased": lambda N: harmonic(N),
     "maxrl": lambda N: harmonic(N - 1),
     "maxrl_order": lambda N, order: harmonic(order),
+    "tailrl": lambda N: harmonic(N - 1),
+    "maxrl_likelihood": lambda N: harmonic(N - 1),  # on binary rewards; between 0 and 1 it has tests of its own
     "mixture": lambda N, coefficients: dict(enumerate(coefficients, start=1)),
     "maxpo": lambda N, k: only(k),
     "expected_improvement": lambda N, k: only(k),
@@ -60,7 +63,7 @@ def test_the_table_of_targets_covers_what_the_entries_claim():
 def test_expectation_is_the_stated_gradient(name, hyper, x64):
     n = 4
     adv = advantages.get(name, **hyper)
-    for seed, rewards in enumerate((BINARY,) if adv.entry.binary else (BINARY, REAL, TIED)):
+    for seed, rewards in enumerate((BINARY, REAL, TIED) if adv.entry.reward_kind == "real" else (BINARY,)):
         pi = policy(rewards, seed)
         expected = sum(c * max_at_k_gradient(pi, rewards, k) for k, c in target(name, hyper, n).items())
         np.testing.assert_allclose(mean_gradient(adv, pi, rewards, n), expected, rtol=0, atol=1e-10)
@@ -93,6 +96,40 @@ def test_ei_leave_one_out_has_exactly_its_stated_bias(k, x64):
     weight = k * (1 - p) ** (k - 1) + (k * (k - 1) / (n - 1) * p * (1 - p) ** (k - 2) if k > 1 else 0)
     got = mean_gradient(advantages.get("ei_leave_one_out", k=k), pi, BINARY, n)
     np.testing.assert_allclose(got, weight * max_at_k_gradient(pi, BINARY, 1), rtol=0, atol=1e-10)
+
+
+JUDGED = np.array([0.9, 0.0, 0.35, 1.0])  # rewards that are probabilities
+
+
+@pytest.mark.parametrize("num_rollouts", [1, 2, 3, 5])
+def test_maxrl_likelihood_is_unbiased_for_order_n_minus_1_of_the_log_of_the_mean(num_rollouts, x64):
+    pi, n = policy(JUDGED, 7), num_rollouts
+    # The chain rule: w(E[g]) grad E[g] with the weight of the truncated logarithm, none at order 0.
+    weight = objectives.weight("maxrl", pi @ JUDGED, order=n - 1) if n > 1 else 0
+    got = mean_gradient(advantages.get("maxrl_likelihood"), pi, JUDGED, n)
+    np.testing.assert_allclose(got, weight * max_at_k_gradient(pi, JUDGED, 1), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "rewards", [JUDGED, np.array([0.02, 0.05, 0.5, 0.0]), BINARY], ids=["judged", "hard", "binary"]
+)
+def test_maxrl_likelihood_has_no_more_variance_than_drawing_the_acceptances(rewards, x64):
+    """Every group of answers and every outcome of the draws: the same mean, and Rao-Blackwell."""
+    pi, n = policy(rewards, 8), 3
+    # One outcome for every (answer, accepted or not); the scores are the answers'.
+    joint = np.concatenate([pi * rewards, pi * (1 - rewards)])
+    accepted, of_answer = np.repeat([1.0, 0.0], len(pi)), np.tile(np.arange(len(pi)), 2)
+    z = groups(len(joint), n)
+    advantage = np.asarray(advantages.maxrl(jnp.asarray(accepted[z])))
+    drawn = np.einsum("gn,gnc->gc", advantage, scores(pi)[of_answer[z]]) / n
+    drawn_law = np.prod(joint[z], axis=1)
+    law, averaged = estimates(advantages.get("maxrl_likelihood"), pi, rewards, n)
+    np.testing.assert_allclose(law @ averaged, drawn_law @ drawn, atol=1e-12)
+    variance, drawn_variance = law @ (averaged**2).sum(1), drawn_law @ (drawn**2).sum(1)  # up to the common mean
+    if set(rewards) == {0.0, 1.0}:
+        assert variance == pytest.approx(drawn_variance, rel=1e-12)  # nothing is drawn
+    else:
+        assert variance < 0.95 * drawn_variance
 
 
 SYMMETRIC = every_setting(4, keep=lambda entry: entry.binary_form is not None)
