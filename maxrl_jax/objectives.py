@@ -166,25 +166,59 @@ def _evaluated_binary_form(advantage_fn: Callable[..., Any], n: int) -> tuple[np
     return success, fail
 
 
-def effective_weight(advantage_fn: Callable[..., Any], p: Any, num_rollouts: int) -> Any:
+def _probability(name: str, key: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
+        raise ValueError(f"{name}: got {key} = {value!r}, allowed is a number from 0 to 1")
+    return float(value)
+
+
+def verdict_rate(p: Any, *, false_positive: float = 0.0, false_negative: float = 0.0) -> Any:
+    """a + (1-a-b) p: how often a verifier says yes that errs independently of everything but correctness.
+
+    Args:
+      p: [*batch] pass rate in [0, 1].
+      false_positive: a, the chance that a wrong answer is called right.
+      false_negative: b, the chance that a right answer is called wrong.
+
+    Returns:
+      [*batch] rates.
+    """
+    a = _probability("verdict_rate", "false_positive", false_positive)
+    b = _probability("verdict_rate", "false_negative", false_negative)
+    return a + (1 - a - b) * as_float(p, namespace(p))
+
+
+def effective_weight(
+    advantage_fn: Callable[..., Any],
+    p: Any,
+    num_rollouts: int,
+    *,
+    false_positive: float = 0.0,
+    false_negative: float = 0.0,
+) -> Any:
     """The exact w with E[(1/N) sum_i A_i S_i] = w grad p at finite N, for binary rewards.
 
     w = sum_{m=0}^{N-1} Bin(m; N-1, p) [A_success(m+1) - A_fail(m)]: each rollout meets m successes among the
-    others. Nothing is divided by p or 1-p, so it is finite at both ends.
+    others. Nothing is divided by p or 1-p, so it is finite at both ends. A verifier with false-positive rate a and
+    false-negative rate b makes it (1-a-b) w(a + (1-a-b) p), whatever the estimator (docs/theory.md, section 5).
 
     Args:
       advantage_fn: an `Advantage`, or any symmetric function of the rewards [*batch, N] alone.
-      p: [*batch] pass rate in [0, 1].
+      p: [*batch] pass rate in [0, 1]: how often the answer is right, whatever the verifier says.
       num_rollouts: N.
+      false_positive: a, the chance that the verifier calls a wrong answer right.
+      false_negative: b, the chance that it calls a right answer wrong.
 
     Returns:
       [*batch] weights.
 
     Raises:
-      ValueError: the estimator needs more than the rewards or is not symmetric in them.
+      ValueError: the estimator needs more than the rewards or is not symmetric in them; an error rate outside [0, 1].
     """
     success, fail = binary_form(advantage_fn, num_rollouts)
-    return _expectation(p, num_rollouts - 1, success[1:] - fail[:-1])
+    rate = verdict_rate(p, false_positive=false_positive, false_negative=false_negative)
+    slope = 1 - false_positive - false_negative
+    return slope * _expectation(rate, num_rollouts - 1, success[1:] - fail[:-1])
 
 
 def _expectation(p: Any, n: int, values: np.ndarray) -> Any:

@@ -228,9 +228,23 @@ MUTATIONS = (
     Mutation(
         "effective weight sums over N for N - 1 others",
         "maxrl_jax/objectives.py",
-        "return _expectation(p, num_rollouts - 1, success[1:] - fail[:-1])",
-        "return _expectation(p, num_rollouts - 1, success[:-1] - fail[:-1])",
+        "slope * _expectation(rate, num_rollouts - 1, success[1:] - fail[:-1])",
+        "slope * _expectation(rate, num_rollouts - 1, success[:-1] - fail[:-1])",
         "tests/test_objectives.py -k closed_forms",
+    ),
+    Mutation(
+        "a verifier's errors leave the gradient of its verdicts as it was",
+        "maxrl_jax/objectives.py",
+        "slope = 1 - false_positive - false_negative",
+        "slope = 1",
+        f"{UNBIASED} -k verifier",
+    ),
+    Mutation(
+        "false positives and false negatives change places",
+        "maxrl_jax/objectives.py",
+        "return a + (1 - a - b)",
+        "return b + (1 - a - b)",
+        f"{UNBIASED} -k verifier",
     ),
     Mutation(
         "effective variance forgets pairs of different outcome",

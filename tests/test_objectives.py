@@ -61,6 +61,28 @@ def test_effective_weight_of_grpo_as_enumerated_and_in_the_limit():
     )
 
 
+def test_false_positives_cap_the_reach_and_false_negatives_do_not():
+    p, n = np.array([0.0, 1e-6, 0.01, 0.4]), 4096
+    a, b = 0.05, 0.2
+    rate = objectives.verdict_rate(p, false_positive=a, false_negative=b)
+    np.testing.assert_allclose(rate, a + 0.75 * p)
+
+    def weight(name, **errors):
+        return objectives.effective_weight(advantages.get(name), p, n, **errors)
+
+    np.testing.assert_allclose(weight("rloo", false_positive=a, false_negative=b), 0.75)
+    noisy = weight("maxrl", false_positive=a, false_negative=b)
+    np.testing.assert_allclose(noisy, 0.75 * objectives.weight("maxrl", rate, order=n - 1), rtol=1e-12)
+    assert noisy[0] == pytest.approx(0.75 / a)  # the cap, where the true weight is N - 1
+    assert weight("maxrl")[0] == pytest.approx(n - 1)
+    # False negatives alone: order N - 1 of (1-b) / ((1-b) p) = 1/p.
+    only_negatives = weight("maxrl", false_negative=b)[2:]
+    np.testing.assert_allclose(only_negatives, 1 / p[2:], rtol=1e-12)
+    traced = jax.jit(lambda p: objectives.effective_weight(advantages.get("maxrl"), p, 64, false_positive=0.1))(0.3)
+    exact = objectives.effective_weight(advantages.get("maxrl"), 0.3, 64, false_positive=0.1)
+    assert traced.dtype == jnp.float32 and traced == pytest.approx(exact, rel=1e-5)
+
+
 def test_tutorial_numbers():
     """'2 + 3 = ?': p = 0.1."""
     assert objectives.pass_at_k(0.1, 3) == pytest.approx(0.271)
@@ -137,6 +159,12 @@ WRONG = [
     (lambda: objectives.weight("maxrl", 0.5, order=0), "order = 0, allowed is a whole number >= 1"),
     (lambda: objectives.pass_at_k(0.5, 2.5), "k = 2.5"),
     (lambda: objectives.effective_weight(advantages.get("maxpo", k=9), 0.5, 4), "N = 4"),
+    (
+        lambda: objectives.effective_weight(advantages.get("rloo"), 0.5, 4, false_positive=1.5),
+        "false_positive = 1.5, allowed is a number from 0 to 1",
+    ),
+    (lambda: objectives.verdict_rate(0.5, false_negative=-0.1), "false_negative = -0.1"),
+    (lambda: objectives.verdict_rate(0.5, false_negative="0.1"), "false_negative = '0.1'"),
 ]
 
 

@@ -153,6 +153,32 @@ def test_effective_weight_and_variance_equal_enumeration(name, hyper, x64):
     np.testing.assert_allclose(got, variance, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize(("a", "b"), [(0.1, 0.0), (0.0, 0.3), (0.05, 0.2), (0.7, 0.6)])
+@pytest.mark.parametrize(("name", "hyper"), SYMMETRIC, ids=label)
+def test_weight_and_variance_under_a_verifier_that_errs(name, hyper, a, b, x64):
+    """Every group of three answers and their verdicts: 5.5 of docs/theory.md."""
+    right, n = np.array([1.0, 0.0, 0.0]), 4
+    pi, adv = policy(right, 9), advantages.get(name, **hyper)
+    p, gradient_of_p = pi @ right, max_at_k_gradient(pi, right, 1)
+    accepted = right * (1 - b) + (1 - right) * a
+    joint = np.concatenate([pi * accepted, pi * (1 - accepted)])
+    verdict, answer = np.repeat([1.0, 0.0], 3), np.tile(np.arange(3), 2)
+    z = groups(6, n)
+    law = np.prod(joint[z], axis=1)
+    gradient = np.einsum("gn,gnc->gc", np.asarray(adv(jnp.asarray(verdict[z]))), scores(pi)[answer[z]]) / n
+    mean = law @ gradient
+    w = objectives.effective_weight(adv, p, n, false_positive=a, false_negative=b)
+    np.testing.assert_allclose(mean, w * gradient_of_p, rtol=0, atol=1e-10)
+
+    squared = (scores(pi) ** 2).sum(axis=1)
+    e1, e0 = (pi @ (squared * hit) / (pi @ hit) for hit in (right, 1 - right))
+    rate = objectives.verdict_rate(p, false_positive=a, false_negative=b)
+    norms = ((1 - b) * p * e1 + a * (1 - p) * e0) / rate, (b * p * e1 + (1 - a) * (1 - p) * e0) / (1 - rate)
+    v = (1 - a - b) ** 2 * (gradient_of_p @ gradient_of_p)
+    variance = law @ (gradient**2).sum(axis=1) - mean @ mean
+    np.testing.assert_allclose(objectives.effective_variance(adv, rate, n, *norms, v), variance, rtol=0, atol=1e-10)
+
+
 def test_effective_variance_of_one_rollout(x64):
     pi = policy(BINARY, 6)
     gradient_of_p = max_at_k_gradient(pi, BINARY, 1)
