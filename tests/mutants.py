@@ -228,8 +228,8 @@ MUTATIONS = (
     Mutation(
         "effective weight sums over N for N - 1 others",
         "maxrl_jax/objectives.py",
-        "slope * _expectation(rate, num_rollouts - 1, success[1:] - fail[:-1])",
-        "slope * _expectation(rate, num_rollouts - 1, success[:-1] - fail[:-1])",
+        "num_rollouts - 1, success[1:] - fail[:-1])",
+        "num_rollouts - 1, success[:-1] - fail[:-1])",
         "tests/test_objectives.py -k closed_forms",
     ),
     Mutation(
@@ -305,9 +305,23 @@ MUTATIONS = (
     Mutation(
         "pass@k counts successes for failures",
         "maxrl_jax/metrics.py",
-        "values = tables[n - c]",
-        "values = tables[c]",
+        "values = tables[n - np.asarray(c)]",
+        "values = tables[np.asarray(c)]",
         "tests/test_metrics.py -k pass_at_k",
+    ),
+    Mutation(
+        "concrete jax scalars are taken as they are",
+        A + "contracts.py",
+        "if isinstance(values, jax.core.Tracer):\n        return\n    concrete",
+        "if isinstance(values, jax.Array):\n        return\n    concrete",
+        "tests/test_metrics.py -k refuse",
+    ),
+    Mutation(
+        "answers without a vote are counted",
+        "maxrl_jax/metrics.py",
+        "total = jnp.cumsum(counted, axis=-1, dtype=jnp.int32)",
+        "total = jnp.cumsum(counted | True, axis=-1, dtype=jnp.int32)",
+        "tests/test_metrics.py -k majority",
     ),
 )
 

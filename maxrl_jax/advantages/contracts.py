@@ -18,6 +18,41 @@ def whole_number(method: str, key: str, value: Any) -> int:
     return int(value)
 
 
+def at_least(method: str, key: str, value: Any, low: int) -> int:
+    """Returns `value` as an int; a ValueError when it is not a whole number >= `low`."""
+    value = whole_number(method, key, value)
+    if value < low:
+        raise ValueError(f"{method}: got {key} = {value}, allowed is a whole number >= {low}")
+    return value
+
+
+def integers(method: str, key: str, values: Any, low: int, high: int) -> None:
+    """Checks integers of any shape: their type always, and that concrete ones lie in low..high (traced ones pass)."""
+    dtype = values.dtype if isinstance(values, jax.Array) else np.asarray(values).dtype
+    if not np.issubdtype(dtype, np.integer):
+        got = f"the type {dtype}" if isinstance(values, jax.core.Tracer) else repr(values)
+        raise ValueError(f"{method}: {key} must hold whole numbers (an integer type), got {got}")
+    _within(method, key, values, low, high, f"whole numbers in {low}..{high}")
+
+
+# Sums of probabilities and float32 rates held in float64 overshoot 1 by rounding: that much is not a mistake.
+_ROUNDING = 1e-5
+
+
+def probabilities(method: str, key: str, values: Any) -> None:
+    """Checks that concrete numbers of any shape lie in [0, 1] up to rounding, none of them nan; traced ones pass."""
+    _within(method, key, values, -_ROUNDING, 1 + _ROUNDING, "0 to 1")
+
+
+def _within(method: str, key: str, values: Any, low: float, high: float, allowed: str) -> None:
+    if isinstance(values, jax.core.Tracer):
+        return
+    concrete = np.asarray(values)
+    inside = (concrete >= low) & (concrete <= high)
+    if not inside.all():
+        raise ValueError(f"{method}: got {key} = {concrete[~inside].flat[0]!s}, allowed is {allowed}")
+
+
 def count(method: str, key: str, value: Any, *, low: int, num_rollouts: int | None, below_n: int) -> None:
     """Checks ``low <= value <= N - below_n``; with `num_rollouts` None only the part that does not need N."""
     value = whole_number(method, key, value)
@@ -33,7 +68,7 @@ def count(method: str, key: str, value: Any, *, low: int, num_rollouts: int | No
 
 def rollouts(method: str, num_rollouts: int | None, *, at_least: int) -> None:
     """Checks the group size N (skipped while it is not known)."""
-    if num_rollouts is not None and num_rollouts < at_least:
+    if num_rollouts is not None and whole_number(method, "N", num_rollouts) < at_least:
         raise ValueError(f"{method}: got N = {num_rollouts} rollouts, allowed is N >= {at_least}")
 
 

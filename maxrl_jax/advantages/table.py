@@ -196,6 +196,7 @@ class Advantage:
           num_rollouts: N.
           reward_kind: what the judge declares its rewards to be: 'binary', 'unit' (in [0, 1]) or 'real'.
         """
+        contracts.at_least(self.name, "num_rollouts", num_rollouts, 1)
         if self.entry is None:
             return
         self.entry.limits(num_rollouts, **dict(self.hyper))
@@ -209,12 +210,13 @@ class Advantage:
         """(A_success, A_fail) of a group with `num_successes` successes among `num_rollouts` binary rewards.
 
         Args:
-          num_successes: int array of any shape, concrete (float64 result) or traced. A_success means nothing
-            at 0 and A_fail nothing at N; both are finite there.
+          num_successes: whole numbers 0..N of any shape, concrete (float64 result) or traced (not checked).
+            A_success means nothing at 0 and A_fail nothing at N; both are finite there.
           num_rollouts: N.
 
         Raises:
-          ValueError: the estimator is not a symmetric function of the rewards alone.
+          ValueError: the estimator is not a symmetric function of the rewards alone; concrete numbers of successes
+            that are no integers or outside 0..N.
         """
         if self.entry is None or self.entry.binary_form is None:
             raise ValueError(
@@ -223,6 +225,8 @@ class Advantage:
                 else f"{self.name} declares no binary form; objectives.binary_form evaluates one"
             )
         self.check(num_rollouts)
+        if not isinstance(num_successes, jax.core.Tracer):
+            contracts.integers(self.name, "num_successes", num_successes, 0, num_rollouts)
         if not isinstance(num_successes, jax.Array):
             num_successes = np.asarray(num_successes, np.float64)
         return self.entry.binary_form(num_successes, num_rollouts, **dict(self.hyper))
