@@ -38,7 +38,7 @@ def legal(k: int, num_samples: int) -> dict[str, advantages.Advantage]:
     for label, (name, hyper) in FIGURE_8.items():
         chosen = advantages.get(name, k=k, **hyper)
         try:
-            chosen.check(num_samples, binary_rewards=False)
+            chosen.check(num_samples, reward_kind="real")
         except ValueError:
             continue  # loo and maxpo need n > k, naive_baseline two blocks
         found[label] = chosen

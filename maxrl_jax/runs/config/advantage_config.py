@@ -97,7 +97,7 @@ def _build(key: str, name: str, hyper: dict[str, Any], num_rollouts: int, binary
 
     try:
         chosen = advantages.get(name, **hyper)
-        chosen.check(num_rollouts, binary_rewards=binary_rewards)
+        chosen.check(num_rollouts, reward_kind="binary" if binary_rewards else "real")
     except ValueError as error:
         text = str(error)
         # The message names the hyper-parameter it is about; otherwise it is about the name (or N).
