@@ -30,8 +30,8 @@ import optax
 import pandas as pd
 
 import experiments
-from experiments.figures import style
-from experiments.figures.style import COLOURS, LABELS, new_figure
+from experiments.results import style
+from experiments.results.style import COLOURS, LABELS, new_figure
 from experiments.maze import rl
 from experiments.maze.problem import Problem
 from maxrl_jax import advantages, metrics, objectives
