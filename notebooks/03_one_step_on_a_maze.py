@@ -31,9 +31,9 @@ import optax
 import pandas as pd
 
 import experiments
-from experiments.figures import style
-from experiments.figures.style import COLOURS, LABELS, new_figure
 from experiments.maze.problem import Problem
+from experiments.results import style
+from experiments.results.style import COLOURS, LABELS, new_figure
 from maxrl_jax import advantages, metrics, objectives
 from maxrl_jax.lm import step
 from maxrl_jax.runs.config.config import load

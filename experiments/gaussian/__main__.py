@@ -30,7 +30,7 @@ def check(config: Any) -> list[tuple[int, Advantage]]:
     checks.positive_int(config, "rl.steps")
     num_rollouts = checks.positive_int(config, "rl.num_rollouts")
     checks.positive_int(config, "rl.num_seeds")
-    checks.positive_int(config, "rl.chunk_steps")
+    checks.positive_int(config, "rl.steps_per_call")
     checks.tuple_of(config, "rl.learning_rates", float, low=0.0)
     phases = checks.advantage(config, "rl.advantage", num_rollouts=num_rollouts, binary_rewards=False)
     checks.in_range(config, "variance.theta")
@@ -50,24 +50,11 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
         The final record: theta and its exact optimum, max@k reached and max@k at the optimum, per learning rate.
     """
     phases = check(config)
-    mesh = sharding.mesh_from_config(config)
     state = training.initial_state(config.problem.start_theta, len(config.rl.learning_rates), config.rl.num_seeds)
-    state = sharding.shard_if_even(state, mesh, axis=1)  # seeds are independent
-    chunks = [
-        (
-            first,
-            loop.scan(
-                training.make_step(
-                    advantage,
-                    seed=config.seed,
-                    std=config.problem.std,
-                    num_rollouts=config.rl.num_rollouts,
-                    learning_rates=config.rl.learning_rates,
-                )
-            ),
-        )
-        for first, advantage in phases
-    ]
+    state = sharding.shard_if_even(state, sharding.mesh_from_config(config), axis=1)  # seeds are independent
+    settings = {"seed": config.seed, "std": config.problem.std, "num_rollouts": config.rl.num_rollouts}
+    settings["learning_rates"] = config.rl.learning_rates
+    chunks = [(first, loop.scan(training.make_step(advantage, **settings))) for first, advantage in phases]
     with folder.open_run(config, workdir, "gaussian") as opened:
         state = loop.run_steps(
             opened,
@@ -75,7 +62,7 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
             state,
             chunks,
             config.rl.steps,
-            config.rl.chunk_steps,
+            config.rl.steps_per_call,
             finite=("gradient",),
             show=("theta", "reward_mean"),
         )
