@@ -119,7 +119,7 @@ const controls = (() => {
     on("p", "input", (value) => ({ p: Number(sigmoid(Number(value)).toPrecision(3)) }));
     on("p-exact", "change", (value) => (value !== "" && value >= 0 && value <= 1 ? { p: Number(value) } : {}));
     on("successes", "input", (value) => ({ successes: Number(value) }));
-    on("noise", "change", (value) => ({ noise: Number(value) }));
+    on("noise", "change", (value) => (value !== "" && value >= 0 && value <= 1e6 ? { noise: Number(value) } : {}));
     on("measure", "change", (value) => ({ measure: value }));
     on("axes", "change", (value) => ({ axes: value }));
     on("against", "change", (value) => ({ against: value }));
@@ -144,7 +144,8 @@ const controls = (() => {
     const K = find("successes");
     K.max = state.n;
     K.value = state.successes;
-    ["noise", "measure", "axes", "against"].forEach((id) => (find(id).value = state[id]));
+    ["measure", "axes", "against"].forEach((id) => (find(id).value = state[id]));
+    if (document.activeElement !== find("noise")) find("noise").value = state.noise;
     const counted = ["maxrl", "pass_at_k"].includes(state.against);
     find("number-label").hidden = !counted;
     find("number-name").textContent = state.against === "maxrl" ? "order T" : "k";

@@ -162,7 +162,7 @@ const settings = (() => {
 
   // Reads an address; what cannot be read stays as it is.
   function restore(text) {
-    const given = Object.fromEntries(text.split("&").map((part) => [part.split("=")[0], decodeURIComponent(part.slice(part.indexOf("=") + 1))]));
+    const given = Object.fromEntries(text.split("&").map((part) => [part.split("=")[0], decoded(part.slice(part.indexOf("=") + 1))]));
     const within = (value, low, high) => (value !== "" && value >= low && value <= high ? Number(value) : null);
     if (given.e) {
       const chosen = given.e.split(";").map(readChoice).filter(Boolean).slice(0, MOST);
@@ -179,6 +179,14 @@ const settings = (() => {
     if (["variance", "relative"].includes(given.measure)) state.measure = given.measure;
     const rewards = (given.g ?? "").split(",").map((g) => within(g, 0, 1));
     if (rewards.length <= 16 && data.sizes.includes(rewards.length) && !rewards.includes(null)) state.rewards = rewards;
+  }
+
+  function decoded(text) {
+    try {
+      return decodeURIComponent(text);
+    } catch {
+      return "";
+    }
   }
 
   function readChoice(text) {
