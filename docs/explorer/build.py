@@ -1,6 +1,6 @@
 """Writes the estimator explorer: one HTML file that holds its tables, its code and its style, and fetches nothing.
 
-    python -m docs.explorer.build [--out=explorer.html]
+python -m docs.explorer.build [--out=explorer.html]
 """
 
 from __future__ import annotations

@@ -142,12 +142,12 @@ const panels = (() => {
       x: { scale: "linear", label: "successes K", range: (u, a, b) => (a > 0 || b < n ? [a, b] : [-0.5, n + 0.5]) },
       y: { scale: "asinh", label: "advantage", range: () => [low * 1.25, high * 1.25] },
       scales: { mass: { range: () => [0, 1.6 * Math.max(...mass)] } },
-      tell: (K) => `K = ${K}, of chance ${plots.show(mathematics.binomial(n, state.p)[K])}`,
+      tell: (K) => `K = ${K}: success / failure`,
       data: [counts, mass, ...success, ...fail],
       series: [
         { label: "chance", scale: "mass", fill: plots.css("--bars"), width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.85, 60], align: 0 }) },
-        ...found.map((f) => plots.line(f.slot, `${f.label}: success`, f.entry.colour)),
-        ...found.map((f) => plots.line(f.slot, `${f.label}: failure`, f.entry.colour, { width: 1.2 })),
+        ...found.map((f, i) => plots.line(f.slot, f.label, f.entry.colour, { text: (K) => `${plots.show(success[i][K])} / ${plots.show(fail[i][K])}` })),
+        ...found.map((f) => plots.line(f.slot, f.label, f.entry.colour, { width: 1.2, told: false })),
       ],
       hooks: { draw: [(u) => markGroup(u, found, success, fail)] },
       ready: (u) => plots.onClick(u, (K) => settings.change({ successes: Math.min(n, Math.max(0, Math.round(K))) })),
@@ -195,7 +195,7 @@ const panels = (() => {
     table("biases", [at, "bias of w", "in %"], rows((f) => [bias(f, p), relativeBias(f, p)]));
     table("variances", [at, "variance", "/ signal²"], rows((f) => [variance(f.table, p), variance(f.table, p) / (mathematics.weight(f.table, p) ** 2 * mathematics.scores(p, state.noise).gradient)]));
     table("groups", [`K = ${K} of ${n}`, "success", "failure"], rows((f) => [K ? f.table.success[K] : null, K < n ? f.table.fail[K] : null]));
-    find("chance").textContent = `Chance of K = ${K} at p = ${plots.show(p)}: ${plots.show(mathematics.binomial(n, p)[K])}`;
+    find("chance").textContent = `Chance of K = ${K} at p = ${plots.show(p)}: ${plots.show(mathematics.binomial(n, p)[K], 0)}`;
   }
 
   function start() {

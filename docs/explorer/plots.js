@@ -49,11 +49,11 @@ const plots = (() => {
     return `<svg class="swatch" viewBox="0 0 34 14" width="34" height="14" aria-hidden="true"><line x1="1" y1="7" x2="33" y2="7" stroke="${colour}" stroke-width="2.4" stroke-dasharray="${dash}"/><path d="${outline(MARKERS[slot], 17, 7, 4.4)}" fill="${colour}" stroke="var(--surface)" stroke-width="1.2"/></svg>`;
   }
 
-  // A number for reading: four digits, a true minus.
-  function show(value) {
+  // A number for reading: four digits, a true minus; what is smaller than `least` is rounding.
+  function show(value, least = 1e-12) {
     if (value === null || value === undefined || Number.isNaN(value)) return "–";
     if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
-    if (Math.abs(value) < 1e-12) return "0";
+    if (Math.abs(value) < least || value === 0) return "0";
     const size = Math.abs(value);
     const text = size >= 1e6 || size < 1e-4 ? value.toExponential(2).replace(/\.?0+e/, "e") : String(Number(value.toPrecision(4)));
     return text.replace("e+", "e").replaceAll("-", "−");
@@ -124,12 +124,13 @@ const plots = (() => {
           told.sort((a, b) => b.value - a.value);
           box.innerHTML =
             `<b>${describe(u.data[0][idx])}</b>` +
-            told.map(({ series, value }) => `<span>${series.swatch ?? ""}${series.label}</span><span>${show(value)}</span>`).join("");
+            told.map(({ series, value }) => `<span>${series.swatch ?? ""}${series.label}</span><span>${series.text?.(idx) ?? show(value)}</span>`).join("");
           box.hidden = !told.length;
-          const flip = left > u.over.clientWidth / 2;
-          box.style.left = flip ? "" : `${left + 14}px`;
-          box.style.right = flip ? `${u.over.clientWidth - left + 14}px` : "";
-          box.style.top = `${Math.min(Math.max(top - 20, 0), Math.max(u.over.clientHeight - box.offsetHeight, 0))}px`;
+          // Beside the pointer, on the side with more room, and within the chart where it fits.
+          const [width, height] = [u.over.clientWidth - box.offsetWidth, u.over.clientHeight - box.offsetHeight];
+          const beside = left > u.over.clientWidth / 2 ? left - 14 - box.offsetWidth : left + 14;
+          box.style.left = `${Math.min(Math.max(beside, -50), width + 12)}px`;
+          box.style.top = `${Math.max(0, Math.min(top - 20, height))}px`;
         },
       },
     };

@@ -101,8 +101,8 @@ def test_objectives_and_binomials_are_the_cores(page, tmp_path):
     named += [("maxrl", {"order": 10**5}), ("pass_at_k", {"k": 12})]
     assert {name for name, _ in named} == set(objectives.OBJECTIVES)
     script = """
-      const weights = given.named.map(([name, number]) => given.rates.map((p) => mathematics.objective(name, number, p)));
-      return [weights, given.rates.map((p) => [...mathematics.binomial(1023, p)])];"""
+      const weights = ([name, number]) => given.rates.map((p) => mathematics.objective(name, number, p));
+      return [given.named.map(weights), given.rates.map((p) => [...mathematics.binomial(1023, p)])];"""
     given = {"named": [(name, next(iter(h.values()), 0)) for name, h in named], "rates": RATES[:-1]}
     weights, masses = chromium.run(page, script, tmp_path, given=given)
     p = np.asarray(RATES[:-1])
