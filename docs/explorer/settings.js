@@ -28,6 +28,11 @@ const settings = (() => {
     pool = new Float64Array(await new Response(stream).arrayBuffer());
     ["maxrl", "grpo", "rloo", "maxpo"].forEach((name) => state.estimators.push(choice(name)));
     restore(location.hash.slice(1));
+    // Another address typed over this one, or the reader going back to it.
+    addEventListener("hashchange", () => {
+      restore(location.hash.slice(1));
+      change({});
+    });
   }
 
   // An estimator as first chosen: the default of every hyper-parameter, 4 for a count.

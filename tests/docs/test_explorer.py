@@ -205,6 +205,13 @@ def test_an_address_that_means_nothing_changes_nothing(browser):
     assert {**got, "estimators": 0} == {**plain, "estimators": 0}
 
 
+def test_an_address_typed_over_another_is_read(browser):
+    browser.open(browser.page)
+    browser.run("location.hash = '#e=rloo&n=64&p=0.5'; await new Promise((done) => setTimeout(done, 50));")
+    got = browser.run(READ)
+    assert (got["state"]["n"], got["state"]["p"], len(got["weights"])) == (64, 0.5, 1)
+
+
 def test_every_symmetric_estimator_is_offered():
     exported = tables.export()
     offered = {described["name"] for described in exported["estimators"]}
