@@ -30,7 +30,9 @@ def judge(
     rows = answers.reshape(-1, answers.shape[-1]).tolist()
     golds_of_rows = [gold for gold in golds for _ in range(num_answers)]
     read = [row for row, tokens in enumerate(rows) if not cut_is_wrong or tokenizer.end(tokens) < len(tokens)]
-    verdicts = verifier.judge([tokenizer.decode_answer(rows[row]) for row in read], [golds_of_rows[row] for row in read])
+    verdicts = verifier.judge(
+        [tokenizer.decode_answer(rows[row]) for row in read], [golds_of_rows[row] for row in read]
+    )
     rewards = np.zeros(len(rows), np.float32)
     reasons = np.full(len(rows), grading.CUT, np.int32)
     rewards[read], reasons[read] = verdicts.rewards, verdicts.reasons

@@ -35,9 +35,7 @@ def load(folder: pathlib.Path, settings: dict[str, Any]) -> Callable[[str], str]
     def render(text: str) -> str:
         messages = [{"role": "user", "content": text}]
         try:
-            return template.render(
-                messages=messages, add_generation_prompt=True, tools=None, documents=None, **special
-            )
+            return template.render(messages=messages, add_generation_prompt=True, tools=None, documents=None, **special)
         except Exception as error:  # anything a foreign program raises
             raise InputError(place, f"a chat template that fails ({error})", "one that takes one user's turn") from None
 

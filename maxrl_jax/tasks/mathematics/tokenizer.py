@@ -48,7 +48,9 @@ class Tokenizer:
         try:
             tokens = tokenizers.Tokenizer.from_file(str(file))
         except Exception as error:  # the library raises a bare Exception
-            raise InputError(str(file), f"no tokenizer ({error})", "a tokenizer.json of the tokenizers library") from None
+            raise InputError(
+                str(file), f"no tokenizer ({error})", "a tokenizer.json of the tokenizers library"
+            ) from None
         settings = _read_json(path / "tokenizer_config.json")
         eos = _end_tokens(path, tokens, settings)
         pad = _token_id(tokens, settings.get("pad_token"))
@@ -85,7 +87,9 @@ def _end_tokens(folder: pathlib.Path, tokens: Any, settings: dict[str, Any]) -> 
     ends = tuple(dict.fromkeys(end for end in ends if end is not None))
     if not ends:
         raise InputError(
-            str(folder), "no end of text", "eos_token in tokenizer_config.json or eos_token_id in generation_config.json"
+            str(folder),
+            "no end of text",
+            "eos_token in tokenizer_config.json or eos_token_id in generation_config.json",
         )
     return ends
 

@@ -177,10 +177,10 @@ class Pending:
 
 
 def score(answers: Sequence[str], golds: Sequence[str]) -> list[float]:
-    """Rewards of answers, 0.0 or 1.0, in order: Math-Verify's with the gold in a box.
+    r"""Rewards of answers, 0.0 or 1.0, in order: Math-Verify's with the gold in a box.
 
     Equal to ``math_metric(gold_extraction_target=(LatexExtractionConfig(),),
-    pred_extraction_target=(ExprExtractionConfig(), LatexExtractionConfig()))`` on ``\\boxed{gold}``. An answer that
+    pred_extraction_target=(ExprExtractionConfig(), LatexExtractionConfig()))`` on ``\boxed{gold}``. An answer that
     raises, hangs or kills its worker and a gold that cannot be read give 0.0. The workers stay for the next call;
     a driver that wants their counts keeps a ``Verifier``.
 

@@ -50,9 +50,7 @@ def held_out_set(seed: int, num_problems: int) -> Prompts:
     return prompts(problems.distinct(_rng(seed, 1), num_problems, held_out=True))
 
 
-def demonstrations(
-    seed: int, num_problems: int
-) -> tuple[Prompts, Int32[np.ndarray, "M T"], Int32[np.ndarray, " M"]]:
+def demonstrations(seed: int, num_problems: int) -> tuple[Prompts, Int32[np.ndarray, "M T"], Int32[np.ndarray, " M"]]:
     """Random problems with the teacher's answers and their lengths, for supervised training; none held out."""
     rng = _rng(seed, 2)
     chosen = [problems.sample(rng, held_out=False) for _ in range(num_problems)]

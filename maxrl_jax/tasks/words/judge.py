@@ -74,9 +74,7 @@ def judge(golds: Int[Array, " P"], answers: Int[Array, "P N T"]) -> Verdict:
     start = _last(is_digit & ~digit_before & (before != BOX))
     stop = _first(~is_digit & (places > start[..., None]))
 
-    number = jnp.where(
-        boxed, _number(answers, box + 1, end), jnp.where(start >= 0, _number(answers, start, stop), -1)
-    )
+    number = jnp.where(boxed, _number(answers, box + 1, end), jnp.where(start >= 0, _number(answers, start, stop), -1))
     number = jnp.where(boxed & ~only_digits, -1, number)
     reason = jnp.select(
         [number == golds[:, None], number >= 0, boxed],

@@ -14,24 +14,27 @@ from jaxtyping import Int32
 PAD, EOS, BOX, END_BOX = 0, 1, 2, 3
 DIGIT_0 = 4  # tokens 4 .. 13 are the digits
 
-NAMES = tuple("ada ben cal dan eve fay gus hal ida jon kim leo mia ned oli pam quin ray tom uma vic wes yan zoe".split())
-THINGS = tuple(
-    "bags balls beads bells bikes birds books boots bowls boxes bricks brooms bulbs cards carts cats chairs clocks combs "
-    "crates cups desks dogs dolls drums eggs fans figs flags forks gems gloves hats jars keys kites lamps maps masks mats "
-    "mugs nuts oars pans pears pegs pens pins plums pots rings ropes rugs seeds shells socks spoons stamps stars tents "
-    "tubs twigs vans".split()
+
+def _listed(words: str) -> tuple[str, ...]:
+    return tuple(words.split())
+
+
+NAMES = _listed("ada ben cal dan eve fay gus hal ida jon kim leo mia ned oli pam quin ray tom uma vic wes yan zoe")
+THINGS = _listed(
+    "bags balls beads bells bikes birds books boots bowls boxes bricks brooms bulbs cards carts cats chairs clocks "
+    "combs crates cups desks dogs dolls drums eggs fans figs flags forks gems gloves hats jars keys kites lamps maps "
+    "masks mats mugs nuts oars pans pears pegs pens pins plums pots rings ropes rugs seeds shells socks spoons stamps "
+    "stars tents tubs twigs vans"
 )
-RELATIONS = tuple(
-    "over above beyond past under below beneath behind twice double twofold twin half midway split shared".split()
+RELATIONS = _listed(
+    "over above beyond past under below beneath behind twice double twofold twin half midway split shared"
 )
-OPERATIONS = tuple("plus minus doubled halved same".split())
-FILLERS = tuple("has then how many makes so".split())
+OPERATIONS = ADD, SUBTRACT, DOUBLE, HALVE, SAME = ("plus", "minus", "doubled", "halved", "same")
+FILLERS = ("has", "then", "how", "many", "makes", "so")
 
 WORDS = ("<pad>", "<eos>", "\\boxed{", "}", *"0123456789", *FILLERS, *OPERATIONS, *RELATIONS, *NAMES, *THINGS)
 SIZE = len(WORDS)  # 128
 STOP_TOKENS = (END_BOX, EOS, PAD)  # an answer ends with the first of these
-
-ADD, SUBTRACT, DOUBLE, HALVE, SAME = OPERATIONS
 
 _IDS = {word: token for token, word in enumerate(WORDS)}
 _PIECE = re.compile(r"\\boxed\{|\}|\d|[a-z]+|<[a-z]+>")

@@ -125,7 +125,9 @@ def main():
 """
 
 
-@pytest.mark.parametrize(("guard", "output"), [("if __name__ == '__main__':\n    main()", "[1.0, 0.0]\n"), ("main()", "")])
+@pytest.mark.parametrize(
+    ("guard", "output"), [("if __name__ == '__main__':\n    main()", "[1.0, 0.0]\n"), ("main()", "")]
+)
 def test_a_script_guards_its_main_or_is_told_to(tmp_path, guard, output):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT + guard)

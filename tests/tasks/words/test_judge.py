@@ -23,14 +23,18 @@ def random_answer(rng, gold):
     """Answers right and wrong, with and without a box, damaged, and arbitrary tokens."""
 
     def number():
-        return vocabulary.encode(rng.choice([str(gold), f"0{gold}", str(rng.randrange(60)), str(rng.randrange(10**12))]))
+        return vocabulary.encode(
+            rng.choice([str(gold), f"0{gold}", str(rng.randrange(60)), str(rng.randrange(10**12))])
+        )
 
     def some(most):
         pieces = [number() if rng.random() < 0.4 else [rng.choice(WORD)] for _ in range(rng.randrange(most + 1))]
-        return sum(pieces, [])
+        return [token for piece in pieces for token in piece]
 
     box = [vocabulary.BOX]
-    inside = rng.choice([number(), number(), number(), [], some(2), some(2), some(3), [*box, *number()], [*number(), *box]])
+    inside = rng.choice(
+        [number(), number(), number(), [], some(2), some(2), some(3), [*box, *number()], [*number(), *box]]
+    )
     end = rng.choice([*[[vocabulary.END_BOX]] * 5, [], [vocabulary.EOS], [vocabulary.PAD]])
     answer = rng.choice([some(3) + box + inside + end] * 3 + [some(4) + end])
     if rng.random() < 0.2:

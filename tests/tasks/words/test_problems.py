@@ -87,7 +87,9 @@ def test_the_teacher_errs_at_the_rate_of_each_word():
         assert set(readings) == {relation.operation, relation.misread_as}
         deviation = (relation.rate * (1 - relation.rate) / draws) ** 0.5
         assert abs(readings[relation.operation] / draws - relation.rate) < 4 * deviation
-    assert collections.Counter(relation.rate for relation in relations.RELATIONS) == dict.fromkeys((0.9, 0.6, 0.3, 0.1), 4)
+    assert collections.Counter(relation.rate for relation in relations.RELATIONS) == dict.fromkeys(
+        (0.9, 0.6, 0.3, 0.1), 4
+    )
 
 
 def test_demonstrations_are_sound_chains_half_of_the_time(many):
