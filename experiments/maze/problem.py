@@ -16,6 +16,7 @@ from maxrl_jax.runs import keys
 from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.devices.precision import compute_dtype
 from maxrl_jax.tasks import maze
+from maxrl_jax.tasks.epochs import epoch_indices
 from maxrl_jax.tasks.maze import tokens
 
 STOP_TOKENS = (tokens.DONE, tokens.EOS)
@@ -128,7 +129,7 @@ class Problem:
         config = self.config
         if config.maze.training_set:
             set_key, order_key = jax.random.split(keys.stream(config.seed, "training_set"))
-            places = maze.epoch_indices(order_key, step, batch_size, config.maze.training_set)[ids]
+            places = epoch_indices(order_key, step, batch_size, config.maze.training_set)[ids]
             maze_keys = jax.vmap(jax.random.fold_in, (None, 0))(set_key, places)
         else:
             maze_keys = jax.vmap(jax.random.fold_in, (None, 0))(keys.stream(config.seed, name, step), ids)

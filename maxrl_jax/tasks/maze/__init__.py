@@ -7,7 +7,7 @@
 ``maxrl_jax.tasks.maze.pictures`` draws them; it is imported by itself, for it needs matplotlib.
 """
 
-from maxrl_jax.tasks.maze.finite import epoch_indices, sample_finite
+from maxrl_jax.tasks.maze.finite import sample_finite
 from maxrl_jax.tasks.maze.generator import Mazes, generate, generate_from_keys, maze_keys
 from maxrl_jax.tasks.maze.split import (
     HeldOut,
@@ -55,7 +55,6 @@ __all__ = [
     "decode_prompt",
     "draw",
     "encode_prompt",
-    "epoch_indices",
     "from_mazes",
     "generate",
     "generate_from_keys",
