@@ -23,14 +23,12 @@ class Relation:
         operation: what it means.
         misread_as: what a teacher takes it for when it is wrong.
         rate: how often the teacher is right.
-        frequency: among the words for the same operation.
     """
 
     word: str
     operation: str
     misread_as: str
     rate: float
-    frequency: float
 
     @property
     def has_number(self) -> bool:
@@ -45,11 +43,11 @@ _MEANINGS = (
     (HALVE, DOUBLE, ("half", "midway", "split", "shared")),
 )
 
-RELATIONS = tuple(
-    Relation(word, operation, opposite, rate, frequency)
+# The four relations that mean an operation, in the order of RATES and FREQUENCIES.
+BY_OPERATION = {
+    operation: tuple(Relation(word, operation, opposite, rate) for word, rate in zip(words, RATES, strict=True))
     for operation, opposite, words in _MEANINGS
-    for word, rate, frequency in zip(words, RATES, FREQUENCIES, strict=True)
-)
+}
 
 
 def apply(operation: str, value: int, number: int) -> int | None:

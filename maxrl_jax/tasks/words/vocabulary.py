@@ -37,7 +37,7 @@ SIZE = len(WORDS)  # 128
 STOP_TOKENS = (END_BOX, EOS, PAD)  # an answer ends with the first of these
 
 _IDS = {word: token for token, word in enumerate(WORDS)}
-_PIECE = re.compile(r"\\boxed\{|\}|\d|[a-z]+|<[a-z]+>")
+_PIECE = re.compile(r"\\boxed\{|\}|\d|[a-z]+|<[a-z]+>|\S")  # the last for what is no word
 
 
 def encode(text: str) -> list[int]:
@@ -46,10 +46,11 @@ def encode(text: str) -> list[int]:
     Raises:
         ValueError: a word that is not in the vocabulary.
     """
-    unknown = _PIECE.sub("", text).split() + [piece for piece in _PIECE.findall(text) if piece not in _IDS]
-    if unknown:
-        raise ValueError(f"word: got {unknown[0]!r}, allowed: the {SIZE} words of the vocabulary")
-    return [_IDS[piece] for piece in _PIECE.findall(text)]
+    pieces = _PIECE.findall(text)
+    try:
+        return [_IDS[piece] for piece in pieces]
+    except KeyError as error:
+        raise ValueError(f"word: got {error}, allowed: the {SIZE} words of the vocabulary") from None
 
 
 def decode(tokens: Iterable[int]) -> str:

@@ -10,6 +10,8 @@ from maxrl_jax.tasks import words
 from maxrl_jax.tasks.words import arrays, problems, relations, teacher, vocabulary
 from tests.tasks.words import plain
 
+RELATIONS = [relation for words_of_one in relations.BY_OPERATION.values() for relation in words_of_one]
+
 
 @pytest.fixture(scope="module")
 def many():
@@ -41,15 +43,21 @@ def test_the_text_of_a_problem_leads_to_its_answer_through_numbers_of_1_to_50(ma
     assert seen == set(vocabulary.RELATIONS) == set(plain.MEANINGS)
 
 
+def test_words_of_an_operation_come_at_their_frequencies(many):
+    words_seen = collections.Counter(relation for problem in many for relation, _ in problem.steps)
+    for same in relations.BY_OPERATION.values():
+        total = sum(words_seen[relation] for relation in same)
+        for relation, frequency in zip(same, (0.4, 0.3, 0.2, 0.1), strict=True):
+            deviation = (frequency * (1 - frequency) / total) ** 0.5
+            assert abs(words_seen[relation] / total - frequency) < 4 * deviation
+
+
 def test_problems_are_told_apart_by_content(many):
     training = {problem.content for problem in many if not problem.held_out}
     held_out = {problem.content for problem in many if problem.held_out}
     assert len(held_out) > 290
     assert not training & held_out
-    unconditional = np.random.default_rng(1)
-    drawn = [problems.sample(unconditional, held_out=held_out) for held_out in (True, False) * 20]
-    assert [problem.held_out for problem in drawn] == [True, False] * 20
-
+    assert [problem.held_out for problem in many] == [False] * 3000 + [True] * 300
     rng = np.random.default_rng(2)
     listed = problems.distinct(rng, 400, held_out=False)
     assert len({problem.content for problem in listed}) == 400
@@ -82,14 +90,12 @@ def test_prompts_hold_the_questions_and_fit_exactly(many):
 def test_the_teacher_errs_at_the_rate_of_each_word():
     rng = np.random.default_rng(0)
     draws = 4000
-    for relation in relations.RELATIONS:
+    for relation in RELATIONS:
         readings = collections.Counter(teacher.read(rng, relation) for _ in range(draws))
         assert set(readings) == {relation.operation, relation.misread_as}
         deviation = (relation.rate * (1 - relation.rate) / draws) ** 0.5
         assert abs(readings[relation.operation] / draws - relation.rate) < 4 * deviation
-    assert collections.Counter(relation.rate for relation in relations.RELATIONS) == dict.fromkeys(
-        (0.9, 0.6, 0.3, 0.1), 4
-    )
+    assert collections.Counter(relation.rate for relation in RELATIONS) == dict.fromkeys((0.9, 0.6, 0.3, 0.1), 4)
 
 
 def test_demonstrations_are_sound_chains_half_of_the_time(many):
@@ -111,11 +117,11 @@ def test_demonstrations_are_sound_chains_half_of_the_time(many):
             assert who == " ".join(problem.people)
             assert (values[0], values[-1]) == (problem.start, value)
     assert abs(chains / len(many) - 0.5) < 0.04
-    # The share of right answers that imitation can reach by showing its steps: between the gate's bounds.
-    assert 0.15 < right / len(many) < 0.5
+    # Imitated by a model whose answers without a chain are wrong, that is a pass rate of 0.05 to 0.25.
+    assert 0.1 < right / len(many) < 0.5
 
 
 def test_a_problem_whose_numbers_leave_the_range_has_no_answer():
-    twice = next(relation for relation in relations.RELATIONS if relation.word == "twice")
+    twice = next(relation for relation in RELATIONS if relation.word == "twice")
     with pytest.raises(ValueError, match=r"got 0 twice 30, allowed: results of 1 \.\. 50"):
         _ = problems.Problem(30, ((twice, 0),), ("ada", "ben"), "cups").answer
