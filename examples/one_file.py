@@ -80,12 +80,12 @@ def train(method, rate, seed):
         return weights - rate * jax.grad(loss)(weights), None
 
     def interval(weights, keys):
-        weights = jax.lax.scan(step, weights, keys)[0]
-        return weights, success(weights)
+        return jax.lax.scan(step, weights, keys)[0], success(weights)
 
     start = jnp.zeros((FEATURES, 2))
     keys = jax.random.split(jax.random.key(seed + 1_000), (STEPS // INTERVAL, INTERVAL))
-    return jnp.concatenate([success(start)[None], jax.lax.scan(interval, start, keys)[1]])
+    weights, curve = jax.lax.scan(interval, start, keys)
+    return jnp.concatenate([curve, success(weights)[None]])
 
 
 def choose_rate(method):
@@ -123,7 +123,7 @@ def draw(tuning, curves):
     by_level.set(xlabel="level: right moves in a row", ylabel="success", title="after training", ylim=(0, 1.02))
     by_level.legend(frameon=False)
     over_steps.set(xlabel="step", title="levels 6 to 8")
-    by_rate.set(xlabel="learning rate", xscale="log", title="all levels, tuning seeds; dot: the rate used")
+    by_rate.set(xlabel="learning rate", xscale="log", title="all levels; dots: rates used")
     for axes in (by_level, over_steps, by_rate):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
