@@ -51,7 +51,7 @@ def check(config: Any) -> Phases:
 def _schedule(config: Any, name: str) -> list[tuple[int, Method]]:
     coefficient = checks.in_range(config, f"methods.{name}.entropy_coef", 0.0)
     key = f"methods.{name}.advantage"
-    phases = [checks.advantage(config, key, num_rollouts=n, binary_rewards=False) for n in config.rl.num_rollouts]
+    phases = [checks.advantage(config, key, num_rollouts=n, reward_kind="real") for n in config.rl.num_rollouts]
     return [(start, Method(advantage, coefficient)) for start, advantage in phases[0]]
 
 

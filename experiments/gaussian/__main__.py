@@ -32,7 +32,7 @@ def check(config: Any) -> list[tuple[int, Advantage]]:
     checks.positive_int(config, "rl.num_seeds")
     checks.positive_int(config, "rl.steps_per_call")
     checks.tuple_of(config, "rl.learning_rates", float, low=0.0)
-    phases = checks.advantage(config, "rl.advantage", num_rollouts=num_rollouts, binary_rewards=False)
+    phases = checks.advantage(config, "rl.advantage", num_rollouts=num_rollouts, reward_kind="real")
     checks.in_range(config, "variance.theta")
     k = checks.integer(config, "variance.k", low=2)
     checks.integer(config, "variance.num_estimates", low=2)

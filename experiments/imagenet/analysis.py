@@ -18,7 +18,8 @@ from typing import Any
 
 from experiments.imagenet import gradient_norms
 from experiments.imagenet.problem import Problem
-from maxrl_jax import advantages, losses
+from maxrl_jax import advantages
+from maxrl_jax.categorical import SAMPLINGS
 from maxrl_jax.runs.config.config import ConfigError
 from maxrl_jax.runs.folder import checkpoint
 from maxrl_jax.runs.folder.stopping import CheckpointError
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--checkpoint", default="", help="one checkpoint, DIR/checkpoints/STEP; the newest by default")
     parser.add_argument("--method", action="append", help="cross_entropy or an estimator, NAME or NAME(k=4); repeat")
     parser.add_argument("--num_rollouts", type=int, default=0, help="N; the run's by default")
-    parser.add_argument("--sampling", default="", choices=("", *losses.SAMPLINGS), help="the run's by default")
+    parser.add_argument("--sampling", default="", choices=("", *SAMPLINGS), help="the run's by default")
     parser.add_argument("--num_images", type=int, default=1000, help="random validation images")
     parser.add_argument("--out", type=Path, default=None, help="the CSV; RUN/figures/gradient_norms.csv by default")
     options = parser.parse_args(arguments)

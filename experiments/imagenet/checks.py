@@ -6,8 +6,9 @@ from typing import Any
 
 from experiments.imagenet import objective, sources
 from experiments.imagenet.problem import model_config
-from maxrl_jax import losses, objectives
+from maxrl_jax import objectives
 from maxrl_jax.advantages import Advantage
+from maxrl_jax.categorical import SAMPLINGS
 from maxrl_jax.runs import launch
 from maxrl_jax.runs.config import config as checks
 from maxrl_jax.runs.config.config import ConfigError
@@ -43,7 +44,7 @@ def check(config: Any) -> None:
 
 def _check_loss(config: Any) -> None:
     checks.one_of(config, "loss.name", objective.LOSSES)
-    checks.one_of(config, "loss.sampling", losses.SAMPLINGS)
+    checks.one_of(config, "loss.sampling", SAMPLINGS)
     checks.positive_int(config, "loss.num_rollouts")
     for _, advantage in objective.phases(config):
         if advantage is not None:

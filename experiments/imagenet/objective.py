@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from maxrl_jax import losses, objectives
+from maxrl_jax import objectives
 from maxrl_jax.advantages import Advantage
-from maxrl_jax.categorical import CategoricalTerms
+from maxrl_jax.categorical import CategoricalTerms, categorical_terms
 from maxrl_jax.runs.config import config as checks
 
 LOSSES = ("cross_entropy", "policy_gradient")
@@ -41,10 +41,10 @@ def terms(
         num_rollouts: N.
         advantage: the estimator, or None for cross-entropy -log pi(label). That draws nothing: `solved` is then the
             probability that one of N rollouts would be right.
-        sampling: as in `losses.categorical_rollouts`.
+        sampling: as in `categorical_rollouts`.
     """
     if advantage is not None:
-        return losses.categorical_terms(logits, labels, key, num_rollouts, advantage, sampling)
+        return categorical_terms(logits, labels, key, num_rollouts, advantage, sampling)
     log_p = _label_log_prob(logits, labels)
     return CategoricalTerms(-log_p, objectives.pass_at_k(jnp.exp(jax.lax.stop_gradient(log_p)), num_rollouts))
 

@@ -46,7 +46,7 @@ def estimator_phases(config: Any, task: Task) -> list[tuple[int, Advantage]]:
         config,
         "rl.advantage",
         num_rollouts=config.rl.num_rollouts,
-        binary_rewards=task.rewards == "binary",
+        reward_kind=task.rewards,
         provides=PROVIDES,
     )
 

@@ -155,11 +155,9 @@ def test_wrong_values_say_key_got_allowed(wrong, message):
         wrong(CONFIG_FOR_CHECKS)
 
 
-def chosen(num_rollouts=8, provides=(), binary_rewards=True, **hyper):
+def chosen(num_rollouts=8, provides=(), reward_kind="binary", **hyper):
     config = ConfigDict({"rl": {"advantage": common.advantage(**hyper)}})
-    return cfg.advantage(
-        config, "rl.advantage", num_rollouts=num_rollouts, provides=provides, binary_rewards=binary_rewards
-    )
+    return cfg.advantage(config, "rl.advantage", num_rollouts=num_rollouts, provides=provides, reward_kind=reward_kind)
 
 
 def test_every_estimator_of_the_table_is_reachable_from_a_config():
@@ -213,7 +211,7 @@ def test_a_users_own_estimator():
         ({"name": "partitioned", "k": 3, "kind": "naive"}, "k", "divisors of N"),
         ({"name": "rloo", "num_rollouts": 1}, "name", "N >= 2"),
         ({"name": "self_masked"}, "name", "needs no greedy_rewards"),
-        ({"name": "maxrl", "binary_rewards": False}, "name", "maxrl_order"),
+        ({"name": "maxrl", "reward_kind": "real"}, "name", "maxrl_order"),
         ({"name": "tests.runs.own_estimator:absent"}, "name", "cannot load"),
         ({"name": "tests.runs.own_estimator:not_callable"}, "name", "not callable"),
         ({"name": "no.such.module:f"}, "name", "cannot load"),

@@ -28,7 +28,7 @@ def advantage(
     key: str,
     *,
     num_rollouts: int,
-    binary_rewards: bool = True,
+    reward_kind: str = "binary",
     provides: tuple[str, ...] = (),
 ) -> "list[tuple[int, Advantage]]":
     """The estimator of a config, as one entry per phase.
@@ -39,7 +39,7 @@ def advantage(
             ``my.module:function``) and its hyper-parameters beside it; those left at None take the
             estimator's default.
         num_rollouts: N, the group size.
-        binary_rewards: whether the verifier's rewards are in {0, 1}.
+        reward_kind: what the judge declares its rewards to be: 'binary', 'unit' (in [0, 1]) or 'real'.
         provides: the keyword arrays the driver hands to the estimator beside the rewards.
 
     Returns:
@@ -59,7 +59,7 @@ def advantage(
     phases = []
     for start in sorted({0} | {step for schedule in schedules.values() for step, _ in schedule}):
         hyper = {k: _value_at(schedule, start) for k, schedule in schedules.items()}
-        chosen = _build(key, name, hyper, num_rollouts, binary_rewards)
+        chosen = _build(key, name, hyper, num_rollouts, reward_kind)
         missing = [array for array in chosen.needs if array not in provides]
         if missing:
             here = ", ".join(provides) or "none beside the rewards"
@@ -92,12 +92,12 @@ def _known_hyper(key: str, name: str, given: dict[str, Any]) -> None:
             raise ConfigError(f"{key}.{hyper}", None, f"a value: {name} has no default for it")
 
 
-def _build(key: str, name: str, hyper: dict[str, Any], num_rollouts: int, binary_rewards: bool) -> "Advantage":
+def _build(key: str, name: str, hyper: dict[str, Any], num_rollouts: int, reward_kind: str) -> "Advantage":
     from maxrl_jax import advantages
 
     try:
         chosen = advantages.get(name, **hyper)
-        chosen.check(num_rollouts, reward_kind="binary" if binary_rewards else "real")
+        chosen.check(num_rollouts, reward_kind=reward_kind)
     except ValueError as error:
         text = str(error)
         # The message names the hyper-parameter it is about; otherwise it is about the name (or N).
