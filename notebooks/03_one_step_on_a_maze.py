@@ -30,10 +30,10 @@ import optax
 import pandas as pd
 
 import experiments
-from experiments.results import style
-from experiments.results.style import COLOURS, LABELS, new_figure
 from experiments.maze import rl
 from experiments.maze.problem import Problem
+from experiments.results import style
+from experiments.results.style import COLOURS, LABELS, new_figure
 from maxrl_jax import advantages, metrics, objectives
 from maxrl_jax.lm.rollout import rollout
 from maxrl_jax.lm.update import Batch, loss_and_gradients
