@@ -12,7 +12,7 @@ from experiments.maze import pictures, rl, sft
 from experiments.maze.checks import check
 from experiments.maze.evaluation import Evaluator
 from experiments.maze.problem import Problem
-from maxrl_jax.lm import decoder as qwen2
+from maxrl_jax.lm import decoder
 from maxrl_jax.runs import launch
 from maxrl_jax.runs.config import config as checks
 from maxrl_jax.runs.devices import sharding
@@ -70,7 +70,7 @@ def _export(open_run: folder.Run, problem: Problem, params: Any, name: str) -> A
     """Writes a model folder in Hugging Face's format, from process 0; returns the parameters on the host."""
     params = jax.tree.map(digest.to_host, params)  # in every process: each may hold a part
     if jax.process_index() == 0:
-        qwen2.save_hf(problem.model(params), open_run.path / name)
+        decoder.save_hf(problem.model(params), open_run.path / name)
     return params
 
 

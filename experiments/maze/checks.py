@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import pathlib
 from typing import Any
 
-from experiments.maze.problem import answer_length, model_config
+from experiments.maze.problem import answer_length, fresh_model_config
 from experiments.maze.rl import PROVIDES
 from maxrl_jax import losses
-from maxrl_jax.lm import decoder as qwen2
+from maxrl_jax.lm import decoder
 from maxrl_jax.runs import launch
 from maxrl_jax.runs.config import config as checks
 from maxrl_jax.runs.config.config import ConfigError
@@ -37,14 +35,11 @@ def _check_model(config: Any) -> None:
     for key in ("hidden_size", "intermediate_size", "num_layers", "num_heads", "num_kv_heads", "max_positions"):
         checks.positive_int(config, f"model.{key}")
     checks.one_of(config, "model.compute_dtype", ("auto", "float32", "bfloat16"))
-    shape = _as_config_error("model", config.model.num_heads, lambda: model_config(config))
+    shape = _as_config_error("model", config.model.num_heads, lambda: fresh_model_config(config))
     folder = config.model.init_from
     if not folder:
         return
-    if not pathlib.Path(folder, "config.json").is_file():
-        raise ConfigError("model.init_from", folder, "a folder with config.json and safetensors of a Qwen2ForCausalLM")
-    fields = json.loads(pathlib.Path(folder, "config.json").read_text())
-    given = _as_config_error("model.init_from", folder, lambda: qwen2.Config.from_hugging_face(fields))
+    given = _as_config_error("model.init_from", folder, lambda: decoder.check_hf(folder))
     for field in ("vocab_size", "hidden_size", "intermediate_size", "num_layers", "num_heads", "num_kv_heads"):
         if getattr(given, field) != getattr(shape, field):
             raise ConfigError(
@@ -52,6 +47,9 @@ def _check_model(config: Any) -> None:
                 folder,
                 f"a model with {field} = {getattr(shape, field)} (it has {getattr(given, field)})",
             )
+    if given.max_positions < shape.max_positions:
+        allowed = f"at most the {given.max_positions} positions of the model in {folder}"
+        raise ConfigError("model.max_positions", shape.max_positions, allowed)
     if config.checkpoint.init_from:
         raise ConfigError("model.init_from", folder, "an empty string when checkpoint.init_from is given")
 
@@ -114,5 +112,5 @@ def _as_config_error(key: str, got: Any, call: Any) -> Any:
         return call()
     except ConfigError:
         raise
-    except ValueError as error:
+    except (ValueError, FileNotFoundError) as error:
         raise ConfigError(key, got, str(error)) from None

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh
 
-from maxrl_jax.lm import decoder as qwen2
+from maxrl_jax.lm import decoder
 from maxrl_jax.lm.rollout import Settings
 from maxrl_jax.runs import keys
 from maxrl_jax.runs.devices import sharding
@@ -26,9 +26,15 @@ def by_platform(value: int, cpu: int, accelerator: int) -> int:
     return value or (cpu if jax.default_backend() == "cpu" else accelerator)
 
 
-def model_config(config: Any) -> qwen2.Config:
-    """The model's shape."""
-    return qwen2.Config(
+def model_config(config: Any) -> decoder.Config:
+    """The model: that of the folder it is read from, or a fresh one of the config's shape."""
+    folder = config.model.init_from
+    return decoder.read_config(folder) if folder else fresh_model_config(config)
+
+
+def fresh_model_config(config: Any) -> decoder.Config:
+    """The shape that the config's fields describe."""
+    return decoder.Config(
         vocab_size=tokens.VOCABULARY_SIZE,
         hidden_size=config.model.hidden_size,
         intermediate_size=config.model.intermediate_size,
@@ -70,7 +76,7 @@ class Problem:
     def make(cls, config: Any) -> Problem:
         """Builds the held-out table and the model's graph."""
         shape = model_config(config)
-        graph = nnx.graphdef(nnx.eval_shape(lambda: qwen2.Qwen2(shape, rngs=nnx.Rngs(0))))
+        graph = nnx.graphdef(nnx.eval_shape(lambda: decoder.Decoder(shape, rngs=nnx.Rngs(0))))
         num_held_out, _ = maze.cap_held_out(config.maze.num_held_out, config.maze.size)
         table = maze.hold_out(keys.stream(config.eval.seed, "held_out"), num_held_out, config.maze.size)
         return cls(
@@ -96,18 +102,18 @@ class Problem:
     def init_params(self) -> Any:
         """Fresh parameters, or those of `model.init_from`; float32."""
         if self.config.model.init_from:
-            model = qwen2.load_hf(self.config.model.init_from)
+            model = decoder.load_hf(self.config.model.init_from)
             return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), nnx.state(model))
         shape = model_config(self.config)
 
         def build(seed: jax.Array) -> Any:
-            return nnx.state(qwen2.Qwen2(shape, rngs=nnx.Rngs(keys.stream(seed, "params"))))
+            return nnx.state(decoder.Decoder(shape, rngs=nnx.Rngs(keys.stream(seed, "params"))))
 
         return sharding.init(build, self.mesh, jnp.uint32(self.config.seed))
 
-    def model(self, params: Any, dtype: Any = None) -> qwen2.Qwen2:
+    def model(self, params: Any, dtype: Any = None) -> decoder.Decoder:
         """The model with its parameters, cast to `dtype` when given."""
-        return nnx.merge(self.graph, params if dtype is None else qwen2.cast(params, dtype))
+        return nnx.merge(self.graph, params if dtype is None else decoder.cast(params, dtype))
 
     def settings(self, *, greedy: bool = False) -> Settings:
         """How answers are drawn."""

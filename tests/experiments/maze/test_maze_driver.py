@@ -17,7 +17,7 @@ from experiments.maze.checks import check
 from experiments.maze.evaluation import orders, summary
 from experiments.maze.problem import Problem
 from maxrl_jax import advantages
-from maxrl_jax.lm import decoder as qwen2
+from maxrl_jax.lm import decoder
 from maxrl_jax.runs.config import config as checks
 from maxrl_jax.runs.config.config import ConfigError
 from maxrl_jax.runs.folder.metric_writer import read_metrics
@@ -48,7 +48,7 @@ def test_metrics_are_the_contracts(finished):
 
 
 def test_the_saved_model_is_the_trained_one_and_is_taken_as_a_start(finished, tmp_path):
-    model = qwen2.load_hf(finished / "model")
+    model = decoder.load_hf(finished / "model")
     assert model(jnp.zeros((1, 3), jnp.int32)).shape == (1, 3, 32)
     config = small(**{"model.init_from": str(finished / "model"), "sft.steps": 0, "rl.steps": 0})
     check(config)
