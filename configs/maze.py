@@ -68,7 +68,7 @@ def _model() -> ConfigDict:
     model.num_kv_heads = 2
     model.max_positions = 512
     model.compute_dtype = "auto"  # float32, bfloat16; auto: bfloat16 on accelerators, float32 on CPU
-    model.init_from = ""  # folder with config.json and safetensors of a Qwen2ForCausalLM; must fit the fields above
+    model.init_from = ""  # a model folder in Hugging Face's format; it must fit the fields above and decides the rest
     return model
 
 

@@ -1,8 +1,8 @@
 """A task of your own through the model, the engine and the driver of the mazes: sorting digits.
 
 `factory` is all there is to it. The driver fine-tunes on the solutions, trains by MaxRL on what the judge says and
-evaluates on held-out prompts. `python own_task.py` takes a minute or two on a CPU; from a clone, with this file's folder
-on PYTHONPATH, so does
+evaluates on held-out prompts. `python own_task.py` takes a minute or two on a CPU. From a clone, with this file's
+folder on PYTHONPATH, so does
 
     python -m experiments.maze --config=configs/maze.py:tiny --config.task=own_task:factory --workdir=runs/sorting
 """
