@@ -16,5 +16,5 @@ def grade(answer: str, gold: str) -> int:
     if answer == "leave":
         os._exit(3)
     if answer == "raise":
-        raise RuntimeWarning("as asked")
+        raise RuntimeError("as asked")
     return grading.RIGHT if answer == gold else grading.WRONG
