@@ -5,6 +5,8 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
+from maxrl_jax.runs.config import estimator
+
 
 def base() -> ConfigDict:
     """Fields of every run, with their defaults."""
@@ -49,10 +51,8 @@ def advantage(name: str = "maxrl", **hyper: Any) -> ConfigDict:
     None leaves a hyper-parameter at the estimator's default, and one the estimator does not have must stay
     None. A value may be phases ``((0, 8), (500, 1))``. For ``my.module:function`` name its own here.
     """
-    from maxrl_jax.runs.config.config import hyper_names
-
     settings = ConfigDict({"name": name})
-    for key in (*hyper_names(), *(key for key in hyper if key not in hyper_names())):
+    for key in (*estimator.hyper_names(), *(key for key in hyper if key not in estimator.hyper_names())):
         settings[key] = config_dict.placeholder(object)
         if key in hyper:
             settings[key] = hyper[key]

@@ -37,7 +37,7 @@ from experiments.maze.problem import Problem
 from maxrl_jax import advantages, metrics, objectives
 from maxrl_jax.lm.rollout import rollout
 from maxrl_jax.lm.update import Batch, loss_and_gradients
-from maxrl_jax.runs.config.config import load
+from maxrl_jax.runs.config.load import load
 from maxrl_jax.tasks import maze
 from maxrl_jax.tasks.maze import pictures
 

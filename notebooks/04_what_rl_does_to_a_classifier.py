@@ -36,7 +36,7 @@ from experiments.figures.style import COLOURS, LABELS, new_figure
 from experiments.imagenet import __main__ as driver
 from experiments.imagenet import records
 from maxrl_jax import advantages, losses, objectives
-from maxrl_jax.runs.config import config
+from maxrl_jax.runs.config.load import load
 
 pd.options.display.float_format = "{:.3f}".format
 pd.options.display.width = 120
@@ -49,7 +49,7 @@ pd.options.display.width = 120
 
 # %%
 STEPS = 60
-settings = config.load(
+settings = load(
     str(Path(driver.__file__).parents[2] / "configs/imagenet.py") + ":tiny",
     {
         "loss.name": "cross_entropy",

@@ -13,8 +13,8 @@ import yaml
 
 from experiments.sweep import __main__ as sweep
 from experiments.sweep import check, grid, summary
-from maxrl_jax.runs.config import config as cfg
-from maxrl_jax.runs.config.checks import ConfigError
+from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.config.load import load
 from maxrl_jax.runs.folder import resume
 from maxrl_jax.runs.folder.metric_writer import encode, read_metrics
 
@@ -283,7 +283,7 @@ def test_wandb_sweep_files_drive_the_flags(path):
         values = parameter.get("values") or [parameter[key] for key in ("value", "min", "max") if key in parameter]
         assert values, name
         for value in values:
-            cfg.load(str(ROOT / spec.partition(":")[0]) + ":" + spec.partition(":")[2], {name[7:]: value})
+            load(str(ROOT / spec.partition(":")[0]) + ":" + spec.partition(":")[2], {name[7:]: value})
     assert settings["metric"]["name"].startswith(("train/", "eval/"))
     with pytest.raises(ConfigError):
-        cfg.load(str(ROOT / spec.partition(":")[0]), {"no.such": 1})
+        load(str(ROOT / spec.partition(":")[0]), {"no.such": 1})

@@ -7,7 +7,7 @@ from typing import Any
 from experiments.bandit import single, studies
 from experiments.bandit.checks import check
 from maxrl_jax.runs import launch
-from maxrl_jax.runs.folder import folder
+from maxrl_jax.runs.folder.run import open_run
 
 
 def run(config: Any, workdir: str) -> Any:
@@ -23,8 +23,8 @@ def run(config: Any, workdir: str) -> Any:
         "two_rewards": studies.combining_rewards,
         "maxpo": studies.bias_and_variance,
     }
-    with folder.open_run(config, workdir, "bandit") as open_run:
-        return parts[config.study](open_run, config)
+    with open_run(config, workdir, "bandit") as opened:
+        return parts[config.study](opened, config)
 
 
 if __name__ == "__main__":

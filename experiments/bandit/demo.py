@@ -18,7 +18,7 @@ import configs
 from experiments.bandit import comparison, measures, studies
 from experiments.bandit.checks import check
 from maxrl_jax.runs import launch
-from maxrl_jax.runs.folder import folder
+from maxrl_jax.runs.folder.run import open_run
 
 
 def summary(found: comparison.Runs) -> pd.DataFrame:
@@ -82,11 +82,11 @@ def reading(table: pd.DataFrame, stratum: str) -> str:
 
 def run(config: Any, workdir: str) -> pd.DataFrame:
     """Trains the comparison of the config, prints the table, draws the figure; returns the table."""
-    with folder.open_run(config, workdir, "demo") as open_run:
-        found = studies.compare(open_run, config)
+    with open_run(config, workdir, "demo") as opened:
+        found = studies.compare(opened, config)
         table = summary(found)
-        studies.write(open_run, "summary.csv", table)
-        figure = open_run.figures / "comparison.png"
+        studies.write(opened, "summary.csv", table)
+        figure = opened.figures / "comparison.png"
     stratum = measures.stratum_name(int(found.strata.min()))
     show(table, stratum)
     print(reading(table, stratum))

@@ -16,12 +16,15 @@ from experiments.bandit.problem import STRATA, Problem, log_pass_rates, make_pro
 from maxrl_jax import losses, objectives
 from maxrl_jax.advantages import Advantage
 from maxrl_jax.runs import keys
-from maxrl_jax.runs.config import config as config_module
+from maxrl_jax.runs.config import estimator
+from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.devices import sharding
-from maxrl_jax.runs.folder.folder import Run
-from maxrl_jax.runs.loop import loop
+from maxrl_jax.runs.folder.run import Run
+from maxrl_jax.runs.loop.chunks import scan
+from maxrl_jax.runs.loop.phase import Every, Phase
+from maxrl_jax.runs.loop.steps import run_steps
 
-CHUNK_STEPS = 25
+STEPS_PER_CALL = 25
 
 
 def phases(config: Any) -> list[tuple[int, Advantage]]:
@@ -30,16 +33,14 @@ def phases(config: Any) -> list[tuple[int, Advantage]]:
     Raises:
       ConfigError: see `config.advantage`; or counts and expected asked of an estimator that has no binary form.
     """
-    found = config_module.advantage(
-        config, "rl.advantage", num_rollouts=config.rl.num_rollouts, provides=gradients.PROVIDES
-    )
+    found = estimator.phases(config, "rl.advantage", num_rollouts=config.rl.num_rollouts, provides=gradients.PROVIDES)
     if config.rl.sampling == "rollouts":
         return found
     for _, advantage in found:
         try:
             objectives.binary_form(advantage, config.rl.num_rollouts)
         except ValueError as error:
-            raise config_module.ConfigError("rl.sampling", config.rl.sampling, f"rollouts, as {error}") from None
+            raise ConfigError("rl.sampling", config.rl.sampling, f"rollouts, as {error}") from None
     return found
 
 
@@ -107,9 +108,10 @@ def train(run: Run, config: Any) -> dict[str, Any]:
     sharding.check_batch(config, "problem.num_prompts", mesh)
     problem = make_problem(keys.stream(config.seed, "problem"), **problem_settings(config.problem))
     state = sharding.replicate(initial_state(problem), mesh)
-    chunks = [(first, loop.scan(make_step(config, a, problem, mesh))) for first, a in phases(config)]
+    chunks = [(first, scan(make_step(config, a, problem, mesh))) for first, a in phases(config)]
     evaluate = make_evaluation(config, problem)
-    hooks = [loop.Every(config.eval.every_steps, evaluate, at_start=True)]
-    state = loop.run_steps(run, "train", state, chunks, config.rl.steps, CHUNK_STEPS, every=hooks)
+    hooks = [Every(config.eval.every_steps, evaluate, at_start=True)]
+    phase = Phase(name="train", chunk=chunks, num_steps=config.rl.steps, steps_per_call=STEPS_PER_CALL, every=hooks)
+    state = run_steps(run, phase, state)
     ends = {name.removeprefix("eval/"): value for name, value in evaluate(state, config.rl.steps).items()}
     return run.finish(state.params, **ends)

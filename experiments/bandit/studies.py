@@ -11,7 +11,7 @@ import pandas as pd
 from experiments.bandit import comparison, draw_comparison, draw_stories, maxpo, pkpo, two_rewards
 from experiments.figures import style
 from experiments.figures.registry import Drawing
-from maxrl_jax.runs.folder.folder import Run
+from maxrl_jax.runs.folder.run import Run
 
 
 def save(run: Run, name: str, draw: Callable[..., Drawing], *tables: Any) -> None:

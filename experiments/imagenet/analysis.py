@@ -19,7 +19,7 @@ from typing import Any
 from experiments.imagenet import gradient_norms
 from experiments.imagenet.problem import Problem
 from maxrl_jax import advantages, losses
-from maxrl_jax.runs.config.config import ConfigError
+from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.folder import checkpoint
 from maxrl_jax.runs.folder.stopping import CheckpointError
 

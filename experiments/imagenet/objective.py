@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from maxrl_jax import losses, objectives
 from maxrl_jax.advantages import Advantage
 from maxrl_jax.categorical import CategoricalTerms
-from maxrl_jax.runs.config import config as checks
+from maxrl_jax.runs.config import estimator
 
 LOSSES = ("cross_entropy", "policy_gradient")
 
@@ -26,7 +26,7 @@ def phases(config: Any) -> list[tuple[int, Advantage | None]]:
     """
     if config.loss.name == "cross_entropy":
         return [(0, None)]
-    return list(checks.advantage(config, "loss.advantage", num_rollouts=config.loss.num_rollouts))
+    return list(estimator.phases(config, "loss.advantage", num_rollouts=config.loss.num_rollouts))
 
 
 def terms(

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from maxrl_jax.runs import keys
-from maxrl_jax.runs.config.config import ConfigError
+from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.devices import sharding
 from maxrl_jax.vision.glyphs import digits, glyphs, kanji
 from maxrl_jax.vision.imagenet2012 import source as imagenet2012

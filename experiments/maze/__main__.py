@@ -13,10 +13,12 @@ from experiments.maze.evaluation import Evaluator
 from experiments.maze.problem import Problem
 from maxrl_jax.lm import decoder as qwen2
 from maxrl_jax.runs import launch
-from maxrl_jax.runs.config import config as checks
+from maxrl_jax.runs.config import estimator
 from maxrl_jax.runs.devices import sharding
-from maxrl_jax.runs.folder import digest, folder
-from maxrl_jax.runs.loop import loop
+from maxrl_jax.runs.folder import digest
+from maxrl_jax.runs.folder.run import Run, open_run
+from maxrl_jax.runs.loop.phase import Every, Phase
+from maxrl_jax.runs.loop.steps import run_steps
 
 
 def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
@@ -29,45 +31,44 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
     Returns:
       The final record: ``final/params_sha256``.
     """
-    with folder.open_run(config, workdir, "maze") as open_run:
+    with open_run(config, workdir, "maze") as opened:
         problem = Problem.make(config)
         for line in problem.notes():
-            open_run.say(line)
+            opened.say(line)
         params = problem.init_params()
         if config.sft.steps:
-            params = _fine_tune(open_run, problem, params)
-        state = _reinforce(open_run, problem, params)
+            params = _fine_tune(opened, problem, params)
+        state = _reinforce(opened, problem, params)
         params = jax.tree.map(digest.to_host, state["params"])  # in every process: each may hold a part
         if jax.process_index() == 0:
-            qwen2.save_hf(problem.model(params), open_run.path / "model")
-            pictures.save_answers(open_run, problem, params)
-        return open_run.finish(state["params"])
+            qwen2.save_hf(problem.model(params), opened.path / "model")
+            pictures.save_answers(opened, problem, params)
+        return opened.finish(state["params"])
 
 
-def _fine_tune(open_run: folder.Run, problem: Problem, params: Any) -> Any:
+def _fine_tune(opened: Run, problem: Problem, params: Any) -> Any:
     config = problem.config
     state = _placed(problem, {"params": params, "opt": sft.make_optimizer(config).init(params)})
     chunk = sft.make_chunk(problem)
-    state = loop.run_steps(open_run, "sft", state, chunk, config.sft.steps, config.sft.steps_per_call)
-    return state["params"]
+    phase = Phase(name="sft", chunk=chunk, num_steps=config.sft.steps, steps_per_call=config.sft.steps_per_call)
+    return run_steps(opened, phase, state)["params"]
 
 
-def _reinforce(open_run: folder.Run, problem: Problem, params: Any) -> Any:
+def _reinforce(opened: Run, problem: Problem, params: Any) -> Any:
     config = problem.config
-    phases = checks.advantage(config, "rl.advantage", num_rollouts=config.rl.num_rollouts, provides=rl.PROVIDES)
+    phases = estimator.phases(config, "rl.advantage", num_rollouts=config.rl.num_rollouts, provides=rl.PROVIDES)
     chunks = [(start, rl.make_chunk(problem, advantage)) for start, advantage in phases]
-    evaluate = loop.Every(config.eval.every_steps, Evaluator(problem), at_start=True)
+    evaluate = Every(config.eval.every_steps, Evaluator(problem), at_start=True)
     state = _placed(problem, rl.make_state(config, params))
-    return loop.run_steps(
-        open_run,
-        "train",
-        state,
-        chunks,
-        config.rl.steps,
-        config.rl.steps_per_call,
+    phase = Phase(
+        name="train",
+        chunk=chunks,
+        num_steps=config.rl.steps,
+        steps_per_call=config.rl.steps_per_call,
         every=[evaluate],
         show=("reward_mean", "loss"),
     )
+    return run_steps(opened, phase, state)
 
 
 def _placed(problem: Problem, state: Any) -> Any:

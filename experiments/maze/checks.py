@@ -11,8 +11,8 @@ from experiments.maze.rl import PROVIDES
 from maxrl_jax import losses
 from maxrl_jax.lm import decoder as qwen2
 from maxrl_jax.runs import launch
-from maxrl_jax.runs.config import config as checks
-from maxrl_jax.runs.config.config import ConfigError
+from maxrl_jax.runs.config import checks, estimator
+from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.loop import optimizer
 from maxrl_jax.tasks import maze
@@ -96,7 +96,7 @@ def _check_rl(config: Any) -> None:
     checks.positive_int(config, "rl.steps_per_call")
     for key in ("rl.decode_rows", "rl.micro_batch_tokens"):
         checks.non_negative_int(config, key)
-    checks.advantage(
+    estimator.phases(
         config, "rl.advantage", num_rollouts=config.rl.num_rollouts, binary_rewards=True, provides=PROVIDES
     )
 

@@ -16,7 +16,8 @@ from maxrl_jax.lm.rollout import Rollouts, rollout
 from maxrl_jax.lm.update import Batch, Objective, Plan, loss_and_gradients, score
 from maxrl_jax.runs import keys
 from maxrl_jax.runs.devices.data_parallel import Share, over_batch
-from maxrl_jax.runs.loop import loop, optimizer
+from maxrl_jax.runs.loop import optimizer
+from maxrl_jax.runs.loop.chunks import scan
 from maxrl_jax.tasks import maze
 from maxrl_jax.tasks.maze import verifier
 
@@ -56,7 +57,7 @@ def make_chunk(problem: Problem, advantage: Advantage) -> Callable[..., Any]:
             )
         return {**state, "params": params, "opt": opt_state}, metrics
 
-    return loop.scan(step)
+    return scan(step)
 
 
 def share_gradients(

@@ -14,7 +14,8 @@ from maxrl_jax import losses
 from maxrl_jax.lm import update as policy_update
 from maxrl_jax.lm.update import Batch, Objective, Plan
 from maxrl_jax.runs.devices.data_parallel import Share, over_batch
-from maxrl_jax.runs.loop import loop, optimizer
+from maxrl_jax.runs.loop import optimizer
+from maxrl_jax.runs.loop.chunks import scan
 from maxrl_jax.tasks import maze
 from maxrl_jax.tasks.maze import tokens
 
@@ -43,7 +44,7 @@ def make_chunk(problem: Problem) -> Callable[..., Any]:
         metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradients)}
         return {**state, "params": params, "opt": opt_state}, metrics
 
-    return loop.scan(step)
+    return scan(step)
 
 
 def loss_and_gradients(

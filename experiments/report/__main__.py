@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from experiments.report import page, runs
-from maxrl_jax.runs.config.checks import ConfigError
+from maxrl_jax.runs.config.errors import ConfigError
 
 
 class _Parser(argparse.ArgumentParser):

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from maxrl_jax.runs.config.checks import ConfigError
-from maxrl_jax.runs.config.config import flatten
+from maxrl_jax.runs.config import fields
+from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.folder import metric_writer, resume
 
 PREFIXES = ("eval", "train", "sft", "perf")
@@ -108,7 +108,7 @@ def read(path: Path, name: str) -> RunFolder:
             raise ConfigError("DIR", str(path), f"metrics with a step in every line; line {number} has none")
     if not records:
         raise ConfigError("DIR", str(path), "a run that has logged at least one line")
-    return RunFolder(path, name, records, flatten(_json(path / "config.json")), _json(path / "environment.json"))
+    return RunFolder(path, name, records, fields.flatten(_json(path / "config.json")), _json(path / "environment.json"))
 
 
 def group(runs: Sequence[RunFolder]) -> list[Group]:

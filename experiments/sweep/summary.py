@@ -32,6 +32,7 @@ def write(folder: pathlib.Path, runs: Runs, metrics: str = "") -> str:
     """
     curves = read_curves(runs)
     names = choose(curves, metrics)
+    absent = [name for name in metrics.split(",") if name and name not in names]
     table = final_table(curves, names)
     table.to_csv(folder / "table.csv", index=False)
     (folder / "table.md").write_text(markdown(table, names) + "\n")
@@ -40,17 +41,23 @@ def write(folder: pathlib.Path, runs: Runs, metrics: str = "") -> str:
         spread.to_csv(folder / "curves.csv", index=False)
         draw(spread, names[0], folder)
     more = f"\n({len(names) - SHOWN} more metrics in table.md)" if len(names) > SHOWN else ""
+    more += f"\n(no run has {', '.join(absent)})" if absent else ""
     return f"{markdown(table, names[:SHOWN])}{more}\n\n{folder / 'table.csv'}  {folder / 'figure.png'}"
 
 
 def read_curves(runs: Runs) -> pd.DataFrame:
-    """Every metric of every run: columns label, seed, metric, step, value (a list of values as its mean)."""
+    """Every metric of every run: columns label, seed, metric, step, value.
+
+    A list of values is its mean; a value that is not finite is NaN, and stands for an evaluation without one.
+    """
     rows = []
     for point, folder in runs:
         for record in metric_writer.read_metrics(folder):
             for name, value in record.items():
-                if name.startswith(("train/", "eval/")) and math.isfinite(number := metric_writer.mean(value)):
-                    rows.append((point.label, point.seed, name, record["step"], number))
+                if name.startswith(("train/", "eval/")):
+                    number = metric_writer.mean(value)
+                    finite = number if math.isfinite(number) else math.nan
+                    rows.append((point.label, point.seed, name, record["step"], finite))
     return pd.DataFrame(rows, columns=["label", "seed", "metric", "step", "value"])
 
 
@@ -63,29 +70,34 @@ def choose(curves: pd.DataFrame, metrics: str) -> list[str]:
 
 
 def final_table(curves: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Last values: columns label, metric, mean, standard_error, n, in the order of the runs."""
-    last = curves.sort_values("step", kind="stable").groupby(["label", "seed", "metric"], sort=False).last()
-    final = over_seeds(last.reset_index().assign(step=0)).drop(columns="step")
+    """Values of each run's last step: columns label, metric, mean, standard_error, n, in the order of the runs.
+
+    The last step is that of the phase (eval/, train/), not of the metric: one that its last evaluation lacks is
+    missing, and an older value does not take its place.
+    """
+    phase = curves.metric.str.split("/").str[0]
+    last = curves.step == curves.groupby(["label", "seed", phase]).step.transform("max")
+    final = over_seeds(curves[last & curves.metric.isin(names)].assign(step=0)).drop(columns="step")
+    final = final[final.n > 0]
     order = {label: i for i, label in enumerate(dict.fromkeys(curves.label))}
-    final = final[final.metric.isin(names)]
     key = final.label.map(order) * len(names) + final.metric.map(lambda name: list(names).index(name))
     return final.loc[key.sort_values(kind="stable").index].reset_index(drop=True)
 
 
 def over_seeds(curves: pd.DataFrame) -> pd.DataFrame:
-    """Mean, standard error (ddof 1; NaN for one seed) and n over the seeds at each step."""
+    """Mean, standard error (ddof 1; NaN for one seed) and n over the seeds that have a value, at each step."""
     groups = curves.groupby(["label", "metric", "step"], sort=False).value
     return groups.agg(mean="mean", standard_error="sem", n="count").reset_index()
 
 
 def markdown(table: pd.DataFrame, names: Sequence[str]) -> str:
-    """The table as markdown: a row per combination, ``mean ± standard error`` per metric."""
+    """The table as markdown: a row per combination, ``mean ± standard error`` per metric, of n seeds or as said."""
     lines = ["| run | " + " | ".join(names) + " | n |", "|---" * (len(names) + 2) + "|"]
     for label, rows in table.groupby("label", sort=False):
         cells = []
         for name in names:
             row = rows[rows.metric == name]
-            cells.append(_cell(row.iloc[0]) if len(row) else "")
+            cells.append(_cell(row.iloc[0], int(rows.n.max())) if len(row) else "missing")
         lines.append(f"| {label} | " + " | ".join(cells) + f" | {int(rows.n.max())} |")
     return "\n".join(lines)
 
@@ -115,6 +127,7 @@ def short(label: str) -> str:
     return re.sub(r"(^|,)(?:\w+\.)+(\w+=)", r"\1\2", label).replace(",", ", ")
 
 
-def _cell(row: pd.Series) -> str:
+def _cell(row: pd.Series, seeds: int) -> str:
     error = "" if np.isnan(row.standard_error) else f" ± {row.standard_error:.2g}"
-    return f"{row['mean']:.4g}{error}"
+    fewer = f" (n={row.n})" if row.n < seeds else ""
+    return f"{row['mean']:.4g}{error}{fewer}"

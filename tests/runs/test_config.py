@@ -7,9 +7,10 @@ from ml_collections import ConfigDict
 
 from configs import common
 from maxrl_jax import advantages
-from maxrl_jax.runs.config import checks
-from maxrl_jax.runs.config import config as cfg
-from maxrl_jax.runs.config.checks import ConfigError
+from maxrl_jax.runs.config import checks, estimator, fields
+from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.config.load import load
+from maxrl_jax.runs.config.override import override, split_arguments
 from tests.runs.runs import CONFIG, ROOT
 
 TINY = f"{ROOT / CONFIG}:tiny"
@@ -26,11 +27,11 @@ def test_load_sets_fields_with_their_types():
         "rl.advantage.k": ((0, 4), (10, 2)),
         "rl.advantage.baseline": None,
     }
-    config = cfg.load(TINY, overrides)
-    assert {key: cfg.field(config, key) for key in overrides} == overrides
+    config = load(TINY, overrides)
+    assert {key: checks.field(config, key) for key in overrides} == overrides
     assert isinstance(config.rl.learning_rate, float)
     assert config.is_locked
-    assert cfg.load(TINY, {"rl.steps": "12"}).rl.steps == 12
+    assert load(TINY, {"rl.steps": "12"}).rl.steps == 12
 
 
 def test_a_hyper_parameter_that_a_config_sets_may_be_set_back_to_none(tmp_path):
@@ -43,34 +44,34 @@ def test_a_hyper_parameter_that_a_config_sets_may_be_set_back_to_none(tmp_path):
         "    return config\n"
     )
     for value in (None, "None"):
-        config = cfg.load(str(file), {"advantage.baseline": value, "advantage.k": value})
+        config = load(str(file), {"advantage.baseline": value, "advantage.k": value})
         assert (config.advantage.baseline, config.advantage.k) == (None, None)
-    assert cfg.load(str(file), {"advantage.baseline": "none"}).advantage.baseline == "none"
+    assert load(str(file), {"advantage.baseline": "none"}).advantage.baseline == "none"
     with pytest.raises(ConfigError, match=r"^wandb\.group: got None, allowed: a string"):
-        cfg.load(str(file), {"wandb.group": None})
+        load(str(file), {"wandb.group": None})
 
 
 def test_load_leaves_nothing_behind():
-    cfg.load(TINY, {"rl.steps": 12})
-    assert cfg.load(TINY).rl.steps == 30
+    load(TINY, {"rl.steps": 12})
+    assert load(TINY).rl.steps == 30
 
 
 def test_command_line_forms():
-    spec, overrides, others = cfg.split_arguments(
+    spec, overrides, others = split_arguments(
         ["--config", "f.py:v", "--config.a.b", "3", "-config.c=4", "--noconfig.d", "--workdir=x", "--jobs", "2"]
     )
     assert spec == "f.py:v"
     assert overrides == ["--config.a.b=3", "--config.c=4", "--noconfig.d"]
     assert others == ["--workdir=x", "--jobs", "2"]
-    config = cfg.override(cfg.load(TINY), ["--config.deterministic"])
+    config = override(load(TINY), ["--config.deterministic"])
     assert config.deterministic is True
 
 
 def test_flatten_and_to_dict_read_back_from_a_file():
-    config = cfg.load(TINY, {"rl.advantage.k": ((0, 4), (10, 2))})
-    plain = cfg.to_dict(config)
+    config = load(TINY, {"rl.advantage.k": ((0, 4), (10, 2))})
+    plain = fields.to_dict(config)
     assert plain["rl"]["advantage"]["k"] == [[0, 4], [10, 2]]
-    assert cfg.flatten(plain)["rl.advantage.k"] == [[0, 4], [10, 2]]
+    assert fields.flatten(plain)["rl.advantage.k"] == [[0, 4], [10, 2]]
 
 
 def test_every_error_is_one_line_with_key_got_and_allowed():
@@ -155,10 +156,10 @@ def test_wrong_values_say_key_got_allowed(wrong, message):
         wrong(CONFIG_FOR_CHECKS)
 
 
-def chosen(num_rollouts=8, provides=(), binary_rewards=True, **hyper):
+def chosen(num_rollouts=8, provides=(), reward_kind="binary", **hyper):
     config = ConfigDict({"rl": {"advantage": common.advantage(**hyper)}})
-    return cfg.advantage(
-        config, "rl.advantage", num_rollouts=num_rollouts, provides=provides, binary_rewards=binary_rewards
+    return estimator.phases(
+        config, "rl.advantage", num_rollouts=num_rollouts, provides=provides, reward_kind=reward_kind
     )
 
 
@@ -213,7 +214,7 @@ def test_a_users_own_estimator():
         ({"name": "partitioned", "k": 3, "kind": "naive"}, "k", "divisors of N"),
         ({"name": "rloo", "num_rollouts": 1}, "name", "N >= 2"),
         ({"name": "self_masked"}, "name", "needs no greedy_rewards"),
-        ({"name": "maxrl", "binary_rewards": False}, "name", "maxrl_order"),
+        ({"name": "maxrl", "reward_kind": "real"}, "name", "maxrl_order"),
         ({"name": "tests.runs.own_estimator:absent"}, "name", "cannot load"),
         ({"name": "tests.runs.own_estimator:not_callable"}, "name", "not callable"),
         ({"name": "no.such.module:f"}, "name", "cannot load"),

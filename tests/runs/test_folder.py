@@ -5,9 +5,13 @@ import sys
 
 import pytest
 
-from maxrl_jax.runs.config.checks import ConfigError
-from maxrl_jax.runs.folder import folder, resume
+from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.folder import resume
 from maxrl_jax.runs.folder.metric_writer import read_metrics
+from maxrl_jax.runs.folder.run import EXTENDABLE, open_run
+from maxrl_jax.runs.loop.chunks import scan
+from maxrl_jax.runs.loop.phase import Phase
+from maxrl_jax.runs.loop.steps import run_steps
 from tests.runs import small
 
 
@@ -61,12 +65,12 @@ BEFORE = {"seed": 0, "steps": 100, "rl": {"steps": 10, "k": [1, 2]}, "log": {"ev
 )
 def test_what_may_change(change, allowed):
     if allowed:
-        assert resume.changes(BEFORE, {**BEFORE, **change}, folder.EXTENDABLE)
+        assert resume.changes(BEFORE, {**BEFORE, **change}, EXTENDABLE)
     else:
         with pytest.raises(ConfigError):
-            resume.changes(BEFORE, {**BEFORE, **change}, folder.EXTENDABLE)
+            resume.changes(BEFORE, {**BEFORE, **change}, EXTENDABLE)
     with pytest.raises(ConfigError, match=r"^seed: got no such field, allowed: 0"):
-        resume.changes(BEFORE, {k: v for k, v in BEFORE.items() if k != "seed"}, folder.EXTENDABLE)
+        resume.changes(BEFORE, {k: v for k, v in BEFORE.items() if k != "seed"}, EXTENDABLE)
 
 
 def test_a_config_may_change_while_nothing_is_saved(tmp_path):
@@ -81,7 +85,7 @@ def test_a_config_may_change_while_nothing_is_saved(tmp_path):
 
 def test_a_second_process_in_the_folder_is_refused(tmp_path):
     code = (
-        "import sys, time; from etils import epath; from maxrl_jax.runs import resume\n"
+        "import sys, time; from etils import epath; from maxrl_jax.runs.folder import resume\n"
         f"with resume.lock(epath.Path({str(tmp_path)!r})): print('held', flush=True); time.sleep(60)"
     )
     other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -104,12 +108,12 @@ def test_a_folder_that_cannot_be_written_is_named():
 
 
 def test_what_is_logged_before_the_restored_step_is_not_logged_twice(tmp_path):
-    from maxrl_jax.runs.loop import loop
 
     def once(num_steps):
-        with folder.open_run(small.config(), tmp_path / "a", "small") as run:
+        with open_run(small.config(), tmp_path / "a", "small") as run:
             run.log(0, {"eval/before": 1.0})
-            state = loop.run_steps(run, "train", small.initial(), loop.scan(small.step), num_steps, 2)
+            phase = Phase(name="train", chunk=scan(small.step), num_steps=num_steps, steps_per_call=2)
+            state = run_steps(run, phase, small.initial())
             run.log(num_steps, {"eval/after": 2.0})
             run.finish(state["params"], solved=0.5)
 
@@ -124,7 +128,7 @@ def test_a_checkpoint_that_no_phase_restores_is_an_error(tmp_path):
     small.run(tmp_path / "a", num_steps=4)
     with (
         pytest.raises(RuntimeError, match="its checkpoint of train step 4 was never restored"),
-        folder.open_run(small.config(), tmp_path / "a", "small") as run,
+        open_run(small.config(), tmp_path / "a", "small") as run,
     ):
         run.finish({})
     with pytest.raises(RuntimeError, match="the run's checkpoint is of train step 4, and the run begins with sft"):

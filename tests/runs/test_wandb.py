@@ -6,9 +6,13 @@ import types
 
 import pytest
 
-from maxrl_jax.runs.config.checks import ConfigError
+from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.folder import wandb_writer
 from maxrl_jax.runs.folder.metric_writer import read_metrics
+from maxrl_jax.runs.folder.run import open_run
+from maxrl_jax.runs.loop.chunks import scan
+from maxrl_jax.runs.loop.phase import Every, Phase
+from maxrl_jax.runs.loop.steps import run_steps
 from tests.runs import small
 from tests.runs.test_loop import Stop
 
@@ -71,7 +75,6 @@ def test_it_mirrors_the_metrics_with_steps_of_its_own(tmp_path, monkeypatch):
 
 
 def test_the_id_survives_and_no_step_is_sent_twice(tmp_path, monkeypatch):
-    from maxrl_jax.runs.loop import loop
 
     fake = Fake(monkeypatch)
 
@@ -80,7 +83,7 @@ def test_the_id_survives_and_no_step_is_sent_twice(tmp_path, monkeypatch):
             raise Stop
 
     with pytest.raises(Stop):
-        small.run(tmp_path / "a", settings(), every=[loop.Every(2, fail)])
+        small.run(tmp_path / "a", settings(), every=[Every(2, fail)])
     small.run(tmp_path / "a", settings())
     (first, broken), (second, resumed) = fake.started
     assert first["id"] == second["id"] == (tmp_path / "a/wandb_id").read_text().strip()
@@ -128,12 +131,10 @@ def test_the_variable_goes_before_the_config(monkeypatch):
 
 
 def test_lists_are_sent_as_means_and_pictures_as_images(tmp_path, monkeypatch):
-    from maxrl_jax.runs.folder import folder
-    from maxrl_jax.runs.loop import loop
 
     fake = Fake(monkeypatch)
-    with folder.open_run(settings(), tmp_path / "a", "small") as run:
-        state = loop.run_steps(run, "train", small.initial(), loop.scan(small.step), 1)
+    with open_run(settings(), tmp_path / "a", "small") as run:
+        state = run_steps(run, Phase(name="train", chunk=scan(small.step), num_steps=1), small.initial())
         run.log(1, {"eval/pass": [0.0, 1.0]})
         run.log_image(1, "eval/mazes", run.figures / "mazes.png")
         run.finish(state["params"])
@@ -143,12 +144,10 @@ def test_lists_are_sent_as_means_and_pictures_as_images(tmp_path, monkeypatch):
 
 
 def test_every_figure_of_the_run_is_sent_once_at_the_end(tmp_path, monkeypatch):
-    from maxrl_jax.runs.folder import folder
-    from maxrl_jax.runs.loop import loop
 
     fake = Fake(monkeypatch)
-    with folder.open_run(settings(), tmp_path / "a", "small") as run:
-        state = loop.run_steps(run, "train", small.initial(), loop.scan(small.step), 2)
+    with open_run(settings(), tmp_path / "a", "small") as run:
+        state = run_steps(run, Phase(name="train", chunk=scan(small.step), num_steps=2), small.initial())
         for name in ("mazes.png", "curves.png"):
             with run.figure_file(name) as path, open(path, "wb") as file:
                 file.write(name.encode())
@@ -164,10 +163,9 @@ def test_every_figure_of_the_run_is_sent_once_at_the_end(tmp_path, monkeypatch):
 
 
 def test_what_is_not_finite_in_a_list_is_left_out_of_its_mean(tmp_path, monkeypatch):
-    from maxrl_jax.runs.folder import folder
 
     fake = Fake(monkeypatch)
-    with folder.open_run(settings(), tmp_path / "a", "small") as run:
+    with open_run(settings(), tmp_path / "a", "small") as run:
         run.log(0, {"eval/ratio": [1.0, float("nan"), 3.0]})
     assert {"eval/step": 0, "eval/ratio": 2.0} in fake.started[0][1].records
 

@@ -1,10 +1,38 @@
-"""Paths of run folders, on a file system or in a bucket."""
+"""Paths that a user gives, in flags and in configs, and the folders of runs, on a file system or in a bucket."""
 
 import os
 
 from etils import epath
 
-from maxrl_jax.runs.config.checks import ConfigError
+from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.config.override import expanded
+
+
+def given(flag: str, text: str) -> str:
+    """The path a user wrote, with ``~`` and ``$VARIABLES`` replaced.
+
+    Args:
+        flag: the flag or field it was written for.
+        text: as written.
+
+    Raises:
+        ConfigError: a variable in it is not set, or it is empty.
+    """
+    if not text:
+        raise ConfigError(flag, None, "a path", shown="nothing")
+    return expanded(flag, text)
+
+
+def folder(flag: str, text: str) -> str:
+    """`given`, for a folder that is there or can be made.
+
+    Raises:
+        ConfigError: see `given`; or it is a file.
+    """
+    path = given(flag, text)
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise ConfigError(flag, path, "a folder, not a file")
+    return path
 
 
 def absolute(path: str | os.PathLike) -> epath.Path:

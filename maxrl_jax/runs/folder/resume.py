@@ -7,8 +7,8 @@ from typing import Any
 
 from etils import epath
 
-from maxrl_jax.runs.config.checks import ConfigError, Words
-from maxrl_jax.runs.config.config import flatten
+from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.config.fields import flatten
 from maxrl_jax.runs.folder import metric_writer
 
 FREE = ("wandb", "checkpoint", "log", "compilation_cache", "mesh")
@@ -30,11 +30,8 @@ def changes(
         key, (was, _) = next(iter(refused.items()))
         others = "; changed too: " + ", ".join(list(refused)[1:]) if len(refused) > 1 else ""
         can_grow = " or more" if key in extend else ""
-        raise ConfigError(
-            key,
-            new.get(key, Words("no such field")),
-            f"{was!r}{can_grow}, with which this --workdir was started (or another --workdir){others}",
-        )
+        allowed = f"{was!r}{can_grow}, with which this --workdir was started (or another --workdir){others}"
+        raise ConfigError(key, new.get(key), allowed, shown=None if key in new else "no such field")
     return changed
 
 

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from etils import epath
 
-from maxrl_jax.runs.config.checks import ConfigError, one_of
+from maxrl_jax.runs.config.checks import one_of
+from maxrl_jax.runs.config.errors import ConfigError, one_line
 from maxrl_jax.runs.folder import metric_writer
 
 MODES = ("online", "offline", "disabled")
@@ -117,7 +118,7 @@ class WandbWriter:
         except Exception as error:
             if chosen != "online":
                 raise
-            self._say(f"W&B cannot be reached ({_short(error)}); logging offline, `wandb sync` sends it later")
+            self._say(f"W&B cannot be reached ({one_line(error)}); logging offline, `wandb sync` sends it later")
             self._run = wandb.init(mode="offline", **arguments)
 
     def _log(self, step: int, values: Mapping[str, Any]) -> None:
@@ -141,7 +142,7 @@ class WandbWriter:
             action()
         except Exception as error:
             self._run = None
-            self._say(f"W&B failed and is left out of the rest of this run ({_short(error)})")
+            self._say(f"W&B failed and is left out of the rest of this run ({one_line(error)})")
 
 
 def run_id(folder: epath.Path) -> str:
@@ -170,8 +171,3 @@ def _has_key() -> bool:
             return bool(wandb.api.api_key)
     except Exception:
         return False
-
-
-def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else text[:197] + "..."

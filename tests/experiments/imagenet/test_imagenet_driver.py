@@ -16,7 +16,7 @@ from experiments.imagenet import __main__ as driver
 from experiments.imagenet import analysis, checks, objective, records, sources, training
 from experiments.imagenet.evaluation import Evaluator
 from experiments.imagenet.problem import Problem
-from maxrl_jax.runs.config.config import ConfigError
+from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.folder.metric_writer import read_metrics
 from tests.experiments.imagenet.small import ROOT, SMALL, FakeFiles, lines, small
 

@@ -18,8 +18,9 @@ from experiments.maze.evaluation import orders, summary
 from experiments.maze.problem import Problem
 from maxrl_jax import advantages
 from maxrl_jax.lm import decoder as qwen2
-from maxrl_jax.runs.config import config as checks
-from maxrl_jax.runs.config.config import ConfigError
+from maxrl_jax.runs.config import estimator
+from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.config.load import load
 from maxrl_jax.runs.folder.metric_writer import read_metrics
 from maxrl_jax.tasks import maze
 from tests.experiments.maze.small import ROOT, SMALL, small
@@ -141,7 +142,7 @@ def test_every_method_traces_through_one_whole_step(overrides):
     config = small(**overrides)
     check(config)
     problem = Problem.make(config)
-    [(start, advantage)] = checks.advantage(
+    [(start, advantage)] = estimator.phases(
         config, "rl.advantage", num_rollouts=config.rl.num_rollouts, provides=rl.PROVIDES
     )
     assert start == 0
@@ -154,7 +155,7 @@ def test_every_method_traces_through_one_whole_step(overrides):
 
 def test_a_schedule_of_k_is_one_chunk_a_phase():
     config = small(**{"rl.advantage.name": "maxpo", "rl.advantage.k": ((0, 3), (1, 1))})
-    phases = checks.advantage(config, "rl.advantage", num_rollouts=4, provides=rl.PROVIDES)
+    phases = estimator.phases(config, "rl.advantage", num_rollouts=4, provides=rl.PROVIDES)
     assert phases == [(0, advantages.get("maxpo", k=3)), (1, advantages.get("maxpo", k=1))]
 
 
@@ -246,4 +247,4 @@ def test_a_checkpoint_of_another_shape_is_named(finished):
 
 @pytest.mark.parametrize("variant", ["tiny", "base", "table3", "figure3", "scarce"])
 def test_every_variant_is_checked(variant):
-    check(checks.load(f"{ROOT}/configs/maze.py:{variant}", {"wandb.mode": "disabled"}))
+    check(load(f"{ROOT}/configs/maze.py:{variant}", {"wandb.mode": "disabled"}))

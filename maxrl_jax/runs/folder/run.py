@@ -14,8 +14,8 @@ from typing import Any
 import jax
 from etils import epath
 
-from maxrl_jax.runs.config import config as config_module
-from maxrl_jax.runs.config.checks import ConfigError
+from maxrl_jax.runs.config import fields
+from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.devices import environment
 from maxrl_jax.runs.folder import digest, metric_writer, resume, wandb_writer
 from maxrl_jax.runs.folder.checkpoint import Checkpoints, Saved
@@ -179,7 +179,7 @@ def open_run(
         run = Run(config, path, name, checkpoints, progress)
         run.saved = checkpoints.latest()
         if writes:
-            settings = config_module.to_dict(config)
+            settings = fields.to_dict(config)
             metric_writer.write_whole(path / "config.json", json.dumps(settings, indent=2) + "\n")
             _record_environment(path)
             _open_writers(run, settings, stack)
@@ -214,7 +214,7 @@ def _check_fields(path: epath.Path, config: Any, extend: Sequence[str], progress
         before = json.loads(file.read_text())
     except ValueError:
         raise ConfigError("--workdir", os.fspath(path), "a folder whose config.json is readable") from None
-    changed = resume.changes(before, config_module.to_dict(config), extend)
+    changed = resume.changes(before, fields.to_dict(config), extend)
     for key, (old, new) in changed.items():
         progress.say(f"resuming with {key} changed from {old!r} to {new!r}")
 
