@@ -96,9 +96,7 @@ def _check_rl(config: Any) -> None:
     checks.positive_int(config, "rl.steps_per_call")
     for key in ("rl.decode_rows", "rl.micro_batch_tokens"):
         checks.non_negative_int(config, key)
-    estimator.phases(
-        config, "rl.advantage", num_rollouts=config.rl.num_rollouts, binary_rewards=True, provides=PROVIDES
-    )
+    estimator.phases(config, "rl.advantage", num_rollouts=config.rl.num_rollouts, provides=PROVIDES)
 
 
 def _as_config_error(key: str, got: Any, call: Any) -> Any:

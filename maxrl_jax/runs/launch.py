@@ -5,6 +5,7 @@ Exit status: 0 done; 1 stopped by a failure that is named (not finite, checkpoin
 """
 
 import errno
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from typing import Any, NoReturn
 
 from maxrl_jax.runs.command_line import Parser, add_config, say_error
 from maxrl_jax.runs.config import checks, help
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.config.errors import ConfigError, one_line
 from maxrl_jax.runs.config.load import load
 from maxrl_jax.runs.config.override import override, split_arguments
 from maxrl_jax.runs.devices import distributed
@@ -79,12 +80,11 @@ def check_common(config: Any) -> None:
 def set_up(config: Any) -> None:
     """Sets what must be set before the first computation: determinism on GPU, the compilation cache.
 
-    Quiets absl's log: orbax writes a traceback there for each of its threads that a failed save passes through,
-    and the exception itself ends in one line of ours.
+    Warnings of absl's log, which is orbax's too, become one line each: it writes a traceback there for each of its
+    threads that a failed save passes through, and the exception itself ends in one line of ours.
     """
-    from absl import logging
-
-    logging.set_verbosity(logging.FATAL)
+    absl = logging.getLogger("absl")
+    absl.handlers, absl.propagate = [_OneLine(logging.WARNING)], False
     sys.unraisablehook = _without_closed_loops(sys.unraisablehook)
     if config.deterministic and "--xla_gpu_deterministic_ops" not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_gpu_deterministic_ops=true"
@@ -119,6 +119,20 @@ def _status(run: Main, check: Check, argv: list[str], config_file: str) -> int:
             raise
         return _say(f"cannot write to {error.filename or 'the run folder'}: {error.strerror}", 1)
     return 0
+
+
+class _OneLine(logging.Handler):
+    """Says the first line of a warning, each once, and never a traceback."""
+
+    def __init__(self, level: int):
+        super().__init__(level)
+        self._said: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = one_line(ValueError(record.getMessage().strip().partition("\n")[0]))
+        if text not in self._said:
+            self._said.add(text)
+            print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 def _without_closed_loops(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:

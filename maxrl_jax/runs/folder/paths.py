@@ -45,9 +45,12 @@ def make_writable(workdir: str | os.PathLike) -> None:
     """Makes a folder, if absent, and tries to write in it. Several processes may do so at once.
 
     Raises:
-        ConfigError: it cannot be made or written.
+        ConfigError: it cannot be made or written, or its name would be read as a pattern.
     """
     path = absolute(workdir)
+    if any(sign in os.fspath(path) for sign in "*?["):
+        allowed = "a path without *, ? and [, which orbax takes for a pattern and then loses what it saves"
+        raise ConfigError("--workdir", os.fspath(path), allowed)
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".writable-{os.uname().nodename}-{os.getpid()}"

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from maxrl_jax.runs.folder import headline
 from maxrl_jax.runs.loop.chunks import Chunk
 
 
@@ -17,12 +18,14 @@ class Every:
             is logged at that step. It must not keep the state, whose memory the next call reuses.
         at_start: also before the first step.
         at_end: also after the last step.
+        show: what of its values the line about it tells, see `headline.of`.
     """
 
     steps: int
     action: Callable[[Any, int], Mapping[str, Any] | None]
     at_start: bool = False
     at_end: bool = True
+    show: Sequence[str] = headline.DEFAULT
 
     def due(self, step: int, num_steps: int) -> bool:
         """Whether it is done after ``step`` of ``num_steps`` updates."""

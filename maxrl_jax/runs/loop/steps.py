@@ -44,9 +44,9 @@ def run_steps(run: Run, phase: Phase, state: Any) -> Any:
     if step is None:
         return state
     cuts = [phase.steps_per_call, run.config.checkpoint.every_steps, *(hook.steps for hook in phase.every)]
+    run.progress.begin(phase.name, step, phase.num_steps)
     if step == 0 and not keeper.restored:
         keeper.between(state, 0)
-    run.progress.begin(phase.name, step, phase.num_steps)
     with contextlib.closing(Calls(phase.chunk, state, phase.data, step)) as calls:
         while step < phase.num_steps:
             end = boundary(step, phase.num_steps, phase.steps_per_call, cuts, calls.starts)
@@ -77,6 +77,7 @@ class _Keeper:
         self.run, self.phase = run, phase
         self.pending: _Pending | None = None
         self.restored = False
+        self._met: list[Any] = []  # hooks that have run, and are compiled
         self._fetched = 0.0  # when the metrics of the call before arrived
 
     def start(self, state: Any) -> tuple[Any, int | None]:
@@ -107,7 +108,10 @@ class _Keeper:
 
     def dispatch(self, calls: Calls, state: Any, step: int, end: int) -> Any:
         """Starts a call and, while the device works on it, fetches the metrics of the one before."""
-        began = None if calls.compiles(step, end) else time.perf_counter()
+        compiles = calls.compiles(step, end)
+        if compiles and self.pending is None:  # later on, a new length of call compiles while the last one is shown
+            self.run.progress.working("compiling the step")
+        began = None if compiles else time.perf_counter()
         state, metrics = calls(state, step, end)
         self.fetch()
         self.pending = _Pending(step, end, metrics, began, calls.starved)
@@ -133,9 +137,12 @@ class _Keeper:
         """Does what is due between calls and logs what it returns."""
         for hook in self.phase.every:
             if hook.due(step, self.phase.num_steps):
+                if hook not in self._met:
+                    self._met.append(hook)
+                    self.run.progress.working("compiling the evaluation")
                 values = hook.action(state, step)
                 if values:
-                    self.run.log(step, values)
+                    self.run.evaluated(step, self.phase.num_steps, values, hook.show)
 
     def save(self, state: Any, step: int) -> None:
         """Saves in the background, after the metrics up to here are durable."""
