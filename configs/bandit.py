@@ -46,7 +46,7 @@ def get_config(variant: str = "tiny") -> ConfigDict:
     name = variant.removesuffix("_quick")
     if name not in STUDIES:
         raise ValueError(f"unknown variant {variant!r}; allowed: {', '.join(STUDIES)}, each also with _quick")
-    config = common.base()
+    config = common.base(variant)
     config.study = STUDIES[name]  # train: one method; compare, pkpo, two_rewards, maxpo: a table of results
     config.problem = _problem()
     config.rl = _rl()

@@ -8,8 +8,12 @@ from ml_collections import ConfigDict, config_dict
 from maxrl_jax.runs.config import estimator
 
 
-def base() -> ConfigDict:
-    """Fields of every run, with their defaults."""
+def base(variant: str = "") -> ConfigDict:
+    """Fields of every run, with their defaults.
+
+    Args:
+        variant: the config's; `tiny` and the `_quick` ones send nothing to W&B, unless --config.wandb.mode=offline.
+    """
     config = ConfigDict()
     config.seed = 0  # every random stream derives from it
     config.deterministic = False  # bitwise repeatable on GPU too, at a cost in speed; CPU and TPU always are
@@ -29,8 +33,10 @@ def base() -> ConfigDict:
 
     config.wandb = ConfigDict()
     config.wandb.mode = "offline"  # online, offline, disabled; the variable WANDB_MODE goes before it
+    if variant == "tiny" or variant.endswith("_quick"):
+        config.wandb.mode = "disabled"
     config.wandb.project = "maxrl_jax"
-    config.wandb.group = ""
+    config.wandb.group = ""  # runs shown together; a sweep gives its own
     config.wandb.tags = ()
     return config
 

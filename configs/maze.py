@@ -38,7 +38,7 @@ def get_config(variant: str = "tiny") -> ConfigDict:
         ValueError: an unknown variant.
     """
     common.check_variant(variant, VARIANTS)
-    config = common.base()
+    config = common.base(variant)
     config.maze = _maze()
     config.model = _model()
     config.sft = _sft()
