@@ -47,7 +47,12 @@ class Fake:
 
         module = types.ModuleType("wandb")
         module.__dict__.update(
-            init=init, Settings=dict, Image=lambda path: f"image {path}", login=lambda prompt, verify: False
+            init=init,
+            Table=lambda columns, data: (columns, data),
+            plot=types.SimpleNamespace(line=lambda table, x, y, title: ("line", *table, x, y, title)),
+            Settings=dict,
+            Image=lambda path: f"image {path}",
+            login=lambda prompt, verify: False,
         )
         monkeypatch.setitem(sys.modules, "wandb", module)
         monkeypatch.delenv("WANDB_MODE", raising=False)
@@ -91,6 +96,105 @@ def test_the_id_survives_and_no_step_is_sent_twice(tmp_path, monkeypatch):
     assert broken.exit_code == 1
     steps = [r["train/step"] for run in (broken, resumed) for r in run.records if "train/loss" in r]
     assert steps == list(range(12))
+
+
+def points(fake, name):
+    """(step, value) of every point of a metric that any launch sent."""
+    prefix = name.split("/")[0]
+    return [(r[f"{prefix}/step"], r[name]) for _, run in fake.started for r in run.records if name in r]
+
+
+def in_file(folder, name):
+    return [(record["step"], record[name]) for record in read_metrics(folder) if name in record]
+
+
+def test_speed_is_sent_after_a_kill_in_the_phase_before(tmp_path, monkeypatch):
+    """perf/sft_... of late steps does not stand for perf/train_... of early ones."""
+    fake = Fake(monkeypatch)
+    with pytest.raises(Stop), open_run(settings(), tmp_path / "a", "small") as run:
+        run_steps(run, Phase(name="sft", chunk=scan(small.step), num_steps=20, steps_per_call=2), small.initial())
+        raise Stop
+    small.run(tmp_path / "a", settings(), num_steps=12, phases=[("sft", 20)])
+    for name in ("perf/train_seconds_per_step", "train/loss", "sft/loss"):
+        assert points(fake, name) == in_file(tmp_path / "a", name), name
+
+
+@pytest.mark.parametrize("unsent", [1, 2, 5, 9])
+def test_lines_written_but_unsent_at_a_kill_are_sent_on_resume(unsent, tmp_path, monkeypatch):
+    fake = Fake(monkeypatch)
+    real = wandb_writer.WandbWriter.send
+    sent = []
+
+    def send(self, lines):
+        """Dies, as a process does, while it sends."""
+        for line in lines:
+            if len(sent) == 10 - unsent:
+                raise Stop
+            sent.append(line)
+            real(self, [line])
+
+    monkeypatch.setattr(wandb_writer.WandbWriter, "send", send)
+    with pytest.raises(Stop):
+        small.run(tmp_path / "a", settings(checkpoint__every_steps=1), chunk_steps=1)
+    monkeypatch.setattr(wandb_writer.WandbWriter, "send", real)
+    small.run(tmp_path / "a", settings(checkpoint__every_steps=1), chunk_steps=1)
+    assert points(fake, "train/loss") == in_file(tmp_path / "a", "train/loss")
+    assert [step for step, _ in points(fake, "train/loss")] == list(range(12))
+
+
+def test_killed_again_while_it_replays_no_step_is_sent_twice(tmp_path, monkeypatch):
+    fake = Fake(monkeypatch)
+    save_once = {"checkpoint__every_steps": 100}
+    for at in (8, 4, 6, 10):
+        with pytest.raises(Stop):
+            small.run(tmp_path / "a", settings(**save_once), every=[Every(2, stop_at(at))])
+    small.run(tmp_path / "a", settings(**save_once))
+    assert [step for step, _ in points(fake, "train/loss")] == list(range(12))
+    assert points(fake, "train/loss") == in_file(tmp_path / "a", "train/loss")
+
+
+def stop_at(step):
+    def stop(state, at):
+        if at == step:
+            raise Stop
+
+    return stop
+
+
+def test_wandb_turned_on_later_gets_the_whole_run(tmp_path, monkeypatch):
+    fake = Fake(monkeypatch)
+    with pytest.raises(Stop):
+        small.run(tmp_path / "a", small.config(), every=[Every(2, stop_at(8))])
+    small.run(tmp_path / "a", settings())
+    assert [step for step, _ in points(fake, "train/loss")] == list(range(12))
+
+
+def test_a_finished_run_started_again_sends_nothing_more(tmp_path, monkeypatch):
+    fake = Fake(monkeypatch)
+    small.run(tmp_path / "a", settings())
+    small.run(tmp_path / "a", settings())
+    assert fake.started[1][1].records == []
+
+
+def test_a_replay_that_goes_another_way_is_sent(tmp_path, monkeypatch):
+    """With fewer lines logged after a kill, only those that were sent are left out."""
+    fake = Fake(monkeypatch)
+    with pytest.raises(Stop):
+        small.run(tmp_path / "a", settings(), every=[Every(2, stop_at(6))])
+    small.run(tmp_path / "a", settings(log__every_steps=3))
+    steps = [step for step, _ in points(fake, "train/loss")]
+    assert steps == sorted(set(steps))
+    assert {0, 1, 2, 3, 4, 5, 6, 9, 11} <= set(steps)
+
+
+def test_pass_at_k_is_a_curve_over_k(tmp_path, monkeypatch):
+    fake = Fake(monkeypatch)
+    values = {"eval/pass@4": 0.4, "eval/pass@1": 0.1, "eval/pass@16": 0.5, "eval/best@2": 1.0}
+    small.run(tmp_path / "a", settings(), num_steps=2, every=[Every(2, lambda state, step: values)])
+    (sent,) = [r for r in fake.started[0][1].records if "eval/pass@1" in r]
+    rows = [[1, 0.1], [4, 0.4], [16, 0.5]]
+    assert sent["eval/pass@k over k"] == ("line", ["k", "pass@k"], rows, "k", "pass@k", "pass@k over k after 2 steps")
+    assert "eval/best@k over k" not in sent
 
 
 def test_the_agents_id_is_taken(tmp_path, monkeypatch):
