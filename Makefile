@@ -7,7 +7,7 @@ OUT ?= runs
 # Files of tests run side by side; a worker needs about 2 GB.
 WORKERS ?= -n auto --maxprocesses=4 --dist=loadfile
 
-.PHONY: demo demo-bandit test test-slow check mutants figures notebooks clean
+.PHONY: demo demo-bandit test test-slow check mutants figures site explorer notebooks clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m experiments.maze.demo --workdir=$(OUT)/demo
@@ -32,6 +32,13 @@ mutants: $(VENV)/installed
 figures: $(VENV)/installed
 	$(BIN)/python -m experiments.figures --figure=all --out=$(OUT)/figures --quick
 
+# A static site in build/site, which opens from a folder too.
+site: $(VENV)/installed-docs
+	JAX_PLATFORMS=cpu NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+
+explorer: $(VENV)/installed-docs
+	JAX_PLATFORMS=cpu $(BIN)/python -m docs.explorer.build --out=$(OUT)/explorer.html
+
 notebooks: $(VENV)/installed
 	$(BIN)/python notebooks/build.py
 
@@ -40,6 +47,10 @@ $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable ".[dev,docs]"
 	touch $@
 
 clean:

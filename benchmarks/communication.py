@@ -139,12 +139,13 @@ def compile_step(config: Any) -> tuple[str, int]:
     """The program of one RL step of a maze config, as text, and the bytes of its parameters."""
     from experiments.maze import rl
     from experiments.maze.problem import Problem
+    from maxrl_jax.lm.step import PROVIDES
     from maxrl_jax.runs.config import estimator
     from maxrl_jax.runs.devices import sharding
 
     problem = Problem.make(config)
     ((_, advantage), *_) = estimator.phases(
-        config, "rl.advantage", num_rollouts=config.rl.num_rollouts, provides=rl.PROVIDES
+        config, "rl.advantage", num_rollouts=config.rl.num_rollouts, provides=PROVIDES
     )
     state = jax.eval_shape(lambda: rl.make_state(config, problem.init_params()))
     placed = jax.tree.map(

@@ -19,7 +19,7 @@ A name with `_quick` appended (prompts_quick, maxpo_quick, ...) is the same at a
 The MaxPO paper's text lost its constants (numbers of actions, N, k, M, seeds): those under `arms` are ours.
 """
 
-from typing import Any
+from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
@@ -46,20 +46,30 @@ def get_config(variant: str = "tiny") -> ConfigDict:
     name = variant.removesuffix("_quick")
     if name not in STUDIES:
         raise ValueError(f"unknown variant {variant!r}; allowed: {', '.join(STUDIES)}, each also with _quick")
-    config = common.base(variant)
-    config.study = STUDIES[name]  # train: one method; compare, pkpo, two_rewards, maxpo: a table of results
-    config.problem = _problem()
-    config.rl = _rl()
-    config.eval = ConfigDict({"every_steps": 50, "ks": (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)})
-    config.compare = _compare()
-    config.pkpo = _pkpo()
-    config.two_rewards = _two_rewards()
-    config.arms = _arms()
+    config = common.base()
+    config.study = STUDIES[name]  # fixed by the variant: a config has the fields of its own study alone
     config.checkpoint.every_steps = 100
+    fill, shrink = _PARTS[config.study]
+    fill(config)
     _adapt(config, name)
     if variant.endswith("_quick"):
-        _shrink(config)
+        shrink(config)
     return config
+
+
+def _train(config: ConfigDict) -> None:
+    """Study train: one method."""
+    config.problem = _problem()
+    config.rl = ConfigDict()
+    config.rl.steps = 400
+    config.rl.steps_per_call = 25  # steps of one compiled call
+    config.rl.learning_rate = 0.1  # of plain gradient ascent on the SUM over prompts
+    config.rl.num_rollouts = 16
+    config.rl.sampling = "rollouts"  # rollouts: any estimator; counts: symmetric ones, any N; expected: noise-free
+    config.rl.advantage = common.advantage("maxrl")
+    config.eval = ConfigDict()
+    config.eval.every_steps = 50
+    config.eval.ks = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)  # of pass@k
 
 
 def _problem() -> ConfigDict:
@@ -69,39 +79,31 @@ def _problem() -> ConfigDict:
     problem.num_answers = 16
     problem.num_correct = 1  # correct answers of each prompt
     problem.pass_rate_range = (1e-4, 0.9)  # initial, log-spaced
-    problem.features = "tabular"  # tabular, linear, groups: see experiments/bandit/problem.py
+    problem.features = "tabular"  # tabular, linear, groups: see experiments/bandit/prompts/problem.py
     problem.num_features = 12  # of linear
     problem.group_size = 4  # of groups
     problem.shared = 0.5  # of groups: the common row's share of the squared norm of the features
     return problem
 
 
-def _rl() -> ConfigDict:
-    """Training; the studies compare and train share the steps and the learning rate."""
-    rl = ConfigDict()
-    rl.steps = 400
-    rl.learning_rate = 0.1  # of plain gradient ascent on the SUM over prompts
-    rl.num_rollouts = 16
-    rl.sampling = "rollouts"  # rollouts: any estimator; counts: symmetric ones, any N; expected: noise-free
-    rl.advantage = common.advantage("maxrl")
-    return rl
-
-
-def _compare() -> ConfigDict:
+def _compare(config: ConfigDict) -> None:
     """Study compare: what is trained side by side."""
-    compare = ConfigDict()
+    config.problem = _problem()
+    config.rl = ConfigDict()
+    config.rl.steps = 400
+    config.rl.learning_rate = 0.1  # of plain gradient ascent on the SUM over prompts
+    compare = config.compare = ConfigDict()
     compare.objectives = ("ml", "rl", "grpo")  # exact gradient ascent; ml is the reference of every distance
     compare.estimators = ("reinforce", "rloo", "grpo", "maxrl", "maxpo", "pkpo", "maxrl_order")
     compare.num_rollouts = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
     compare.k = 8  # of maxpo and pkpo, or the largest k that N allows
     compare.order = 16  # of the objective maxrl, where listed
     compare.num_seeds = 3
-    return compare
 
 
-def _pkpo() -> ConfigDict:
+def _pkpo(config: ConfigDict) -> None:
     """Study pkpo; N and the ks are the paper's, the rest is ours."""
-    pkpo = ConfigDict()
+    pkpo = config.pkpo = ConfigDict()
     pkpo.num_groups = 8
     pkpo.group_size = 12  # prompts that share a base distribution
     pkpo.num_answers = 32
@@ -119,12 +121,11 @@ def _pkpo() -> ConfigDict:
     pkpo.hard_truth_exponent = 0.5
     pkpo.hard_favourites_wrong = 2  # whose first two choices are never right
     pkpo.num_seeds = 5
-    return pkpo
 
 
-def _two_rewards() -> ConfigDict:
+def _two_rewards(config: ConfigDict) -> None:
     """Study two_rewards."""
-    two = ConfigDict()
+    two = config.two_rewards = ConfigDict()
     two.num_prompts = 32  # even: compatible and conflict prompts alternate
     two.answers_each = 4  # answers for each pair of rewards
     two.first_range = (1e-2, 0.3)  # initial chance of reward 1, log-spaced
@@ -134,12 +135,11 @@ def _two_rewards() -> ConfigDict:
     two.steps = 1000
     two.learning_rate = 0.1
     two.num_seeds = 5
-    return two
 
 
-def _arms() -> ConfigDict:
+def _maxpo(config: ConfigDict) -> None:
     """Study maxpo. All constants are ours: the paper's were lost from its text."""
-    arms = ConfigDict()
+    arms = config.arms = ConfigDict()
     arms.num_seeds = 20  # instances: rewards and logits ~ N(0, 1)
     arms.error_actions = 10  # Figure 1 left
     arms.error_rollouts = 16
@@ -151,7 +151,6 @@ def _arms() -> ConfigDict:
     arms.ks = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)  # Figure 1 right and Figure 5, those below N
     arms.k_actions = 1000
     arms.variance_batches = 10_000
-    return arms
 
 
 def _adapt(config: ConfigDict, name: str) -> None:
@@ -176,13 +175,33 @@ def _adapt(config: ConfigDict, name: str) -> None:
         config.compare.num_rollouts = (4, 16, 64, 256)
 
 
-def _shrink(config: ConfigDict) -> None:
-    """Sizes for tests and `--quick` figures: the same code, seconds."""
+def _shrink_prompts(config: ConfigDict) -> None:
+    """Sizes for tests and `--quick` figures: the same code, seconds. Those of train and compare."""
     config.problem.num_prompts = min(config.problem.num_prompts, 24)
     config.rl.steps = min(config.rl.steps, 120)
-    config.compare.num_rollouts = tuple(n for n in config.compare.num_rollouts if n in (4, 16, 64, 1024))
-    config.compare.num_seeds = 2
+    if config.study == "compare":
+        config.compare.num_rollouts = tuple(n for n in config.compare.num_rollouts if n in (4, 16, 64, 1024))
+        config.compare.num_seeds = 2
+
+
+def _shrink_pkpo(config: ConfigDict) -> None:
     config.pkpo.update({"num_groups": 4, "steps": 200, "anneal_step": 100, "num_seeds": 2})
+
+
+def _shrink_two_rewards(config: ConfigDict) -> None:
     config.two_rewards.update({"num_prompts": 16, "steps": 200, "num_seeds": 2})
-    small: dict[str, Any] = {"num_seeds": 4, "error_batches": 2000, "variance_batches": 500}
-    config.arms.update({**small, "actions": (10, 100), "num_rollouts": (8, 16), "ks": (1, 2, 4, 8), "k_actions": 100})
+
+
+def _shrink_maxpo(config: ConfigDict) -> None:
+    config.arms.update({"num_seeds": 4, "error_batches": 2000, "variance_batches": 500})
+    config.arms.update({"actions": (10, 100), "num_rollouts": (8, 16), "ks": (1, 2, 4, 8), "k_actions": 100})
+
+
+_PARTS: dict[str, tuple[Callable[[ConfigDict], None], Callable[[ConfigDict], None]]] = {
+    "train": (_train, _shrink_prompts),
+    "compare": (_compare, _shrink_prompts),
+    "pkpo": (_pkpo, _shrink_pkpo),
+    "two_rewards": (_two_rewards, _shrink_two_rewards),
+    "maxpo": (_maxpo, _shrink_maxpo),
+}
+"""By study: what fills in its fields, and what makes them small."""

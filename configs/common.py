@@ -65,11 +65,18 @@ def advantage(name: str = "maxrl", **hyper: Any) -> ConfigDict:
     return settings
 
 
-def optimizer(name: str = "adamw", **fields: Any) -> ConfigDict:
-    """The fields `maxrl_jax.runs.loop.optimizer.from_config` reads."""
+def optimizer(name: str = "adamw", *, learning_rate: float | None = 1e-3, **fields: Any) -> ConfigDict:
+    """The fields `maxrl_jax.runs.loop.optimizer.from_config` reads.
+
+    Args:
+        name: of the optimizer.
+        learning_rate: the peak; None where the config has it elsewhere.
+        **fields: other values than the defaults below.
+    """
     settings = ConfigDict()
     settings.name = name  # adamw, adam, sgd
-    settings.learning_rate = 1e-3
+    if learning_rate is not None:
+        settings.learning_rate = learning_rate
     settings.schedule = "constant"  # constant, cosine
     settings.warmup_steps = 0  # linear from 0
     settings.weight_decay = 0.0

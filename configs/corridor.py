@@ -26,9 +26,9 @@ from configs import common
 VARIANTS = ("tiny", "paper")
 
 
-def method(name: str, *, entropy_coefficient: float = 0.0, **hyper) -> ConfigDict:
+def method(name: str, *, entropy_coef: float = 0.0, **hyper) -> ConfigDict:
     """One method: an estimator with its hyper-parameters, and the coefficient of an entropy bonus."""
-    return ConfigDict({"advantage": common.advantage(name, **hyper), "entropy_coefficient": entropy_coefficient})
+    return ConfigDict({"advantage": common.advantage(name, **hyper), "entropy_coef": entropy_coef})
 
 
 def get_config(variant: str = "tiny") -> ConfigDict:
@@ -43,25 +43,25 @@ def get_config(variant: str = "tiny") -> ConfigDict:
 
     config.methods = ConfigDict()
     config.methods.rloo = method("rloo")  # REINFORCE with the leave-one-out baseline
-    config.methods.rloo_entropy = method("rloo", entropy_coefficient=0.01)
+    config.methods.rloo_entropy = method("rloo", entropy_coef=0.01)
     ks = (4,) if variant == "tiny" else (2, 4, 8)
     for k in ks:
         config.methods[f"expected_improvement_k{k}"] = method("expected_improvement", k=k)  # EI
         config.methods[f"maxpo_k{k}"] = method("maxpo", k=k)  # EI + L2O
 
     config.rl = ConfigDict()
-    config.rl.batch_sizes = (8, 16)  # N, episodes a step; each its own run
+    config.rl.num_rollouts = (8, 16)  # N, episodes a step; each its own run
     config.rl.num_seeds = 8
     config.rl.learning_rate = 0.03  # plain gradient ascent; see above
     config.rl.steps = 300
-    config.rl.chunk_steps = 100  # steps a call
+    config.rl.steps_per_call = 100  # steps of one compiled call
 
     config.variance = ConfigDict()
     config.variance.every_steps = 100  # variance ratio of maxpo over expected improvement
     config.variance.num_batches = 64  # batches it is estimated from
 
     if variant == "paper":
-        config.rl.batch_sizes = (16, 32, 64, 128)
+        config.rl.num_rollouts = (16, 32, 64, 128)
         config.rl.num_seeds = 8
         config.rl.steps = 3000  # the paper's
         config.variance.every_steps = 100

@@ -34,7 +34,7 @@ def get_config(variant: str = "tiny") -> ConfigDict:
     config.rl.num_seeds = 8
     config.rl.learning_rates = (0.0003, 0.001, 0.003)  # one run each, same noise
     config.rl.steps = 1000
-    config.rl.chunk_steps = 100  # steps a call
+    config.rl.steps_per_call = 100  # steps of one compiled call
 
     config.variance = ConfigDict()
     config.variance.theta = 1.0
@@ -46,7 +46,7 @@ def get_config(variant: str = "tiny") -> ConfigDict:
         config.rl.num_seeds = 64
         config.rl.learning_rates = (0.0001, 0.0003, 0.001, 0.003, 0.01)
         config.rl.steps = 5000
-        config.rl.chunk_steps = 500
+        config.rl.steps_per_call = 500
         config.log.every_steps = 10
         config.variance.sample_sizes = tuple(range(4, 65, 4))
         config.variance.num_estimates = 10_000

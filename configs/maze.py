@@ -38,7 +38,8 @@ def get_config(variant: str = "tiny") -> ConfigDict:
         ValueError: an unknown variant.
     """
     common.check_variant(variant, VARIANTS)
-    config = common.base(variant)
+    config = common.base()
+    config.task = "maze"  # or your own, my.module:factory (maxrl_jax/lm/task.py)
     config.maze = _maze()
     config.model = _model()
     config.sft = _sft()
@@ -53,6 +54,7 @@ def _maze() -> ConfigDict:
     maze.size = 17  # squares a side, odd, >= 5
     maze.num_held_out = 256  # mazes never trained on, by content; at most a third of those there are
     maze.training_set = 0  # a fixed set of so many mazes over many epochs; 0: a new maze every time
+    maze.reward = "solved"  # 0 or 1; path_quality: in [0, 1], 1 for a shortest path
     maze.answer_length = 0  # new tokens sampled; 0: 180 at 17 x 17, else twice the longest solution
     return maze
 
@@ -74,6 +76,8 @@ def _sft() -> ConfigDict:
     sft = ConfigDict()
     sft.steps = 1500
     sft.batch_size = 32
+    sft.eval_every_steps = 0  # held-out evaluation during SFT, as sft/pass@K; 0: none
+    sft.export_steps = ()  # after each of these steps the model is written to model_sft_STEP/
     sft.micro_batch = 0  # sequences run at a time on a device; 0: 4 on CPU, all on accelerators
     sft.steps_per_call = 10
     sft.optimizer = common.optimizer("adamw", learning_rate=5e-4, schedule="cosine", weight_decay=0.01, clip_norm=1.0)
@@ -95,8 +99,8 @@ def _rl() -> ConfigDict:
     rl.steps_per_call = 10
     rl.decode_rows = 0  # rollouts decoded at a time on a device; 0: all
     rl.micro_batch_tokens = 0  # answer tokens of one micro-batch; 0: 1,024 on CPU, 65,536 on accelerators
-    rl.optimizer = common.optimizer("adamw", weight_decay=0.01, clip_norm=1.0)
-    del rl.optimizer.learning_rate  # rl.learning_rate
+    rl.optimizer = common.optimizer("adamw", learning_rate=None, weight_decay=0.01, clip_norm=1.0)
+    rl.optimizer.skip_zero = True  # a batch without signal (every advantage 0) moves neither parameters nor momentum
     return rl
 
 
@@ -111,22 +115,23 @@ def _evaluation() -> ConfigDict:
 
 
 def _tiny(config: ConfigDict) -> None:
-    config.maze.size = 7  # 192 mazes in all, so a third of them is held out
-    config.maze.num_held_out = 64
+    config.maze.size = 9  # 100,352 mazes in all
     config.model.hidden_size = 64
     config.model.intermediate_size = 256
     config.model.num_layers = 2
     config.model.num_heads = 2
     config.model.num_kv_heads = 1
-    config.sft.steps = 250
+    config.sft.steps = 350
     config.sft.batch_size = 64
-    config.sft.optimizer.learning_rate = 1e-3
-    config.rl.steps = 300
-    config.rl.num_prompts = 16
+    config.sft.optimizer.learning_rate = 2e-3
+    config.sft.optimizer.schedule = "constant"  # under a cosine to 0 the model stops before it reads the walls
+    config.sft.optimizer.b2 = 0.95
+    config.rl.steps = 200
+    config.rl.num_prompts = 32
     config.rl.num_rollouts = 32
     config.rl.micro_batch_tokens = 4096  # the model is small, so larger pieces than the default pay
-    config.rl.learning_rate = 2e-4
-    config.eval.num_mazes = 64
+    config.rl.learning_rate = 3e-4  # MaxRL's own; GRPO and RLOO do best at 2e-4
+    config.eval.num_mazes = 128
     config.eval.num_samples = 128
     config.eval.every_steps = 50
     config.checkpoint.every_steps = 50

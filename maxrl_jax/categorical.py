@@ -17,9 +17,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from maxrl_jax import objectives
-from maxrl_jax.advantages.table import Advantage
+from maxrl_jax.advantages import contracts
 
 SAMPLINGS = ("counts", "marginal", "expected")
 
@@ -117,14 +118,16 @@ def _tables(advantage: Callable[..., jax.Array], num_rollouts: int) -> tuple[jax
     return jnp.asarray(success, jnp.float32), jnp.asarray(fail, jnp.float32)
 
 
-def _expected_weight(advantage: Callable[..., jax.Array], p: jax.Array, num_rollouts: int) -> jax.Array:
-    """The exact w(p) at this N: in closed form where the table knows one, else summed over K."""
-    if isinstance(advantage, Advantage):
-        closed = advantage.objective(num_rollouts)
-        if closed is not None:
-            name, hyper, factor = closed
-            return factor * objectives.weight(name, p, **hyper)
-    return objectives.effective_weight(advantage, p, num_rollouts)
+def _as_problem(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The two as arrays that fit each other."""
+    logits = jnp.asarray(logits)
+    if logits.ndim < 1 or logits.shape[-1] < 1 or np.shape(labels) != logits.shape[:-1]:
+        raise ValueError(
+            "categorical_rollouts: logits must have shape [*batch, C] and labels [*batch], got "
+            f"{logits.shape} and {np.shape(labels)}"
+        )
+    contracts.integers("categorical_rollouts", "labels", labels, 0, logits.shape[-1] - 1)
+    return logits, jnp.clip(jnp.asarray(labels), 0, logits.shape[-1] - 1)
 
 
 def categorical_terms(
@@ -139,7 +142,7 @@ def categorical_terms(
 
     Args:
       logits: [*batch, C].
-      labels: [*batch] int.
+      labels: [*batch] integers 0..C-1; concrete ones are checked, traced ones outside count as the nearer end.
       key: consumed (unused for `expected`).
       num_rollouts: N, static.
       advantage: a symmetric estimator, an `Advantage` or any such function of rewards [*batch, N].
@@ -149,12 +152,13 @@ def categorical_terms(
       Losses and success indicators, [*batch] each.
 
     Raises:
-      ValueError: unknown sampling, N < 1, an estimator that is not symmetric or not defined at this N.
+      ValueError: unknown sampling, N < 1, labels that do not fit the logits, an estimator that is not symmetric
+        or not defined at this N.
     """
     if sampling not in SAMPLINGS:
         raise ValueError(f"unknown sampling {sampling!r}; allowed: {', '.join(SAMPLINGS)}")
-    if num_rollouts < 1:
-        raise ValueError(f"categorical_rollouts: got num_rollouts = {num_rollouts}, allowed is >= 1")
+    contracts.at_least("categorical_rollouts", "num_rollouts", num_rollouts, 1)
+    logits, labels = _as_problem(logits, labels)
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     if sampling == "counts":
         return _from_counts(logits, labels, key, num_rollouts, advantage)
@@ -165,7 +169,7 @@ def categorical_terms(
         coefficient, solved = _from_successes(log_odds, key, num_rollouts, advantage)
     else:
         p = jnp.exp(jax.lax.stop_gradient(right_log_prob))
-        coefficient = p * _expected_weight(advantage, p, num_rollouts)
+        coefficient = p * objectives.effective_weight(advantage, p, num_rollouts)
         solved = objectives.pass_at_k(p, num_rollouts)
     return CategoricalTerms(-coefficient * right_log_prob, solved)
 

@@ -127,11 +127,20 @@ def policy_gradient(
       ValueError: shapes that do not match, an unknown aggregation, or a term without its input.
     """
     _check_aggregation(aggregation)
-    if log_probs.shape != mask.shape or log_probs.shape[:-1] != advantages.shape:
+    if log_probs.ndim < 2 or log_probs.shape != mask.shape or log_probs.shape[:-1] != advantages.shape:
         raise ValueError(
             "policy_gradient: log_probs and mask must have shape [*batch, N, T] and advantages [*batch, N], got "
             f"{log_probs.shape}, {mask.shape} and {advantages.shape}"
         )
+    for name, array in (
+        ("old_log_probs", old_log_probs),
+        ("entropies", entropies),
+        ("reference_log_probs", reference_log_probs),
+    ):
+        if array is not None and array.shape != log_probs.shape:
+            raise ValueError(
+                f"policy_gradient: {name} must have the shape of log_probs, {log_probs.shape}, got {array.shape}"
+            )
     if clip_epsilon is not None and old_log_probs is None:
         raise ValueError("policy_gradient: clip_epsilon needs old_log_probs")
     for coefficient, array, name in (

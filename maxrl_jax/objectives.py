@@ -1,7 +1,8 @@
 """Population objectives of one task with pass rate p, their weights, and exact finite-N expectations of estimators.
 
 Every objective here is a function of p, so its gradient is w(p) grad p. Python and numpy inputs are computed in
-float64; jax arrays, traced or not, in their own type.
+float64; jax arrays, traced or not, in their own type. Concrete rates outside [0, 1] raise ValueError; traced ones
+cannot be checked, and give what the formula gives.
 """
 
 from __future__ import annotations
@@ -14,40 +15,39 @@ import jax.numpy as jnp
 import numpy as np
 
 from maxrl_jax import binomial
+from maxrl_jax.advantages import contracts
 from maxrl_jax.advantages.table import Advantage
 from maxrl_jax.binomial import as_float, namespace
 
 OBJECTIVES = ("rl", "ml", "maxrl", "pass_at_k", "grpo")
 
 
-def _order(name: str, key: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name}: got {key} = {value!r}, allowed is a whole number >= 1")
-    return int(value)
+def _rate(name: str, p: Any) -> tuple[Any, Any]:
+    """(p as floats, their namespace); ValueError for concrete rates outside [0, 1]."""
+    contracts.probabilities(name, "p", p)
+    xp = namespace(p)
+    return as_float(p, xp), xp
 
 
 def fail_at_k(p: Any, k: int) -> Any:
     """(1-p)^k: the chance that k independent tries all fail. p [*batch] in [0, 1] -> [*batch]."""
-    xp = namespace(p)
-    p = as_float(p, xp)
-    k = _order("fail_at_k", "k", k)
+    p, xp = _rate("fail_at_k", p)
+    k = contracts.at_least("fail_at_k", "k", k, 1)
     below_one = xp.where(p < 1, p, 0)
     return xp.where(p < 1, xp.exp(k * xp.log1p(-below_one)), 0)
 
 
 def pass_at_k(p: Any, k: int) -> Any:
     """1 - (1-p)^k, to full relative precision for small p. p [*batch] in [0, 1] -> [*batch]."""
-    xp = namespace(p)
-    p = as_float(p, xp)
-    k = _order("pass_at_k", "k", k)
+    p, xp = _rate("pass_at_k", p)
+    k = contracts.at_least("pass_at_k", "k", k, 1)
     below_one = xp.where(p < 1, p, 0)
     return xp.where(p < 1, -xp.expm1(k * xp.log1p(-below_one)), 1)
 
 
 def log_likelihood(p: Any) -> Any:
     """log p, the maximum-likelihood objective (-inf at 0). p [*batch] -> [*batch]."""
-    xp = namespace(p)
-    p = as_float(p, xp)
+    p, xp = _rate("log_likelihood", p)
     return xp.where(p > 0, xp.log(xp.where(p > 0, p, 1)), -xp.inf)
 
 
@@ -61,9 +61,8 @@ def maxrl(p: Any, order: int) -> Any:
     Returns:
       [*batch] objective values.
     """
-    xp = namespace(p)
-    p = as_float(p, xp)
-    order = _order("maxrl", "order", order)
+    p, xp = _rate("maxrl", p)
+    order = contracts.at_least("maxrl", "order", order, 1)
     q = 1 - p
     if xp is np:
         total, power = np.zeros_like(q), np.ones_like(q)
@@ -94,15 +93,14 @@ def weight(name: str, p: Any, **hyper: Any) -> Any:
       [*batch] weights, relative precision of the type for p down to 1e-12 and order up to 1e6.
 
     Raises:
-      ValueError: unknown name, or a hyper-parameter that is missing, unknown or below 1.
+      ValueError: unknown name, a hyper-parameter that is missing, unknown or below 1, or a rate outside [0, 1].
     """
     wanted = {"maxrl": ("order",), "pass_at_k": ("k",)}.get(name, ())
     if name not in OBJECTIVES:
         raise ValueError(f"unknown objective {name!r}; allowed: {', '.join(OBJECTIVES)}")
     if tuple(hyper) != wanted:
         raise ValueError(f"objective {name}: got hyper-parameters {sorted(hyper)}, allowed: {list(wanted)}")
-    xp = namespace(p)
-    p = as_float(p, xp)
+    p, xp = _rate("weight", p)
     if name == "rl":
         return xp.ones_like(p)
     if name == "ml":
@@ -110,9 +108,9 @@ def weight(name: str, p: Any, **hyper: Any) -> Any:
     if name == "grpo":
         return _inverse(xp.sqrt(p * (1 - p)), xp)
     if name == "pass_at_k":
-        k = _order("pass_at_k", "k", hyper["k"])
+        k = contracts.at_least("objective pass_at_k", "k", hyper["k"], 1)
         return k * fail_at_k(p, k - 1) if k > 1 else xp.ones_like(p)
-    order = _order("maxrl", "order", hyper["order"])
+    order = contracts.at_least("objective maxrl", "order", hyper["order"], 1)
     positive = p > 0
     return xp.where(positive, pass_at_k(p, order) / xp.where(positive, p, 1), order)
 
@@ -135,9 +133,9 @@ def binary_form(advantage_fn: Callable[..., Any], num_rollouts: int) -> tuple[np
       The two tables; A_success[0] and A_fail[N] describe nobody and are zero.
 
     Raises:
-      ValueError: not a symmetric function of the rewards alone.
+      ValueError: not a symmetric function of the rewards alone; N is no whole number >= 1.
     """
-    n = num_rollouts
+    n = contracts.at_least("binary_form", "num_rollouts", num_rollouts, 1)
     counts = np.arange(n + 1)
     if isinstance(advantage_fn, Advantage) and advantage_fn.entry is not None:
         success, fail = advantage_fn.binary_form(counts, n)
@@ -166,25 +164,71 @@ def _evaluated_binary_form(advantage_fn: Callable[..., Any], n: int) -> tuple[np
     return success, fail
 
 
-def effective_weight(advantage_fn: Callable[..., Any], p: Any, num_rollouts: int) -> Any:
+def _probability(name: str, key: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
+        raise ValueError(f"{name}: got {key} = {value!r}, allowed is a number from 0 to 1")
+    return float(value)
+
+
+def verdict_rate(p: Any, *, false_positive: float = 0.0, false_negative: float = 0.0) -> Any:
+    """a + (1-a-b) p: how often a verifier says yes that errs independently of everything but correctness.
+
+    Args:
+      p: [*batch] pass rate in [0, 1].
+      false_positive: a, the chance that a wrong answer is called right.
+      false_negative: b, the chance that a right answer is called wrong.
+
+    Returns:
+      [*batch] rates.
+    """
+    a = _probability("verdict_rate", "false_positive", false_positive)
+    b = _probability("verdict_rate", "false_negative", false_negative)
+    return a + (1 - a - b) * _rate("verdict_rate", p)[0]
+
+
+def effective_weight(
+    advantage_fn: Callable[..., Any],
+    p: Any,
+    num_rollouts: int,
+    *,
+    false_positive: float = 0.0,
+    false_negative: float = 0.0,
+) -> Any:
     """The exact w with E[(1/N) sum_i A_i S_i] = w grad p at finite N, for binary rewards.
 
     w = sum_{m=0}^{N-1} Bin(m; N-1, p) [A_success(m+1) - A_fail(m)]: each rollout meets m successes among the
-    others. Nothing is divided by p or 1-p, so it is finite at both ends.
+    others (`summed_weight`). Nothing is divided by p or 1-p, so it is finite at both ends. Where the table knows w in
+    closed form it is taken from there, at no cost in N. A verifier with false-positive rate a and false-negative rate
+    b makes it (1-a-b) w(a + (1-a-b) p), whatever the estimator (docs/theory.md, section 5).
 
     Args:
       advantage_fn: an `Advantage`, or any symmetric function of the rewards [*batch, N] alone.
-      p: [*batch] pass rate in [0, 1].
+      p: [*batch] pass rate in [0, 1]: how often the answer is right, whatever the verifier says.
       num_rollouts: N.
+      false_positive: a, the chance that the verifier calls a wrong answer right.
+      false_negative: b, the chance that it calls a right answer wrong.
 
     Returns:
       [*batch] weights.
 
     Raises:
-      ValueError: the estimator needs more than the rewards or is not symmetric in them.
+      ValueError: the estimator needs more than the rewards or is not symmetric in them; an error rate outside [0, 1].
     """
+    rate = verdict_rate(p, false_positive=false_positive, false_negative=false_negative)
+    slope = 1 - false_positive - false_negative
+    if isinstance(advantage_fn, Advantage):
+        advantage_fn.check(num_rollouts)
+        closed = advantage_fn.objective(num_rollouts)
+        if closed is not None:
+            name, hyper, factor = closed
+            return slope * factor * weight(name, rate, **hyper)
+    return slope * summed_weight(advantage_fn, rate, num_rollouts)
+
+
+def summed_weight(advantage_fn: Callable[..., Any], p: Any, num_rollouts: int) -> Any:
+    """`effective_weight` by its definition, the sum over the successes among the others; O(N) a rate."""
     success, fail = binary_form(advantage_fn, num_rollouts)
-    return _expectation(p, num_rollouts - 1, success[1:] - fail[:-1])
+    return _expectation(_rate("summed_weight", p)[0], num_rollouts - 1, success[1:] - fail[:-1])
 
 
 def _expectation(p: Any, n: int, values: np.ndarray) -> Any:
@@ -224,6 +268,7 @@ def effective_variance(
     """
     n = num_rollouts
     success, fail = binary_form(advantage_fn, n)
+    contracts.probabilities("effective_variance", "p", p)
     own = p * success_norm * _expectation(p, n - 1, success[1:] ** 2)
     own = own + (1 - p) * fail_norm * _expectation(p, n - 1, fail[:-1] ** 2)
     w = _expectation(p, n - 1, success[1:] - fail[:-1])
@@ -246,10 +291,19 @@ def max_at_k(probabilities: Any, rewards: Any, k: int) -> Any:
 
     Returns:
       [*batch] values.
+
+    Raises:
+      ValueError: k < 1, shapes that do not fit, concrete probabilities outside [0, 1].
     """
+    contracts.probabilities("max_at_k", "probabilities", probabilities)
     xp = namespace(probabilities, rewards)
     probabilities, rewards = as_float(probabilities, xp), as_float(rewards, xp)
-    k = _order("max_at_k", "k", k)
+    k = contracts.at_least("max_at_k", "k", k, 1)
+    if probabilities.ndim < 1 or rewards.shape not in (probabilities.shape, probabilities.shape[-1:]):
+        raise ValueError(
+            "max_at_k: probabilities must have shape [*batch, outcomes] and rewards that or [outcomes], got "
+            f"{probabilities.shape} and {rewards.shape}"
+        )
     rewards = xp.broadcast_to(rewards, probabilities.shape)
     order = xp.argsort(rewards, axis=-1)
     ascending = xp.take_along_axis(rewards, order, axis=-1)

@@ -26,8 +26,8 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from experiments.figures import style
-from experiments.figures.style import COLOURS, LABELS, new_figure, shades
+from experiments.results import style
+from experiments.results.style import COLOURS, LABELS, new_figure, shades
 from maxrl_jax import advantages, losses, objectives
 
 pd.options.display.float_format = "{:.4f}".format

@@ -27,8 +27,8 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from experiments.figures import style
-from experiments.figures.style import COLOURS, LABELS, new_figure
+from experiments.results import style
+from experiments.results.style import COLOURS, LABELS, new_figure
 from maxrl_jax import advantages, objectives
 
 pd.options.display.float_format = "{:.3f}".format

@@ -21,6 +21,7 @@
 # %%
 # %matplotlib inline
 # %config InlineBackend.figure_formats = ["retina"]
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -30,13 +31,11 @@ import optax
 import pandas as pd
 
 import experiments
-from experiments.figures import style
-from experiments.figures.style import COLOURS, LABELS, new_figure
-from experiments.maze import rl
 from experiments.maze.problem import Problem
+from experiments.results import style
+from experiments.results.style import COLOURS, LABELS, new_figure
 from maxrl_jax import advantages, metrics, objectives
-from maxrl_jax.lm.rollout import rollout
-from maxrl_jax.lm.update import Batch, loss_and_gradients
+from maxrl_jax.lm import step
 from maxrl_jax.runs.config.load import load
 from maxrl_jax.tasks import maze
 from maxrl_jax.tasks.maze import pictures
@@ -51,7 +50,9 @@ config = load(f"{root}/configs/maze.py:tiny", {"model.init_from": base, "sft.ste
 problem = Problem.make(config)
 params = problem.init_params()
 NUM_MAZES, NUM_ROLLOUTS = 16, 32
-mazes = jax.tree.map(lambda leaf: leaf[:NUM_MAZES], problem.held_out.mazes)
+prompts = problem.task.held_out.at(slice(NUM_MAZES))
+mazes = prompts.state
+settings = dataclasses.replace(problem.step, num_prompts=NUM_MAZES, num_rollouts=NUM_ROLLOUTS)
 
 # %% [markdown]
 # ## The prompt
@@ -60,8 +61,7 @@ mazes = jax.tree.map(lambda leaf: leaf[:NUM_MAZES], problem.held_out.mazes)
 # of that one pass.
 
 # %%
-prompts = maze.encode_prompt(mazes.walls)
-print(f"{prompts.shape[1]} tokens: {maze.decode(prompts[0])[:90]} ...\n")
+print(f"{prompts.tokens.shape[1]} tokens: {maze.decode(prompts.tokens[0])[:90]} ...\n")
 print(maze.draw(mazes.walls[0]))
 print("the solution:", maze.arrows(mazes.solution[0]))
 
@@ -75,14 +75,14 @@ print("the solution:", maze.arrows(mazes.solution[0]))
 # %%
 @jax.jit
 def sample(params, prompts, key):
-    return rollout(problem.model(params), prompts, key, NUM_ROLLOUTS, problem.settings())
+    answers = step.draw(problem.policy, settings, params, prompts, key, jnp.arange(NUM_MAZES))
+    return answers, problem.task.judge(prompts.state, answers.tokens)
 
 
-answers = sample(params, prompts, jax.random.key(0))
-verdict = maze.judge(mazes.walls, answers.tokens)
-rewards = maze.verify(mazes.walls, answers.tokens)
+answers, verdict = sample(params, prompts, jax.random.key(0))
+rewards = verdict.rewards
 successes = np.asarray(rewards.sum(axis=1), int)
-reasons = pd.Series(np.asarray(verdict.reason).ravel()).map(dict(enumerate(maze.REASONS))).value_counts()
+reasons = pd.Series(np.asarray(verdict.reasons).ravel()).map(dict(enumerate(maze.REASONS))).value_counts()
 print(f"pass@1 {rewards.mean():.3f}, pass@8 {metrics.pass_at_k(NUM_ROLLOUTS, successes, [8]).mean():.3f}")
 print("successes of each maze:", successes)
 reasons.to_frame("answers")
@@ -147,19 +147,18 @@ assert all(not np.asarray(method(rewards))[idle].any() for method in methods.val
 
 
 # %%
-def gradient_norms(params, prompt, tokens, mask, rewards):
+def gradient_norms(params, prompt, answers, verdict):
     """Norms of one maze's gradients, [methods]."""
-    plan = rl.make_plan(problem, 1, NUM_ROLLOUTS)
-    objective = rl.make_objective(config)
+    alone = jax.tree.map(lambda leaf: leaf[None], (prompt, answers, verdict))
+    one = dataclasses.replace(settings, num_prompts=1)
 
     def norm(method):
-        batch = Batch(prompt[None], tokens[None], mask[None], method(rewards[None]))
-        return optax.tree.norm(loss_and_gradients(problem.model(params), batch, objective, plan).gradients)
+        return optax.tree.norm(step.learn(problem.policy, problem.task, method, one, params, *alone).gradients)
 
     return jnp.stack([norm(method) for method in methods.values()])
 
 
-inputs = (prompts, answers.tokens, answers.mask, rewards)
+inputs = (prompts, answers, verdict)
 norms = np.asarray(jax.jit(lambda p, x: jax.lax.map(lambda one: gradient_norms(p, *one), x))(params, inputs))
 
 # %%

@@ -31,10 +31,9 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from experiments.figures import style
-from experiments.figures.style import COLOURS, LABELS, new_figure
 from experiments.imagenet import __main__ as driver
-from experiments.imagenet import records
+from experiments.results import style
+from experiments.results.style import COLOURS, LABELS, new_figure
 from maxrl_jax import advantages, losses, objectives
 from maxrl_jax.runs.config.load import load
 

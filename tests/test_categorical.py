@@ -207,7 +207,34 @@ def test_a_users_own_estimator_works_in_every_sampling():
     ],
 )
 def test_categorical_rollouts_refuse(arguments, message):
+    """What does not depend on the labels."""
     n, name, sampling = arguments
     adv = advantages.get(name, **({"k": 2} if name == "partitioned" else {}))
     with pytest.raises(ValueError, match=message):
         losses.categorical_rollouts(jnp.zeros((2, 3)), jnp.zeros(2, jnp.int32), jax.random.key(0), n, adv, sampling)
+
+
+@pytest.mark.parametrize(
+    ("labels", "num_rollouts", "message"),
+    [
+        (jnp.asarray([0, 3]), 4, r"labels = 3, allowed is whole numbers in 0\.\.2"),
+        (jnp.asarray([-1, 0]), 4, "labels = -1"),
+        (np.array([0.0, 1.0]), 4, "labels must hold whole numbers"),
+        (jnp.asarray(1), 4, r"labels \[\*batch\], got \(2, 3\) and \(\)"),
+        (jnp.asarray([0, 1]), 4.0, "num_rollouts must be a whole number, got 4.0"),
+        (jnp.asarray([0, 1]), jnp.asarray(4), "num_rollouts must be a whole number"),
+        (jnp.asarray([0, 1]), -2, "num_rollouts = -2, allowed is a whole number >= 1"),
+    ],
+)
+def test_labels_and_numbers_of_rollouts_are_checked(labels, num_rollouts, message):
+    with pytest.raises(ValueError, match=message):
+        losses.categorical_rollouts(
+            jnp.zeros((2, 3)), labels, jax.random.key(0), num_rollouts, advantages.get("maxrl"), "marginal"
+        )
+
+
+@pytest.mark.parametrize("sampling", categorical.SAMPLINGS)
+def test_one_example_with_a_plain_label(sampling):
+    adv, key = advantages.get("maxrl"), jax.random.key(0)
+    plain = losses.categorical_rollouts(LOGITS, LABEL, key, 4, adv, sampling)
+    assert plain == losses.categorical_rollouts(jnp.asarray(LOGITS), jnp.asarray(LABEL), key, 4, adv, sampling)

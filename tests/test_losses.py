@@ -206,3 +206,12 @@ def test_policy_gradient_refuses(keywords, message):
         losses.policy_gradient(x, x > -1, jnp.zeros(2), **keywords)
     with pytest.raises(ValueError, match="must have shape"):
         losses.policy_gradient(x, x > -1, jnp.zeros(3))
+
+
+@pytest.mark.parametrize("key", ["old_log_probs", "entropies", "reference_log_probs"])
+def test_companion_arrays_are_not_broadcast(key):
+    x = jnp.zeros((2, 3))
+    with pytest.raises(ValueError, match=rf"{key} must have the shape of log_probs, \(2, 3\), got \(3,\)"):
+        losses.policy_gradient(x, x > -1, jnp.zeros(2), **{key: jnp.zeros(3)})
+    with pytest.raises(ValueError, match=r"log_probs and mask must have shape \[\*batch, N, T\]"):
+        losses.policy_gradient(jnp.zeros(()), jnp.ones(()), jnp.zeros(()))

@@ -39,6 +39,22 @@ def test_pass_at_k_is_right_at_2048_samples():
         np.testing.assert_allclose(single[0], expected, rtol=1e-6)
 
 
+def test_one_number_of_each_is_enough():
+    """C(7, 2)/C(10, 2) = 21/45: Python, numpy and jax scalars, one k and a sequence of one."""
+    for c in (3, np.int64(3), np.asarray(3), jnp.asarray(3)):
+        for k in (2, np.int64(2), np.asarray(2), jnp.asarray(2)):
+            value = metrics.pass_at_k(10, c, k)
+            assert np.shape(value) == () and float(value) == pytest.approx(1 - 21 / 45, rel=1e-6)
+        assert metrics.pass_at_k(10, c, [2]).shape == (1,)
+    assert float(metrics.pass_at_k(10, 3, 1)) == pytest.approx(0.3)
+    assert float(metrics.max_at_k([1.0, 5.0, 3.0], 3)) == 5
+
+
+def test_traced_counts_beyond_the_ends_are_the_ends():
+    traced = jax.jit(lambda c: metrics.pass_at_k(5, c, [1, 3]))
+    np.testing.assert_array_equal(traced(jnp.asarray([-2, 9])), [[0, 0], [1, 1]])
+
+
 def test_shapes_follow_counts_and_orders():
     assert metrics.pass_at_k(8, np.zeros((3, 2), int), 4).shape == (3, 2)
     assert metrics.pass_at_k(8, np.zeros((3, 2), int), [4, 5]).shape == (3, 2, 2)
@@ -66,7 +82,25 @@ def test_max_at_k_of_binary_rewards_is_pass_at_k():
         (lambda: metrics.pass_at_k(4, 2, 5), "got k = 5 with n = 4 samples, allowed is 1 <= k <= 4"),
         (lambda: metrics.pass_at_k(4, 2, [1, 0]), "got k = 0"),
         (lambda: metrics.pass_at_k(4, 2, 1.5), "whole numbers"),
-        (lambda: metrics.pass_at_k(4, 5, 1), r"in 0\.\.4"),
+        (lambda: metrics.pass_at_k(4, 5, 1), r"c = 5, allowed is whole numbers in 0\.\.4"),
+        (lambda: metrics.pass_at_k(4, -1, 1), "c = -1, allowed is"),
+        (lambda: metrics.pass_at_k(4, 2.5, 1), "c must hold whole numbers"),
+        (lambda: metrics.pass_at_k(4, True, 1), "c must hold whole numbers"),
+        (lambda: metrics.pass_at_k(4, jnp.asarray(-1), 1), "c = -1, allowed is"),
+        (lambda: metrics.pass_at_k(4, jnp.asarray([2, 5]), [1]), "c = 5, allowed is"),
+        (lambda: metrics.pass_at_k(4, jnp.asarray(2.5), 1), "c must hold whole numbers"),
+        (lambda: metrics.pass_at_k(4, jnp.asarray(True), 1), "c must hold whole numbers"),
+        (lambda: jax.jit(lambda c: metrics.pass_at_k(4, c, 1))(2.5), "c must hold whole numbers .*the type float32"),
+        (lambda: metrics.pass_at_k(4.0, 2, 1), "n must be a whole number, got 4.0"),
+        (lambda: metrics.pass_at_k(True, 1, 1), "n must be a whole number"),
+        (lambda: metrics.pass_at_k(0, 0, 1), "n = 0, allowed is a whole number >= 1"),
+        (lambda: jax.jit(lambda k: metrics.pass_at_k(4, 2, k))(1), "k must be static"),
+        (lambda: metrics.max_at_k(3.0, 1), r"shape \[\*batch, n\] with n >= 1, got \(\)"),
+        (lambda: metrics.max_at_k(jnp.zeros((2, 0)), 1), r"got \(2, 0\)"),
+        (lambda: metrics.majority_vote([1.5, 2.5]), "answers must be integers, got the type float64"),
+        (lambda: metrics.majority_vote(["a", "b"]), "answers must be integers"),
+        (lambda: metrics.majority_vote(3), r"shape \[\*batch, n\]"),
+        (lambda: metrics.majority_vote([1, 2], valid=[True]), r"got \(2,\) and \(1,\)"),
         (lambda: metrics.max_at_k(jnp.zeros(3), 4), "got k = 4 with n = 3"),
     ],
 )
@@ -79,3 +113,16 @@ def test_majority_vote():
     answers = jnp.asarray([[3, 1, 3, 2, 3], [5, 4, 4, 5, 9], [7, 7, 7, 7, 7]])
     assert metrics.majority_vote(answers).tolist() == [3, 4, 7]
     assert int(metrics.majority_vote(answers[0])) == 3
+    assert metrics.majority_vote([[2, 2, 9]]).tolist() == [2]
+
+
+def test_majority_vote_equals_counting_and_leaves_out_who_has_no_vote():
+    rng = np.random.default_rng(0)
+    answers, valid = rng.integers(-4, 4, size=(5, 40, 9)), rng.uniform(size=(5, 40, 9)) < 0.6
+    got = jax.jit(lambda a, v: metrics.majority_vote(a, valid=v))(answers, valid)
+    for index in np.ndindex(5, 40):
+        voters = answers[index][valid[index]]
+        values, votes = np.unique(voters if voters.size else answers[index], return_counts=True)
+        expected = values[np.argmax(votes)] if voters.size else values[0]
+        assert got[index] == expected
+    assert jnp.asarray(answers).dtype == got.dtype

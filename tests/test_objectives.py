@@ -28,7 +28,7 @@ def test_effective_weight_is_the_declared_objective_exactly(name, hyper, num_rol
         return
     objective, keywords, factor = declared
     expected = factor * objectives.weight(objective, RATES, **keywords)
-    got = objectives.effective_weight(adv, RATES, num_rollouts)
+    got = objectives.summed_weight(adv, RATES, num_rollouts)
     np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-12)
 
 
@@ -37,16 +37,16 @@ def test_effective_weight_closed_forms(num_rollouts):
     p, n = np.array([1e-9, 0.01, 0.4, 0.99]), num_rollouts
     for name, order in (("maxrl", n - 1), ("maxrl_unbiased", n), ("success_mean", n)):
         exact = -np.expm1(order * np.log1p(-p)) / p
-        np.testing.assert_allclose(objectives.effective_weight(advantages.get(name), p, n), exact, rtol=1e-12)
+        np.testing.assert_allclose(objectives.summed_weight(advantages.get(name), p, n), exact, rtol=1e-12)
     for order in {1, n // 2, n - 1}:
         exact = -np.expm1(order * np.log1p(-p)) / p
-        got = objectives.effective_weight(advantages.get("maxrl_order", order=order), p, n)
+        got = objectives.summed_weight(advantages.get("maxrl_order", order=order), p, n)
         np.testing.assert_allclose(got, exact, rtol=1e-12)
-        got = objectives.effective_weight(advantages.get("maxpo", k=order), p, n)
+        got = objectives.summed_weight(advantages.get("maxpo", k=order), p, n)
         np.testing.assert_allclose(got, order * (1 - p) ** (order - 1), rtol=1e-10)
     k = n // 2 + 1
     exact = k * (1 - p) ** (k - 1) + k * (k - 1) / (n - 1) * p * (1 - p) ** (k - 2)
-    got = objectives.effective_weight(advantages.get("ei_leave_one_out", k=k), p, n)
+    got = objectives.summed_weight(advantages.get("ei_leave_one_out", k=k), p, n)
     np.testing.assert_allclose(got, exact, rtol=1e-10)
 
 
@@ -59,6 +59,40 @@ def test_effective_weight_of_grpo_as_enumerated_and_in_the_limit():
     assert objectives.effective_weight(advantages.get("one_sided_grpo"), 0.3, 4096) == pytest.approx(
         1 / np.sqrt(0.3), rel=1e-3
     )
+
+
+def test_false_positives_cap_the_reach_and_false_negatives_do_not():
+    p, n = np.array([0.0, 1e-6, 0.01, 0.4]), 4096
+    a, b = 0.05, 0.2
+    rate = objectives.verdict_rate(p, false_positive=a, false_negative=b)
+    np.testing.assert_allclose(rate, a + 0.75 * p)
+
+    def weight(name, **errors):
+        return objectives.effective_weight(advantages.get(name), p, n, **errors)
+
+    np.testing.assert_allclose(weight("rloo", false_positive=a, false_negative=b), 0.75)
+    noisy = weight("maxrl", false_positive=a, false_negative=b)
+    np.testing.assert_allclose(noisy, 0.75 * objectives.weight("maxrl", rate, order=n - 1), rtol=1e-12)
+    assert noisy[0] == pytest.approx(0.75 / a)  # the cap, where the true weight is N - 1
+    assert weight("maxrl")[0] == pytest.approx(n - 1)
+    # False negatives alone: order N - 1 of (1-b) / ((1-b) p) = 1/p.
+    only_negatives = weight("maxrl", false_negative=b)[2:]
+    np.testing.assert_allclose(only_negatives, 1 / p[2:], rtol=1e-12)
+    traced = jax.jit(lambda p: objectives.effective_weight(advantages.get("maxrl"), p, 64, false_positive=0.1))(0.3)
+    exact = objectives.effective_weight(advantages.get("maxrl"), 0.3, 64, false_positive=0.1)
+    assert traced.dtype == jnp.float32 and traced == pytest.approx(exact, rel=1e-5)
+
+
+def test_rates_that_overshoot_by_rounding_are_no_mistake():
+    assert objectives.pass_at_k(np.float64(np.float32(1) + np.float32(2e-7)), 3) == 1
+    assert objectives.weight("maxrl", 1 + 1e-15, order=4) == pytest.approx(1)
+
+
+def test_effective_weight_in_closed_form_is_the_sum():
+    for name, hyper in (("maxrl", {}), ("rloo", {}), ("maxpo", {"k": 3}), ("chen", {"k": 3, "normalize": False})):
+        adv = advantages.get(name, **hyper)
+        closed, summed = (f(adv, RATES, 33) for f in (objectives.effective_weight, objectives.summed_weight))
+        np.testing.assert_allclose(closed, summed, rtol=1e-12)
 
 
 def test_tutorial_numbers():
@@ -135,8 +169,33 @@ WRONG = [
     (lambda: objectives.weight("maxrl", 0.5), r"got hyper-parameters \[\], allowed: \['order'\]"),
     (lambda: objectives.weight("rl", 0.5, k=3), r"got hyper-parameters \['k'\], allowed: \[\]"),
     (lambda: objectives.weight("maxrl", 0.5, order=0), "order = 0, allowed is a whole number >= 1"),
-    (lambda: objectives.pass_at_k(0.5, 2.5), "k = 2.5"),
+    (lambda: objectives.pass_at_k(0.5, 2.5), "k must be a whole number, got 2.5"),
+    (lambda: objectives.pass_at_k(0.5, jnp.asarray(2)), "k must be a whole number"),
+    (lambda: objectives.fail_at_k(0.5, 0), "fail_at_k: got k = 0"),
+    (lambda: objectives.pass_at_k(1.5, 2), "pass_at_k: got p = 1.5, allowed is 0 to 1"),
+    (lambda: objectives.fail_at_k(jnp.asarray([0.5, -0.5]), 2), "fail_at_k: got p = -0.5"),
+    (lambda: objectives.log_likelihood(np.array([0.5, np.nan])), "log_likelihood: got p = nan"),
+    (lambda: objectives.maxrl(jnp.asarray(2.0), 3), "maxrl: got p = 2.0"),
+    (lambda: objectives.weight("ml", -0.1), "weight: got p = -0.1"),
+    (lambda: objectives.effective_weight(advantages.get("grpo"), 1.5, 4), "got p = 1.5"),
+    (lambda: objectives.effective_weight(advantages.get("rloo"), 0.5, 4.0), "num_rollouts must be a whole number"),
+    (lambda: objectives.effective_weight(advantages.get("mean_baseline"), 0.5, 0), "num_rollouts = 0"),
+    (lambda: objectives.effective_weight(lambda r: r, 0.5, 0), "num_rollouts = 0"),
+    (lambda: objectives.effective_variance(advantages.get("rloo"), -1.0, 4, 1, 1, 1), "got p = -1.0"),
+    (lambda: objectives.max_at_k([0.5, 0.5], [0.0, 1.0, 2.0], 1), r"got \(2,\) and \(3,\)"),
+    (lambda: objectives.max_at_k(0.5, 1.0, 1), r"shape \[\*batch, outcomes\]"),
+    (lambda: objectives.max_at_k([1.5, -0.5], [0.0, 1.0], 1), "got probabilities = 1.5"),
+    (lambda: advantages.get("maxrl").binary_form(7, 4), "num_successes = 7, allowed is whole numbers in 0..4"),
+    (lambda: advantages.get("maxrl").binary_form(-1, 4), "num_successes = -1"),
+    (lambda: advantages.get("maxpo", k=2).binary_form(1.5, 4), "num_successes must hold whole numbers"),
+    (lambda: advantages.get("maxrl").check(4.0), "num_rollouts must be a whole number, got 4.0"),
     (lambda: objectives.effective_weight(advantages.get("maxpo", k=9), 0.5, 4), "N = 4"),
+    (
+        lambda: objectives.effective_weight(advantages.get("rloo"), 0.5, 4, false_positive=1.5),
+        "false_positive = 1.5, allowed is a number from 0 to 1",
+    ),
+    (lambda: objectives.verdict_rate(0.5, false_negative=-0.1), "false_negative = -0.1"),
+    (lambda: objectives.verdict_rate(0.5, false_negative="0.1"), "false_negative = '0.1'"),
 ]
 
 

@@ -134,7 +134,7 @@ def test_known_methods_come_in_one_order_and_so_keep_their_colours(tmp_path):
     for name in ("grpo", "mine:fn", "maxrl"):
         make_run(tmp_path / name.replace(":", "_"), rl={"advantage": {"name": name}})
     groups = runs.group(runs.find([str(tmp_path)]))
-    assert [group.runs[0].config["rl.advantage.name"] for group in groups] == ["maxrl", "grpo", "mine:fn"]
+    assert [group.runs[0].fields["rl.advantage.name"] for group in groups] == ["maxrl", "grpo", "mine:fn"]
 
 
 def test_the_same_seed_twice_is_a_comparison_not_a_spread(tmp_path):

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from experiments.results.spread import over_seeds
 from experiments.sweep import __main__ as sweep
 from experiments.sweep import check, grid, summary
 from maxrl_jax.runs.command_line import exit_with
@@ -351,7 +352,7 @@ def test_summary_of_seeds_is_by_arithmetic():
         ],
         columns=["label", "seed", "metric", "step", "value"],
     )
-    spread = summary.over_seeds(curves)
+    spread = over_seeds(curves, summary.KEYS)
     assert spread["mean"].tolist() == [2.0, 4.0]
     assert spread.standard_error.tolist() == [1.0, 2.0]  # std with ddof 1 over sqrt(2)
     final = summary.final_table(curves, ["eval/x"])

@@ -217,7 +217,40 @@ def test_shared_thresholds_lie_below_the_log_of_the_mean():
     assert len(binary) == 1 and binary[0][0] == 1
 
 
-FAMILY = every_setting(6, keep=lambda e: e.name in ("rloo", "maxpo", "maxrl_order", "mixture", "ei_leave_one_out"))
+GRADED = np.array([0.0, 0.2, 0.2, 0.7, 1.0])
+
+
+def test_gradients_of_the_two_likelihoods_weigh_answers_as_stated():
+    """3.7: E[g S] / E[g] and E[S int_0^g dt / p_t]; what an offset and a scale of the rewards do."""
+    pi = policy(len(GRADED), 3)
+    s = scores(pi)
+    p, gradient_of_p = pi @ GRADED, max_at_k_gradient(pi, GRADED, 1)
+    np.testing.assert_allclose((pi * GRADED) @ s / p, objectives.weight("ml", p) * gradient_of_p, atol=1e-14)
+    layers = thresholds(GRADED)
+    expected = sum(gap * objectives.weight("ml", pi @ hit) * max_at_k_gradient(pi, hit, 1) for gap, hit in layers)
+    inverse = sum(gap * hit / (pi @ hit) for gap, hit in layers)  # int_0^g dt / p_t, answer by answer
+    np.testing.assert_allclose((pi * inverse) @ s, expected, atol=1e-14)
+    rewards = group(7, seed=6)
+    np.testing.assert_allclose(advantages.tailrl(3 * rewards - 5), 3 * advantages.tailrl(rewards), rtol=1e-5, atol=1e-5)
+    halved = advantages.maxrl_likelihood(jnp.asarray(GRADED / 2))
+    assert np.abs(halved - advantages.maxrl_likelihood(jnp.asarray(GRADED)) / 2).max() > 0.1
+
+
+def test_certain_half_and_half_the_time_one():
+    """3.7: log E[g] sees no difference, the mean log P(g > t) is -inf against log 1/2."""
+    levels, certain, risky = np.array([0.0, 0.5, 1.0]), np.array([0.0, 1.0, 0.0]), np.array([0.5, 0.0, 0.5])
+
+    def over_thresholds(pi):
+        return sum(gap * objectives.log_likelihood(pi @ hit) for gap, hit in thresholds(levels))
+
+    assert objectives.log_likelihood(certain @ levels) == objectives.log_likelihood(risky @ levels) == np.log(0.5)
+    assert over_thresholds(certain) == -np.inf
+    assert over_thresholds(risky) == pytest.approx(np.log(0.5))
+
+
+FAMILY = every_setting(
+    6, keep=lambda e: e.name in ("rloo", "maxpo", "maxrl_order", "tailrl", "mixture", "ei_leave_one_out")
+)
 
 
 @pytest.mark.parametrize(("name", "hyper"), [*FAMILY, ("expected_improvement", {"k": 3})], ids=label)

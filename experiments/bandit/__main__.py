@@ -1,13 +1,44 @@
-"""The bandit toys: ``python -m experiments.bandit --config=configs/bandit.py:VARIANT --workdir=DIR``."""
+"""The bandit studies: ``python -m experiments.bandit --config=configs/bandit.py:VARIANT --workdir=DIR``.
+
+Each study is a folder beside this file; a variant is of one study and its config has that study's fields alone.
+"""
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
-from experiments.bandit import single, studies
-from experiments.bandit.checks import check
+from experiments.bandit.compare import study as compare
+from experiments.bandit.maxpo import study as maxpo
+from experiments.bandit.pkpo import study as pkpo
+from experiments.bandit.train import study as train
+from experiments.bandit.two_rewards import study as two_rewards
 from maxrl_jax.runs import launch
+from maxrl_jax.runs.config import checks
+from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.folder.run import open_run
+
+STUDIES: dict[str, ModuleType] = {
+    "train": train,
+    "compare": compare,
+    "pkpo": pkpo,
+    "two_rewards": two_rewards,
+    "maxpo": maxpo,
+}
+"""Modules with GROUPS, check(config) and run(opened, config)."""
+
+
+def check(config: Any) -> None:
+    """Checks a config of configs/bandit.py.
+
+    Raises:
+      ConfigError: naming the field, what was got and what is allowed.
+    """
+    chosen = STUDIES[checks.one_of(config, "study", STUDIES)]
+    if any(group not in config for group in chosen.GROUPS):
+        own = [name for name, study in STUDIES.items() if all(group in config for group in study.GROUPS)]
+        raise ConfigError("study", config.study, f"{' or '.join(own)}: another study is another variant of the config")
+    chosen.check(config)
 
 
 def run(config: Any, workdir: str) -> Any:
@@ -16,15 +47,8 @@ def run(config: Any, workdir: str) -> Any:
     Returns:
       The final record of a `train` study; the results themselves of the others.
     """
-    parts = {
-        "train": single.train,
-        "compare": studies.compare,
-        "pkpo": studies.story_of_k,
-        "two_rewards": studies.combining_rewards,
-        "maxpo": studies.bias_and_variance,
-    }
     with open_run(config, workdir, "bandit") as opened:
-        return parts[config.study](opened, config)
+        return STUDIES[config.study].run(opened, config)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,11 @@ import numpy as np
 import pandas as pd
 
 import configs
-from experiments.bandit import comparison, measures, studies
-from experiments.bandit.checks import check
+from experiments.bandit.__main__ import check
+from experiments.bandit.compare import comparison, study
+from experiments.bandit.output import write
+from experiments.bandit.prompts import measures
+from experiments.results.spread import spread, with_error
 from maxrl_jax.runs import launch
 from maxrl_jax.runs.folder.run import open_run
 
@@ -32,7 +35,7 @@ def summary(found: comparison.Runs) -> pd.DataFrame:
     columns = ["pass@1", "pass@32", "hardest", "distance_to_ml"]
     rows = []
     for (label, gradients), group in final.groupby(["label", "gradients"], sort=False):
-        mean, error = measures.mean_and_error(group[columns].to_numpy())
+        mean, error, _ = spread(group[columns])
         row = {"label": label, "method": group.method.iloc[0], "num_rollouts": group.num_rollouts.iloc[0]}
         row |= {"gradients": gradients, "seeds": len(group)}
         row |= dict(zip(columns, mean, strict=True)) | {f"{c} error": e for c, e in zip(columns, error, strict=True)}
@@ -52,7 +55,7 @@ def show(table: pd.DataFrame, stratum: str) -> None:
         exact = np.isnan(row.num_rollouts)
         cells = ["exact " + row.method if exact else row.method, "" if exact else str(int(row.num_rollouts))]
         cells.append(row.gradients)
-        cells += [f"{row[c]:.3f} ±{row[c + ' error']:.3f}" for c in ("pass@1", "pass@32", "hardest", "distance_to_ml")]
+        cells += [with_error(row[c], row[c + " error"]) for c in ("pass@1", "pass@32", "hardest", "distance_to_ml")]
         shown.add_row(*cells)
     Console(width=None if sys.stdout.isatty() else 120).print(shown)
 
@@ -83,14 +86,15 @@ def reading(table: pd.DataFrame, stratum: str) -> str:
 def run(config: Any, workdir: str) -> pd.DataFrame:
     """Trains the comparison of the config, prints the table, draws the figure; returns the table."""
     with open_run(config, workdir, "demo") as opened:
-        found = studies.compare(opened, config)
+        found = study.run(opened, config)
         table = summary(found)
-        studies.write(opened, "summary.csv", table)
+        write(opened, "summary.csv", table)
         figure = opened.figures / "comparison.png"
     stratum = measures.stratum_name(int(found.strata.min()))
     show(table, stratum)
     print(reading(table, stratum))
-    print(f"figure: {figure}")
+    if figure.exists():
+        print(f"figure: {figure}")
     return table
 
 

@@ -2,7 +2,7 @@
 
     python -m experiments.corridor --config=configs/corridor.py:tiny --workdir=DIR
 
-Trains every method of the config at every batch size and seed in one compile, and logs for each the exact expected
+Trains every method of the config at every N and seed in one compile, and logs for each the exact expected
 return, the probability of the biased action, and the gradient variance of MaxPO's estimator (EI + L2O) over that of
 expected improvement (EI) at MaxPO's parameters.
 """
@@ -17,6 +17,7 @@ import numpy as np
 
 from experiments.corridor import environment, learner, variance
 from experiments.corridor.learner import Method
+from experiments.results.spread import spread, with_error
 from maxrl_jax import advantages
 from maxrl_jax.runs import keys, launch
 from maxrl_jax.runs.config import checks, estimator
@@ -38,9 +39,9 @@ def check(config: Any) -> Phases:
     checks.non_negative_int(config, "corridor.layout_seed")
     checks.positive_int(config, "rl.steps")
     checks.positive_int(config, "rl.num_seeds")
-    checks.positive_int(config, "rl.chunk_steps")
+    checks.positive_int(config, "rl.steps_per_call")
     checks.positive(config, "rl.learning_rate")
-    checks.tuple_of(config, "rl.batch_sizes", int, low=1)
+    checks.tuple_of(config, "rl.num_rollouts", int, low=1)
     checks.non_negative_int(config, "variance.every_steps")
     checks.positive_int(config, "variance.num_batches")
     if not config.methods:
@@ -51,9 +52,9 @@ def check(config: Any) -> Phases:
 
 
 def _schedule(config: Any, name: str) -> list[tuple[int, Method]]:
-    coefficient = checks.in_range(config, f"methods.{name}.entropy_coefficient", 0.0)
+    coefficient = checks.in_range(config, f"methods.{name}.entropy_coef", 0.0)
     key = f"methods.{name}.advantage"
-    phases = [estimator.phases(config, key, num_rollouts=n, reward_kind="real") for n in config.rl.batch_sizes]
+    phases = [estimator.phases(config, key, num_rollouts=n, reward_kind="real") for n in config.rl.num_rollouts]
     return [(start, Method(advantage, coefficient)) for start, advantage in phases[0]]
 
 
@@ -76,19 +77,16 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
     """Trains every method, writes the run folder; the same folder again resumes.
 
     Returns:
-        The final record: return and bias probability of every method and batch size, mean and standard error over
+        The final record: return and bias probability of every method and N, mean and standard error over
         seeds.
     """
     phases = check(config)
     corridor = layout(config)
-    names, sizes = list(phases[0][1]), config.rl.batch_sizes
+    names, sizes = list(phases[0][1]), config.rl.num_rollouts
     state = learner.initial_state(config.corridor.num_states, names, sizes, config.rl.num_seeds)
-    mesh = sharding.mesh_from_config(config)
-    state = sharding.shard_if_even(state, mesh, axis=1)  # seeds are independent
-    chunks = []
-    for start, methods in phases:
-        step = learner.make_step(corridor, methods, sizes, seed=config.seed, learning_rate=config.rl.learning_rate)
-        chunks.append((start, scan(step)))
+    state = sharding.shard_if_even(state, sharding.mesh_from_config(config), axis=1)  # seeds are independent
+    settings = {"seed": config.seed, "learning_rate": config.rl.learning_rate}
+    chunks = [(first, scan(learner.make_step(corridor, m, sizes, **settings))) for first, m in phases]
     ratios = Every(
         config.variance.every_steps,
         lambda state, step: variance_ratios(config, phases, corridor, state, step),
@@ -99,7 +97,7 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
             name="train",
             chunk=chunks,
             num_steps=config.rl.steps,
-            steps_per_call=config.rl.chunk_steps,
+            steps_per_call=config.rl.steps_per_call,
             every=[ratios],
             finite=(),
             show=[f"return/{name}/N{sizes[-1]}" for name in names],
@@ -108,7 +106,7 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
         final = _summary(corridor, state, names)
         for name, (mean, error) in final.items():
             if name.startswith("return/"):
-                opened.say(f"{name}: {mean:.1f} +- {error:.1f} (standard error over seeds)")
+                opened.say(f"{name}: {with_error(mean, error, 1)} (standard error over seeds)")
         return opened.finish(state["params"], **final)
 
 
@@ -120,7 +118,7 @@ def variance_ratios(
     values = {}
     for j, (name, method) in enumerate(methods.items()):
         if method.advantage.name == "maxpo":
-            for n in config.rl.batch_sizes:
+            for n in config.rl.num_rollouts:
                 params = jax.tree.map(lambda leaf, j=j: leaf[j], state["params"][f"N{n}"])
                 key = keys.stream(config.seed, f"variance {name} N{n}", step)
                 found = _compare(key, params, corridor, method.advantage, n, config.variance.num_batches)
@@ -163,8 +161,8 @@ def _summary(corridor: environment.Corridor, state: learner.State, names: list[s
         for measure, function in measures.items():
             found = np.asarray(jax.vmap(jax.vmap(function))(params), np.float64)
             for name, row in zip(names, found, strict=True):
-                error = row.std(ddof=1) / np.sqrt(len(row)) if len(row) > 1 else float("nan")
-                values[f"{measure}/{name}/{size}"] = [float(row.mean()), float(error)]
+                mean, error, _ = spread(row)
+                values[f"{measure}/{name}/{size}"] = [float(mean), float(error)]
     return values
 
 

@@ -1,4 +1,4 @@
-"""Gradient ascent in the corridor: every method, batch size and seed of a run in one compile."""
+"""Gradient ascent in the corridor: every method, N and seed of a run in one compile."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ class Method(NamedTuple):
 
     Attributes:
         advantage: estimator, rewards [..., N] -> [..., N].
-        entropy_coefficient: of the entropy bonus; 0 for none.
+        entropy_coef: of the entropy bonus; 0 for none.
     """
 
     advantage: Advantage
-    entropy_coefficient: float
+    entropy_coef: float
 
 
-def initial_state(num_states: int, methods: Sequence[str], batch_sizes: Sequence[int], num_seeds: int) -> State:
+def initial_state(num_states: int, methods: Sequence[str], num_rollouts: Sequence[int], num_seeds: int) -> State:
     """{"params": {"N16": {"logits": [methods, seeds, S, 2], "bias": [methods, seeds, 2]}, ...}}, all 0."""
     one = environment.init_params(num_states)
     stacked = jax.tree.map(lambda leaf: jnp.tile(leaf, (len(methods), num_seeds, *[1] * leaf.ndim)), one)
-    return {"params": {f"N{n}": jax.tree.map(jnp.copy, stacked) for n in batch_sizes}}
+    return {"params": {f"N{n}": jax.tree.map(jnp.copy, stacked) for n in num_rollouts}}
 
 
 def make_step(
     corridor: Corridor,
     methods: Mapping[str, Method],
-    batch_sizes: Sequence[int],
+    num_rollouts: Sequence[int],
     *,
     seed: int,
     learning_rate: float,
 ) -> Callable[[State, jax.Array], tuple[State, dict[str, jax.Array]]]:
-    """One step params += learning_rate [(1/N) sum_i A_i S_i + c grad H] of every method, batch size and seed.
+    """One step params += learning_rate [(1/N) sum_i A_i S_i + c grad H] of every method, N and seed.
 
     Args:
         corridor: the layout.
         methods: by name.
-        batch_sizes: N, episodes a step.
-        seed: of the episodes. Methods of one batch size and seed share their random numbers, not their episodes:
+        num_rollouts: N, episodes a step; each its own run.
+        seed: of the episodes. Methods of one N and seed share their random numbers, not their episodes:
             their policies differ after the first step.
         learning_rate: of plain gradient ascent.
 
@@ -62,18 +62,18 @@ def make_step(
         return gradient.weighted_score(params, corridor, episodes, advantages / advantages.shape[-1])
 
     def directions(params: Params, episodes: environment.Episodes) -> Params:
-        """Ascent directions [methods, seeds, ...] of one batch size."""
+        """Ascent directions [methods, seeds, ...] at one N."""
         values = [m.advantage(episodes.returns[j]) for j, m in enumerate(methods.values())]
         found = jax.vmap(jax.vmap(estimate))(params, episodes, jnp.stack(values))
         for j, method in enumerate(methods.values()):
-            if method.entropy_coefficient:
+            if method.entropy_coef:
                 own = jax.tree.map(lambda leaf, j=j: leaf[j], (params, episodes))
                 bonus = jax.vmap(gradient.entropy_gradient, in_axes=(0, None, 0))(own[0], corridor, own[1])
-                scale = method.entropy_coefficient
+                scale = method.entropy_coef
                 found = jax.tree.map(lambda f, b, j=j, c=scale: f.at[j].add(c * b), found, bonus)
         return found
 
-    def one_batch_size(params: Params, n: int, i: jax.Array) -> tuple[Params, dict[str, jax.Array]]:
+    def at_one_size(params: Params, n: int, i: jax.Array) -> tuple[Params, dict[str, jax.Array]]:
         draws = jax.random.split(keys.stream(seed, f"rollouts N{n}", i), params["bias"].shape[1])
         over_seeds = jax.vmap(environment.sample_episodes, in_axes=(0, 0, None, None))
         episodes = jax.vmap(over_seeds, in_axes=(None, 0, None, None))(draws, params, corridor, n)
@@ -84,8 +84,8 @@ def make_step(
     def step(state: State, i: jax.Array) -> tuple[State, dict[str, jax.Array]]:
         params: dict[str, Params] = {}
         metrics: dict[str, jax.Array] = {}
-        for n in batch_sizes:
-            params[f"N{n}"], recorded = one_batch_size(state["params"][f"N{n}"], n, i)
+        for n in num_rollouts:
+            params[f"N{n}"], recorded = at_one_size(state["params"][f"N{n}"], n, i)
             metrics |= recorded
         return {"params": params}, metrics
 

@@ -11,7 +11,10 @@ import difflib
 import sys
 from pathlib import Path
 
-from experiments.figures import registry, style
+from experiments.figures import registry
+from experiments.results import style
+from experiments.results.drawing import save
+from maxrl_jax.runs.config.errors import ConfigError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,7 +46,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"--out: cannot make the folder {options.out}: {error.strerror}", file=sys.stderr)
         return 2
     context = registry.Context(quick=options.quick, runs=tuple(options.runs), seed=options.seed)
-    skipped = [name for name in names if not draw(table[name], context, options.out)]
+    try:
+        skipped = [name for name in names if not draw(table[name], context, options.out)]
+    except ConfigError as error:  # of a run folder
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     # Skipping is what `all` promises; a figure asked for by name that cannot be drawn is a wrong command line.
     return 2 if skipped and options.figure != "all" else 0
 
@@ -56,14 +63,10 @@ def draw(entry: registry.Entry, context: registry.Context, out: Path) -> bool:
     try:
         with style.settings():
             drawing = entry.draw(context)
-            for suffix in ("png", "svg"):
-                # No date in the file: the same numbers give the same bytes.
-                metadata = {"Date": None} if suffix == "svg" else None
-                drawing.fig.savefig(out / f"{entry.name}.{suffix}", metadata=metadata)
     except registry.Skipped as reason:
         print(f"{entry.name}: skipped, {reason}", file=sys.stderr)
         return False
-    drawing.data.to_csv(out / f"{entry.name}.csv", index=False)
+    save(drawing, out, entry.name)
     print(f"{entry.name}: {out / entry.name}.png, .svg, .csv ({entry.title})")
     return True
 

@@ -7,7 +7,6 @@ to be compared in kind, not in number.
 from __future__ import annotations
 
 import functools
-import json
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,9 +20,13 @@ from matplotlib.collections import LineCollection
 
 from configs.corridor import get_config
 from experiments.corridor import __main__ as driver
-from experiments.figures.registry import Context, Drawing, Skipped, figure
-from experiments.figures.style import COLOURS, LABELS, new_figure
-from maxrl_jax.runs.folder.metric_writer import read_metrics
+from experiments.figures.registry import Context, Skipped, figure
+from experiments.results import folders
+from experiments.results.band import band
+from experiments.results.drawing import Drawing
+from experiments.results.folders import RunFolder
+from experiments.results.spread import spread
+from experiments.results.style import COLOURS, LABELS, new_figure
 
 # Action 1 is drawn as a step to the right, action 0 as a step up.
 STEPS = np.array([[0, 1], [1, 0]])
@@ -78,18 +81,18 @@ def maxpo_fig6(context: Context) -> Drawing:
     return Drawing(fig, pd.DataFrame({**columns, "x": position[:, 0], "y": position[:, 1]}))
 
 
-@figure("maxpo_fig7", title="MaxPO Figure 7: return, bias probability and variance ratio over batch sizes")
+@figure("maxpo_fig7", title="MaxPO Figure 7: return, bias probability and variance ratio over N")
 def maxpo_fig7(context: Context) -> Drawing:
     """Mean and standard error over seeds, from the last corridor run given, else from a small run made now."""
-    folder = _run_folder(context.runs)
-    table, settings = (_read(folder), _settings(folder)) if folder else _fresh(context.quick, context.seed)
-    sizes = sorted(table.batch_size.unique())
+    run = _given(context.runs)
+    table, settings = (_read(run), _settings(run)) if run else _fresh(context.quick, context.seed)
+    sizes = sorted(table.num_rollouts.unique())
     aspect = 0.8 if len(sizes) > 2 else 0.45
     fig, axes = new_figure(3, len(sizes), width="page", aspect=aspect, sharex=True, sharey="row", squeeze=False)
     for column, size in zip(axes.T, sizes, strict=True):
         for ax, measure in zip(column, MEASURES, strict=True):
-            _draw_curves(ax, table[(table.batch_size == size) & (table.measure == measure)], settings)
-        column[0].set_title(f"batch size $N={size}$")
+            _draw_curves(ax, table[(table.num_rollouts == size) & (table.measure == measure)], settings)
+        column[0].set_title(f"$N={size}$ episodes a step")
         column[2].axhline(1, color="k", linewidth=0.6)
         column[2].set_xlabel("iteration")
     for ax, words in zip(axes[:, 0], MEASURES.values(), strict=True):
@@ -118,9 +121,8 @@ def _draw_curves(ax: Axes, table: pd.DataFrame, settings: dict[str, Any]) -> Non
         if rows.empty:
             continue
         colour, line, label = looks[method]
-        mean, error = rows.mean(axis=1), rows.sem(axis=1).fillna(0.0)
-        ax.plot(mean.index, mean, line, color=colour, label=label)
-        ax.fill_between(mean.index, mean - error, mean + error, color=colour, alpha=0.2, linewidth=0)
+        mean, error, _ = spread(rows, axis=1)
+        band(ax, rows.index, mean, error, linestyle=line, color=colour, label=label)
 
 
 def _looks(settings: dict[str, Any]) -> dict[str, tuple[Any, str, str]]:
@@ -129,26 +131,22 @@ def _looks(settings: dict[str, Any]) -> dict[str, tuple[Any, str, str]]:
     colours = dict(zip(orders, mpl.colormaps["viridis_r"](np.linspace(0.15, 0.9, len(orders))), strict=True))
     looks = {}
     for name, method in settings.items():
-        estimator, k, entropy = method["advantage"]["name"], method["advantage"]["k"], method["entropy_coefficient"]
+        estimator, k, entropy = method["advantage"]["name"], method["advantage"]["k"], method["entropy_coef"]
         words = [LABELS[estimator]] + ([f"$k={k}$"] if k else []) + ([f"entropy {entropy:g}"] if entropy else [])
         dashed = bool(entropy) or estimator == "expected_improvement"
         looks[name] = (colours.get(k, "0.6" if entropy else "k"), "--" if dashed else "-", ", ".join(words))
     return looks
 
 
-def _run_folder(runs: Iterable[Path]) -> Path | None:
-    """The last of the run folders that is a corridor's."""
-    found = [run for run in runs if (run / "config.json").exists() and "corridor" in _config(run)]
+def _given(runs: Iterable[Path]) -> RunFolder | None:
+    """The last of the runs given that is a corridor's."""
+    found = [run for run in (folders.find(runs) if runs else ()) if "corridor" in run.config]
     return found[-1] if found else None
 
 
-def _config(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "config.json").read_text())
-
-
-def _settings(folder: Path) -> dict[str, Any]:
+def _settings(run: RunFolder) -> dict[str, Any]:
     """The methods of a run, without a bias first."""
-    methods = _config(folder)["methods"]
+    methods = run.config["methods"]
     order = ("rloo", "expected_improvement", "maxpo")
     place = {name: i for i, name in enumerate(order)}
     return dict(
@@ -159,10 +157,10 @@ def _settings(folder: Path) -> dict[str, Any]:
     )
 
 
-def _read(folder: Path) -> pd.DataFrame:
-    """The per-seed curves of a run: measure, method, batch_size, step, seed, value."""
+def _read(run: RunFolder) -> pd.DataFrame:
+    """The per-seed curves of a run: measure, method, num_rollouts, step, seed, value."""
     rows = []
-    for record in read_metrics(folder):
+    for record in run.records:
         for name, values in record.items():
             prefix, _, rest = name.partition("/")
             measure, _, rest = rest.partition("/")
@@ -173,21 +171,22 @@ def _read(folder: Path) -> pd.DataFrame:
                     for seed, value in enumerate(values)
                 ]
     if not rows:
-        raise Skipped(f"{folder} has no curves of the corridor yet")
-    return pd.DataFrame(rows, columns=["measure", "method", "batch_size", "step", "seed", "value"])
+        raise Skipped(f"{run.folder} has no curves of the corridor yet")
+    return pd.DataFrame(rows, columns=["measure", "method", "num_rollouts", "step", "seed", "value"])
 
 
 @functools.lru_cache(maxsize=2)
 def _fresh(quick: bool, seed: int) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The curves of a run made now: 300 steps, or all 3,000 with fewer methods and batch sizes than `paper`."""
+    """The curves of a run made now: 300 steps, or all 3,000 with fewer methods and N than `paper`."""
     config = get_config("tiny")
     config.seed = seed
     config.wandb.mode = "disabled"
     config.log.every_steps = 10
     if not quick:
-        config.rl.steps, config.rl.chunk_steps = 3000, 500
-        config.rl.batch_sizes = (16, 64)
+        config.rl.steps, config.rl.steps_per_call = 3000, 500
+        config.rl.num_rollouts = (16, 64)
         config.variance.every_steps, config.variance.num_batches = 250, 256
     with tempfile.TemporaryDirectory() as folder:
         driver.run(config, folder)
-        return _read(Path(folder)), _settings(Path(folder))
+        run = folders.read(folder)
+        return _read(run), _settings(run)

@@ -14,11 +14,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from experiments.figures.published import published
-from experiments.figures.registry import Context, Drawing, Skipped, figure
-from experiments.figures.style import COLOURS, LABELS, new_figure, shades
-from experiments.imagenet import records
-from experiments.imagenet.records import Record
+from experiments.figures.registry import Context, Skipped, figure
+from experiments.results import image_runs, style
+from experiments.results.band import band
+from experiments.results.drawing import Drawing
+from experiments.results.image_runs import Record
+from experiments.results.published import published
+from experiments.results.spread import spread
+from experiments.results.style import COLOURS, LABELS, from_zero, new_figure, shades
 
 Key = tuple[str, int]
 """(method, N)."""
@@ -28,7 +31,7 @@ _PUBLISHED_NAMES = {"reinforce": "mean_baseline"}
 
 
 def _found(context: Context, keep: Callable[[Record], bool] = lambda record: True) -> list[Record]:
-    found = [record for record in records.find(context.runs) if keep(record)]
+    found = [record for record in image_runs.find(context.runs) if keep(record)]
     if not found:
         raise Skipped(f"no image run that it is about in {', '.join(map(str, context.runs))}")
     return found
@@ -72,14 +75,13 @@ def _curves(
     """One line a method and N, the mean over seeds, with a band of one standard error; returns the plotted rows."""
     rows = []
     for key, runs in groups.items():
-        mean, error = records.over_seeds([values(record) for record in runs])
-        ax.plot(mean.index, mean, color=palette[key], label=_name(key))
-        if len(runs) > 1:
-            ax.fill_between(mean.index, mean - error, mean + error, color=palette[key], alpha=0.2, lw=0)
+        table = pd.concat([values(record) for record in runs], axis=1)
+        mean, error, _ = spread(table, axis=1)
+        band(ax, table.index, mean, error, **{**style.look(key[0]), "color": palette[key], "label": _name(key)})
         rows += [
             {"source": "ours", "method": key[0], "rollouts": key[1], "x": x, "mean": m, "standard_error": e}
             | {"runs": len(runs)}
-            for x, m, e in zip(mean.index, mean, error, strict=True)
+            for x, m, e in zip(table.index, mean, error, strict=True)
         ]
     return rows
 
@@ -108,7 +110,7 @@ def _legend(fig: Any, ax: Axes, crosses: bool = True) -> None:
 
 
 def _panels(found: Sequence[Record], theirs: pd.DataFrame, metrics: Sequence[str], coverage: bool) -> Drawing:
-    groups = records.groups(found)
+    groups = image_runs.groups(found)
     keys = [*groups, *zip(theirs.method, theirs.rollouts, strict=True)]
     palette = _palette(keys)
     columns = len(metrics) + coverage
@@ -117,11 +119,13 @@ def _panels(found: Sequence[Record], theirs: pd.DataFrame, metrics: Sequence[str
     for ax, metric in zip(axes, metrics, strict=False):
         drawn = _curves(ax, groups, _over_steps(metric), palette) + _crosses(ax, theirs, metric, palette)
         rows += [{"metric": metric, **row} for row in drawn]
-        ax.set(title=f"validation {metric}", xlabel="step", ylim=(0, None))
+        ax.set(title=f"validation {metric}", xlabel="step")
+        from_zero(ax)
     if coverage:
         ax = axes[-1]
         rows += [{"metric": "coverage", **row} for row in _curves(ax, groups, Record.coverage, palette)]
-        ax.set(title="coverage at the end", xlabel="k", ylim=(0, None))
+        ax.set(title="coverage at the end", xlabel="k")
+        from_zero(ax)
         ax.set_xscale("log", base=2)
     _legend(fig, axes[0])
     return Drawing(fig, pd.DataFrame(rows))
@@ -145,12 +149,12 @@ def maxrl_fig9(context: Context) -> Drawing:
 def maxrl_fig8(context: Context) -> Drawing:
     """One panel a method: validation images at one checkpoint of the first run of that method, of the largest N.
 
-    From the runs' figures/gradient_norms.csv: written at eval.gradient_norm_step, or by experiments.imagenet.analysis.
+    From the runs' figures/gradient_norms.csv, of eval.gradient_norm_step or of experiments.imagenet.measure_norms.
     """
     tables = [table for record in _found(context) if (table := record.gradient_norms()) is not None]
     if not tables:
         raise Skipped(
-            "no run with figures/gradient_norms.csv (eval.gradient_norm_step, or experiments.imagenet.analysis)"
+            "no run with figures/gradient_norms.csv (eval.gradient_norm_step, or experiments.imagenet.measure_norms)"
         )
     chosen: dict[str, pd.DataFrame] = {}
     for table in tables:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from experiments.figures.maze_curves import largest_ks, legend, look, records
-from experiments.figures.published import published
-from experiments.figures.registry import Context, Drawing, Skipped, figure
-from experiments.figures.style import COLOURS, LABELS, new_figure, shades
-from experiments.maze import analysis
+from experiments.figures.maze_panels import records
+from experiments.figures.registry import Context, Skipped, figure
+from experiments.results import maze_runs
+from experiments.results.band import bars
+from experiments.results.drawing import Drawing
+from experiments.results.maze_curves import largest_ks, legend, look
+from experiments.results.published import published
+from experiments.results.spread import spread, with_error
+from experiments.results.style import COLOURS, LABELS, new_figure, shades
 
 
 @figure("maxrl_fig3", title="Held-out -log pass@k over the rollouts a prompt gets", needs_runs=True)
@@ -24,17 +28,16 @@ def maxrl_fig3(context: Context) -> Drawing:
     fig, axes = new_figure(1, 2, width="page", aspect=0.8)
     rows = []
     for ax, k in zip(axes, (1, most), strict=True):
-        for method, runs in analysis.groups(found).items():
+        for method, runs in maze_runs.groups(found).items():
             points = {}
             for record in runs:
                 points.setdefault(record.num_rollouts, []).append(_negative_log(record.pass_curve([k])[0]))
             counts = sorted(points)
-            with np.errstate(invalid="ignore"):  # of inf
-                stats = [analysis.spread(points[n]) for n in counts]
-            ax.errorbar(counts, [s[0] for s in stats], [s[1] for s in stats], marker="o", capsize=2, **look(method))
+            found_here = [spread(points[n]) for n in counts]
+            bars(ax, counts, [s.mean for s in found_here], [s.error for s in found_here], marker="o", **look(method))
             rows += [
-                {"k": k, "source": "ours", "method": method, "rollouts": n, "value": s[0], "standard_error": s[1]}
-                for n, s in zip(counts, stats, strict=True)
+                {"k": k, "source": "ours", "method": method, "rollouts": n, "value": s.mean, "standard_error": s.error}
+                for n, s in zip(counts, found_here, strict=True)
             ]
         for method, points in theirs[theirs.metric == f"-log pass@{k}"].groupby("method"):
             if method == "base":
@@ -65,14 +68,14 @@ def maxrl_table3(context: Context) -> Drawing:
     ks = largest_ks(found, (1, 128, 256))
     theirs = _published_at_17(found, "Table 3")
     rows, cells = [], []
-    for method, runs in {"base": found[:1], **analysis.groups(found)}.items():
+    for method, runs in {"base": found[:1], **maze_runs.groups(found)}.items():
         step = 0 if method == "base" else None
         row = {"method": method, "runs": len(runs), "rl_steps": 0 if step == 0 else max(runs[0].evaluations)}
         line = [look(method)["label"], str(row["rl_steps"])]
         for k in ks:
-            mean, error, _ = analysis.spread([float(r.pass_curve([k], step)[0]) for r in runs])
+            mean, error = map(float, spread([r.pass_curve([k], step)[0] for r in runs])[:2])
             row |= {f"pass@{k}": mean, f"pass@{k} standard error": error}
-            line.append(f"{mean:.3f}" + ("" if np.isnan(error) else f" ± {error:.3f}"))
+            line.append(with_error(mean, error))
         for k in (1, 128, 256):
             value = theirs[(theirs.method == method) & (theirs.metric == f"pass@{k}")].value
             row[f"published pass@{k}"] = float(value.iloc[0]) if len(value) else np.nan
@@ -99,9 +102,9 @@ def maxpo_fig9(context: Context) -> Drawing:
     parts = {"kept": "#009e73", "gained": "#56b4e9", "lost": "#d55e00", "neither": "#c8c8c8"}
     rows = []
     fig, ax = new_figure(width="column", aspect=0.8)
-    for place, (method, runs) in enumerate(analysis.groups(found).items()):
+    for place, (method, runs) in enumerate(maze_runs.groups(found).items()):
         counts = pd.DataFrame(
-            [analysis.support(r.evaluations[0]["solved"], r.evaluations[max(r.evaluations)]["solved"]) for r in runs]
+            [maze_runs.support(r.evaluations[0]["solved"], r.evaluations[max(r.evaluations)]["solved"]) for r in runs]
         )
         bottom = 0.0
         for part, colour in parts.items():
@@ -109,7 +112,7 @@ def maxpo_fig9(context: Context) -> Drawing:
             ax.bar(place, share, bottom=bottom, color=colour, label=part if place == 0 else None, width=0.65)
             bottom += share
             rows.append({"method": method, "part": part, "share": share, "runs": len(runs)})
-    ax.set_xticks(range(place + 1), [look(m)["label"] for m in analysis.groups(found)], rotation=20)
+    ax.set_xticks(range(place + 1), [look(m)["label"] for m in maze_runs.groups(found)], rotation=20)
     ax.set_ylabel("share of held-out mazes")
     ax.grid(visible=False)
     legend(fig, ax)
@@ -121,13 +124,16 @@ def maxpo_fig10(context: Context) -> Drawing:
     """Final pass@k over k for maxpo runs, one line a training k."""
     found = records(context, lambda r: r.method.startswith("maxpo_k"), "of maxpo")
     ks = [k for k in (2**j for j in range(12)) if k <= min(r.num_samples for r in found)]
-    runs = sorted(analysis.groups(found).items(), key=lambda item: int(item[0].removeprefix("maxpo_k")))
+    runs = sorted(maze_runs.groups(found).items(), key=lambda item: int(item[0].removeprefix("maxpo_k")))
     fig, ax = new_figure()
     rows = []
     for (method, group), colour in zip(runs, shades("maxrl", len(runs)), strict=True):
-        curves = np.stack([record.pass_curve(ks) for record in group])
-        ax.plot(ks, curves.mean(axis=0), marker="o", color=colour, label=f"k = {method.removeprefix('maxpo_k')}")
-        rows += [{"training_k": method, "k": k, "pass_at_k": v} for k, v in zip(ks, curves.mean(axis=0), strict=True)]
+        mean, error, _ = spread([record.pass_curve(ks) for record in group])
+        bars(ax, ks, mean, error, marker="o", color=colour, label=f"k = {method.removeprefix('maxpo_k')}")
+        rows += [
+            {"training_k": method, "k": k, "pass_at_k": m, "standard_error": e}
+            for k, m, e in zip(ks, mean, error, strict=True)
+        ]
     ax.set_xscale("log", base=2)
     ax.set_xlabel("k")
     ax.set_ylabel("held-out pass@k")
@@ -140,25 +146,27 @@ def maxrl_efficiency(context: Context) -> Drawing:
     """The paper's efficiency factor: k over the samples MaxRL needs to reach another method's pass@k.
 
     Above 1 MaxRL needs fewer. Where MaxRL's samples do not reach a method's pass@k the line ends. Runs are paired
-    by rollouts and seed; the line is the mean of the factor's logarithm over the pairs.
+    by rollouts and seed; a point is the mean of the factor's logarithm over the pairs, its bar one standard error.
     """
     found = records(context)
     ours = {_pair(record): record for record in found if record.method == "maxrl"}
     fig, ax = new_figure()
     rows = []
-    for method, runs in analysis.groups(r for r in found if r.method != "maxrl" and _pair(r) in ours).items():
+    for method, runs in maze_runs.groups(r for r in found if r.method != "maxrl" and _pair(r) in ours).items():
         ks = [2**j for j in range(min(r.num_samples for r in runs).bit_length())]
         for k in ks:
             needed = [_samples_needed(ours[_pair(r)], float(r.pass_curve([k])[0])) for r in runs]
             if all(needed):
-                factor = float(np.exp(np.mean([np.log(k / n) for n in needed])))
-                rows.append({"method": method, "k": k, "factor": factor, "pairs": len(needed)})
+                mean, error, pairs = map(float, spread([np.log(k / n) for n in needed]))
+                row = {"method": method, "k": k, "factor": np.exp(mean), "low": np.exp(mean - error)}
+                rows.append({**row, "high": np.exp(mean + error), "pairs": int(pairs)})
         points = pd.DataFrame([row for row in rows if row["method"] == method])
         if len(points):
-            ax.plot(points.k, points.factor, marker="o", **look(method))
+            reach = [points.factor - points.low, points.high - points.factor]
+            bars(ax, points.k, points.factor, reach, marker="o", **look(method))
     if not rows:
         raise Skipped("no run of maxrl beside one of another method with the same rollouts and seed")
-    ax.axhline(1.0, color="black", linewidth=0.8)
+    ax.axhline(1.0, color="black", linewidth=0.8, zorder=1)
     ax.set_xscale("log", base=2)
     ax.set_yscale("log", base=2)
     ax.set_xlabel("k samples of the method")
@@ -167,7 +175,7 @@ def maxrl_efficiency(context: Context) -> Drawing:
     return Drawing(fig, pd.DataFrame(rows))
 
 
-def _published_at_17(found: list[analysis.Record], where: str) -> pd.DataFrame:
+def _published_at_17(found: list[maze_runs.Record], where: str) -> pd.DataFrame:
     """The published numbers, which are of 17 x 17; none for runs of another size, whose mazes are other tasks."""
     table = published("maze", where)
     return table if all(record.config["maze"]["size"] == 17 for record in found) else table[:0]
@@ -177,10 +185,10 @@ def _negative_log(rate: float) -> float:
     return float(-np.log(rate)) if rate > 0 else np.inf
 
 
-def _pair(record: analysis.Record) -> tuple[int, int]:
+def _pair(record: maze_runs.Record) -> tuple[int, int]:
     return record.num_rollouts, record.config["seed"]
 
 
-def _samples_needed(record: analysis.Record, target: float) -> int | None:
+def _samples_needed(record: maze_runs.Record, target: float) -> int | None:
     last = record.evaluations[max(record.evaluations)]
-    return analysis.samples_to_reach(target, last["solved"], record.num_samples)
+    return maze_runs.samples_to_reach(target, last["solved"], record.num_samples)

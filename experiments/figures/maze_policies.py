@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from experiments.figures.maze_curves import records
-from experiments.figures.registry import Context, Drawing, Skipped, figure
-from experiments.figures.style import COLOURS, LABELS, new_figure
+from experiments.figures.maze_panels import records
+from experiments.figures.registry import Context, Skipped, figure
+from experiments.results.drawing import Drawing
+from experiments.results.style import COLOURS, LABELS, new_figure
 
 
 @figure("maxrl_fig6", title="Gradient norm of a maze's own estimate against its pass rate", needs_runs=True)

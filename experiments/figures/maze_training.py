@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from experiments.figures.maze_curves import largest_ks, legend, over_steps, panels, pass_at, records, smoothed
-from experiments.figures.registry import Context, Drawing, figure
-from experiments.figures.style import new_figure
-from experiments.maze.analysis import Record
+from experiments.figures.maze_panels import panels, records
+from experiments.figures.registry import Context, figure
+from experiments.results.drawing import Drawing
+from experiments.results.maze_curves import largest_ks, legend, over_steps, pass_at, smoothed
+from experiments.results.maze_runs import Record
+from experiments.results.style import new_figure
 
 
 @figure("maxrl_fig4", title="A fixed training set: pass@1 and pass@k over epochs", needs_runs=True)

@@ -13,10 +13,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from configs.gaussian import get_config
-from experiments.figures.registry import Context, Drawing, figure
-from experiments.figures.style import COLOURS, LABELS, new_figure
+from experiments.figures.registry import Context, figure
 from experiments.gaussian import estimators, problem, training
+from experiments.results import folders
+from experiments.results.band import band
+from experiments.results.drawing import Drawing
+from experiments.results.spread import spread
+from experiments.results.style import COLOURS, LABELS, new_figure
 from maxrl_jax import advantages
+from maxrl_jax.advantages.subset_max import rank_weights
 from maxrl_jax.runs import keys
 from maxrl_jax.runs.loop.chunks import scan
 
@@ -68,7 +73,7 @@ def pkpo_fig6(context: Context) -> Drawing:
     rank = np.arange(1, n + 1)
     frames = []
     for k, colour in zip(rank, _colours(n), strict=True):
-        weights = estimators.rank_weights(n, int(k))
+        weights = rank_weights(n, int(k))
         ax.plot(rank, weights, "o-", color=colour, label=f"$k={k}$")
         frames.append(pd.DataFrame({"k": k, "rank": rank, "weight": weights}))
     ax.set(
@@ -156,7 +161,8 @@ def pkpo_fig8(context: Context) -> Drawing:
 
 def _variances(context: Context) -> pd.DataFrame:
     """The table of the last run folder that has one, else measured now."""
-    found = [folder / "variance.csv" for folder in context.runs if (folder / "variance.csv").exists()]
+    given = folders.find(context.runs) if context.runs else []
+    found = [run.folder / "variance.csv" for run in given if (run.folder / "variance.csv").exists()]
     return pd.read_csv(found[-1]) if found else _measured(context.quick, context.seed)
 
 
@@ -175,7 +181,7 @@ def _measured(quick: bool, seed: int) -> pd.DataFrame:
 
 @figure("pkpo_ascent", title="Ascent on theta with PKPO's estimator ends at the exact optimum of its k (ours)")
 def pkpo_ascent(context: Context) -> Drawing:
-    """theta over the steps for several k, mean and spread over seeds; dashed: where max@k is largest."""
+    """theta over the steps for several k, mean and standard error over seeds; dashed: where max@k is largest."""
     num_rollouts, steps, seeds, rate = 16, 300 if context.quick else 2000, 8 if context.quick else 64, 0.001
     start = get_config("paper").problem.start_theta
     fig, ax = new_figure(aspect=0.8)
@@ -186,13 +192,12 @@ def pkpo_ascent(context: Context) -> Drawing:
         run = jax.jit(scan(step))
         _, recorded = run(training.initial_state(start, 1, seeds), jnp.arange(steps))
         theta = np.asarray(recorded["theta"])[:, 0]
-        mean, spread, best = theta.mean(axis=1), theta.std(axis=1), problem.optimal_theta(k, std=STD)
+        (mean, error, _), best = spread(theta, axis=1), problem.optimal_theta(k, std=STD)
         name = f"{LABELS['rloo']}" if k == 1 else f"{LABELS['pkpo']} $k={k}$"
-        ax.plot(mean, color=colour, label=f"{name}: {mean[-1]:.3f}, exact {best:.3f}")
-        ax.fill_between(np.arange(steps), mean - spread, mean + spread, color=colour, alpha=0.25, linewidth=0)
+        band(ax, np.arange(steps), mean, error, color=colour, label=f"{name}: {mean[-1]:.3f}, exact {best:.3f}")
         ax.axhline(best, color=colour, linestyle="--", linewidth=0.8)
-        columns = {"k": k, "step": np.arange(steps), "theta_mean": mean, "theta_std": spread, "optimal_theta": best}
-        frames.append(pd.DataFrame(columns))
+        columns = {"k": k, "step": np.arange(steps), "theta_mean": mean, "standard_error": error}
+        frames.append(pd.DataFrame({**columns, "optimal_theta": best}))
     ax.set(xlabel="step", ylabel=r"policy mean $\theta$", ylim=(start, 1.02))
     ax.legend(loc="lower right")
     return Drawing(fig, pd.concat(frames, ignore_index=True))

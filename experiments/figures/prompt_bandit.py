@@ -11,13 +11,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from configs.bandit import get_config
-from experiments.bandit import comparison, draw_comparison, pkpo, two_rewards, variance
-from experiments.bandit import methods as methods_module
-from experiments.bandit.draw_comparison import bars, coverage, distance_over_rollouts, lines_of, over_steps, steps_panel
-from experiments.bandit.draw_stories import draw_pkpo, draw_two_rewards
-from experiments.bandit.problem import pass_rate_gradient, pass_rates
-from experiments.figures.registry import Context, Drawing, figure
-from experiments.figures.style import COLOURS, LABELS, new_figure
+from experiments.bandit.compare import comparison
+from experiments.bandit.compare import draw as comparison_drawing
+from experiments.bandit.compare.draw import bars, coverage, distance_over_rollouts, lines_of, over_steps, steps_panel
+from experiments.bandit.pkpo import groups
+from experiments.bandit.pkpo.draw import draw_pkpo
+from experiments.bandit.prompts import methods as methods_module
+from experiments.bandit.prompts import variance
+from experiments.bandit.prompts.problem import make_problems, pass_rate_gradient, pass_rates
+from experiments.bandit.two_rewards import tasks
+from experiments.bandit.two_rewards.draw import draw_two_rewards
+from experiments.figures.registry import Context, figure
+from experiments.results.drawing import Drawing
+from experiments.results.style import COLOURS, LABELS, from_zero, new_figure
 from maxrl_jax.runs import keys
 
 MEASURED = ("reinforce", "rloo", "grpo", "maxpo", "maxrl")  # whose gradient variance is drawn
@@ -39,7 +45,7 @@ def _comparison(variant: str, context: Context) -> tuple[pd.DataFrame, pd.DataFr
 
 def _gradient_norms(config: Any, num_rollouts: int) -> pd.DataFrame:
     """|w(p) grad p| of every prompt before training, for objectives and for estimators at one N."""
-    problem = jax.tree.map(lambda leaf: leaf[0], comparison.make_problems(config, 1))
+    problem = jax.tree.map(lambda leaf: leaf[0], make_problems(config, 1))
     p = pass_rates(problem.base_logits, problem.correct)
     norms = np.linalg.norm(pass_rate_gradient(problem.base_logits, problem.correct), axis=-1)
     shown = [methods_module.exact(name) for name in ("ml", "rl", "grpo")]
@@ -68,7 +74,8 @@ def prompt_bandit(context: Context) -> Drawing:
     lines = lines_of(final)
     fig, axes = new_figure(2, 3, width="page", aspect=0.9)
     over_steps(axes[0, 0], curves, lines, "pass@1")
-    axes[0, 0].set(ylabel="pass@1", ylim=(0, 1.03), title="(a) learning curves")
+    axes[0, 0].set(ylabel="pass@1", title="(a) learning curves")
+    from_zero(axes[0, 0], 1.03)
     coverage(axes[0, 1], final, lines)
     axes[0, 1].set_title("(b) coverage, tabular")
     distance_over_rollouts(axes[0, 2], final)
@@ -77,7 +84,8 @@ def prompt_bandit(context: Context) -> Drawing:
     axes[1, 0].set_title(f"(d) before training; dashed: $N={VARIANCE_ROLLOUTS}$")
     estimators = [line for line in lines if not line["label"].startswith("exact")]
     over_steps(axes[1, 1], curves, estimators, "any_success")
-    axes[1, 1].set(ylabel="prompts with a success", ylim=(0, 1.03), title="(e) share with $K\\geq 1$")
+    axes[1, 1].set(ylabel="prompts with a success", title="(e) share with $K\\geq 1$")
+    from_zero(axes[1, 1], 1.03)
     coverage(axes[1, 2], shared, lines_of(shared))
     axes[1, 2].set_title("(f) coverage, shared features")
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
@@ -117,7 +125,7 @@ def _variance_panels(top: Axes, bottom: Axes, table: pd.DataFrame) -> None:
 def difficulty_strata(context: Context) -> Drawing:
     """Results by stratum of initial pass rate, and the exact gradient variance on hard prompts."""
     _, _, strata = _comparison("prompts", context)
-    labels, spread = draw_comparison.bar_labels(strata), variance_table(context)
+    labels, spread = comparison_drawing.bar_labels(strata), variance_table(context)
     fig, axes = new_figure(2, 2, width="page", aspect=0.62)
     bars(axes[0, 0], strata, labels, "final pass@1")
     axes[0, 0].set(ylabel="pass@1 at the end", ylim=(0, 1.03), title="(a) bars: noise-free; dots: sampled")
@@ -133,12 +141,14 @@ def difficulty_strata(context: Context) -> Drawing:
 
 @figure("pkpo_miniature", title="PKPO Figures 2-5 in miniature: k_opt x k_eval, annealed k, a hard set (not an LLM)")
 def pkpo_miniature(context: Context) -> Drawing:
-    """What choosing and annealing k does where prompts share parameters; see experiments/bandit/pkpo.py."""
+    """What choosing and annealing k does where prompts share parameters; see experiments/bandit/pkpo/groups.py."""
     config = _config("pkpo", context)
-    return draw_pkpo(pkpo.table(pkpo.run(config), config.pkpo.k_eval), config.pkpo.anneal_step)
+    return draw_pkpo(
+        groups.table(groups.run(config), config.pkpo.k_eval), config.pkpo.num_rollouts, config.pkpo.anneal_step
+    )
 
 
 @figure("two_rewards", title="Two rewards combined before or after normalisation, under GRPO and MaxRL")
 def two_rewards_figure(context: Context) -> Drawing:
     """Star: start; dots: end. Decoupled MaxRL climbs log p1 + log p2 and keeps both rewards where they conflict."""
-    return draw_two_rewards(two_rewards.table(two_rewards.run(_config("two_rewards", context))))
+    return draw_two_rewards(tasks.table(tasks.run(_config("two_rewards", context))))

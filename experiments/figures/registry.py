@@ -8,8 +8,7 @@ import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
-from matplotlib.figure import Figure
+from experiments.results.drawing import Drawing
 
 
 class Skipped(Exception):
@@ -29,19 +28,6 @@ class Context:
     quick: bool = False
     runs: tuple[Path, ...] = ()
     seed: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Drawing:
-    """A drawn figure and the numbers in it.
-
-    Attributes:
-      fig: the matplotlib figure.
-      data: one row a plotted point, tidy; saved as CSV beside the pictures.
-    """
-
-    fig: Figure
-    data: pd.DataFrame
 
 
 @dataclasses.dataclass(frozen=True)

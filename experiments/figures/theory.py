@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from experiments.figures.registry import Context, Drawing, figure
-from experiments.figures.style import COLOURS, LABELS, new_figure, shades
+from experiments.figures.registry import Context, figure
+from experiments.results.drawing import Drawing
+from experiments.results.style import COLOURS, LABELS, new_figure, shades
 from maxrl_jax import advantages, objectives
 
 ROLLOUTS = (4, 16, 64, 1024)  # N whose exact weights are drawn

@@ -33,7 +33,7 @@ def check(config: Any) -> list[tuple[int, Advantage]]:
     checks.positive_int(config, "rl.steps")
     num_rollouts = checks.positive_int(config, "rl.num_rollouts")
     checks.positive_int(config, "rl.num_seeds")
-    checks.positive_int(config, "rl.chunk_steps")
+    checks.positive_int(config, "rl.steps_per_call")
     checks.tuple_of(config, "rl.learning_rates", float, low=0.0)
     phases = estimator.phases(config, "rl.advantage", num_rollouts=num_rollouts, reward_kind="real")
     checks.in_range(config, "variance.theta")
@@ -53,30 +53,17 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
         The final record: theta and its exact optimum, max@k reached and max@k at the optimum, per learning rate.
     """
     phases = check(config)
-    mesh = sharding.mesh_from_config(config)
     state = training.initial_state(config.problem.start_theta, len(config.rl.learning_rates), config.rl.num_seeds)
-    state = sharding.shard_if_even(state, mesh, axis=1)  # seeds are independent
-    chunks = [
-        (
-            first,
-            scan(
-                training.make_step(
-                    advantage,
-                    seed=config.seed,
-                    std=config.problem.std,
-                    num_rollouts=config.rl.num_rollouts,
-                    learning_rates=config.rl.learning_rates,
-                )
-            ),
-        )
-        for first, advantage in phases
-    ]
+    state = sharding.shard_if_even(state, sharding.mesh_from_config(config), axis=1)  # seeds are independent
+    settings = {"seed": config.seed, "std": config.problem.std, "num_rollouts": config.rl.num_rollouts}
+    settings["learning_rates"] = config.rl.learning_rates
+    chunks = [(first, scan(training.make_step(advantage, **settings))) for first, advantage in phases]
     with open_run(config, workdir, "gaussian") as opened:
         phase = Phase(
             name="train",
             chunk=chunks,
             num_steps=config.rl.steps,
-            steps_per_call=config.rl.chunk_steps,
+            steps_per_call=config.rl.steps_per_call,
             finite=("gradient",),
             show=("theta", "reward_mean"),
         )

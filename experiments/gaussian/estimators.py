@@ -16,8 +16,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from experiments.gaussian import problem
+from experiments.results.spread import spread
 from maxrl_jax import advantages
-from maxrl_jax.advantages.subset_max import rank_weights as rank_weights  # PKPO Figure 6: mu_i / C(n, k)
 from maxrl_jax.runs import keys
 
 FIGURE_8: dict[str, tuple[str, dict[str, Any]]] = {
@@ -38,7 +38,7 @@ def legal(k: int, num_samples: int) -> dict[str, advantages.Advantage]:
     for label, (name, hyper) in FIGURE_8.items():
         chosen = advantages.get(name, k=k, **hyper)
         try:
-            chosen.check(num_samples, binary_rewards=False)
+            chosen.check(num_samples, reward_kind="real")
         except ValueError:
             continue  # loo and maxpo need n > k, naive_baseline two blocks
         found[label] = chosen
@@ -107,9 +107,9 @@ def variance_table(
 def _moments(estimates: NDArray[np.floating], exact: float) -> dict[str, float]:
     """Mean and variance with their standard errors, the variance's from the fourth central moment."""
     estimates = estimates.astype(np.float64)
-    count, mean, variance = len(estimates), estimates.mean(), estimates.var(ddof=1)
+    mean, error, count = (value.item() for value in spread(estimates))
+    variance = estimates.var(ddof=1)
     fourth = np.mean((estimates - mean) ** 4)
-    error = np.sqrt(variance / count)
     return {
         "mean": mean,
         "mean_error": error,

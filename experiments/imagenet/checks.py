@@ -10,7 +10,7 @@ from maxrl_jax import losses, objectives
 from maxrl_jax.advantages import Advantage
 from maxrl_jax.runs import launch
 from maxrl_jax.runs.config import checks
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.config.errors import ConfigError, as_config_error
 from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.loop import optimizer
 from maxrl_jax.vision import resnet
@@ -84,18 +84,9 @@ def _check_data(config: Any) -> None:
     if there and classes != there:
         raise ConfigError("data.num_classes", classes, f"{there}, the classes of {name}")
     if name == "imagenet2012":
-        _as_config_error("data.dir", config.data.dir, lambda: imagenet2012.check(config.data.dir))
+        as_config_error("data.dir", config.data.dir, lambda: imagenet2012.check(config.data.dir))
     elif config.data.dir:
         raise ConfigError("data.dir", config.data.dir, f"an empty string: {name} is drawn, not read")
     if name == "kanji":
         # Cheap: it counts the strokes of the files and reads none of them.
-        _as_config_error("data.num_classes", classes, lambda: kanji.characters(classes))
-
-
-def _as_config_error(key: str, got: Any, call: Any) -> None:
-    try:
-        call()
-    except ConfigError:
-        raise
-    except ValueError as error:
-        raise ConfigError(key, got, str(error)) from None
+        as_config_error("data.num_classes", classes, lambda: kanji.characters(classes))

@@ -17,12 +17,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import configs
-from experiments.figures import maze_curves as curves
-from experiments.figures import style
 from experiments.maze import __main__ as driver
-from experiments.maze import analysis, pictures
-from experiments.maze.analysis import Record
+from experiments.maze import pictures
 from experiments.maze.checks import check
+from experiments.results import maze_curves as curves
+from experiments.results import maze_runs, style
+from experiments.results.maze_runs import Record
 from maxrl_jax.runs import launch
 from maxrl_jax.tasks import maze
 from maxrl_jax.tasks.maze import pictures as drawing
@@ -48,7 +48,7 @@ def run(config: Any, workdir: str | os.PathLike) -> pd.DataFrame:
         settings.sft.steps = 0
         settings.checkpoint.init_from = os.fspath(folder / "sft")
         driver.run(settings, folder / method)
-    found = [analysis.read(folder / method) for method in METHODS]
+    found = [maze_runs.read(folder / method) for method in METHODS]
     table = summary(found)
     table.to_csv(folder / "summary.csv", index=False)
     draw(found).savefig(folder / "demo.png", dpi=200)

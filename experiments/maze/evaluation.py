@@ -1,104 +1,90 @@
-"""Held-out evaluation: many samples of every held-out maze, in chunks of bounded memory, and unbiased pass@k."""
+"""Held-out evaluation on every device: between the steps of a run, and of any model."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from experiments.maze.problem import Problem, by_platform
-from maxrl_jax import metrics
-from maxrl_jax.lm.rollout import Rollouts, map_rollouts
+from maxrl_jax.lm import evaluation
+from maxrl_jax.lm.policy import Policy
+from maxrl_jax.lm.rollout import Settings
+from maxrl_jax.lm.task import Prompts, Task
 from maxrl_jax.runs import keys
 from maxrl_jax.runs.devices.data_parallel import Share, over_batch
-from maxrl_jax.tasks import maze
-from maxrl_jax.tasks.maze import verifier
+
+STREAMS = {"eval": "evaluation", "sft": "sft_evaluation"}
+"""The stream of random numbers of the evaluations of a phase, by the prefix of their metrics."""
+
+
+class Sampler:
+    """``sampler(params, key) -> what lm.evaluation.sample finds``, on the host; compiled at its first call.
+
+    Args:
+        policy: without its parameters.
+        task: judges the answers.
+        prompts: M of them; every device takes a part.
+        num_samples: of each prompt.
+        sampling: how answers are drawn.
+        mesh: of the devices.
+        max_rows: answers drawn at a time on a device; 0 for what suits the platform.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        task: Task,
+        prompts: Prompts,
+        num_samples: int,
+        sampling: Settings,
+        mesh: Mesh | None,
+        max_rows: int = 0,
+    ):
+        self._count, devices = len(prompts), mesh.size if mesh else 1
+        # Every device gets as many prompts; the last ones repeat the first and are cut off.
+        self._prompts = prompts.at(np.arange(-(-self._count // devices) * devices) % self._count)
+        rows = by_platform(max_rows, cpu=512, accelerator=16_384)
+
+        def of_share(share: Share, params: Any, key: jax.Array, prompts: Prompts) -> dict[str, jax.Array]:
+            ids = share.ids(len(prompts))
+            own = prompts.at(ids)
+            return evaluation.sample(policy, task, params, own, key, num_samples, sampling, ids=ids, max_rows=rows)
+
+        self._sample = jax.jit(functools.partial(over_batch, of_share, mesh, batch_outputs=True))
+
+    def __call__(self, params: Any, key: jax.Array) -> dict[str, np.ndarray]:
+        """Draws and judges the answers; consumes the key."""
+        found = jax.device_get(self._sample(params, key, self._prompts))
+        return {name: np.asarray(value)[: self._count] for name, value in found.items()}
 
 
 class Evaluator:
-    """``evaluator(state, step) -> {"eval/...": value}``; compiled at its first call."""
-
-    def __init__(self, problem: Problem):
-        self.problem = problem
-        count = problem.mesh.size
-        # Every device gets as many mazes; the last ones repeat the first and are cut off.
-        padded = -(-problem.num_eval // count) * count
-        pick = np.arange(padded) % problem.num_eval
-        self._mazes = jax.tree.map(lambda leaf: leaf[pick], problem.held_out.mazes)
-        self._sample = jax.jit(self._sample_all)
-
-    def __call__(self, state: dict[str, Any], step: int) -> dict[str, Any]:
-        """Samples every maze and returns what is logged, in plain numbers and lists."""
-        problem = self.problem
-        key = keys.stream(problem.config.seed, "evaluation", step)
-        sums = jax.device_get(self._sample(state["params"], key, self._mazes))
-        per_maze = {name: np.asarray(value)[: problem.num_eval] for name, value in sums.items()}
-        return summary(per_maze, problem.config.eval.num_samples)
-
-    def _sample_all(self, params: Any, key: jax.Array, mazes: maze.Mazes) -> dict[str, jax.Array]:
-        problem, config = self.problem, self.problem.config
-        rows = by_platform(config.eval.decode_rows, cpu=512, accelerator=16_384)
-
-        def share_of_mazes(share: Share, params: Any, key: jax.Array, mazes: maze.Mazes) -> dict[str, jax.Array]:
-            ids = share.ids(len(mazes.num_moves))
-            own = jax.tree.map(lambda leaf: leaf[ids], mazes)
-            per_answer = map_rollouts(
-                judge_answers,
-                problem.model(params, problem.dtype),
-                maze.encode_prompt(own.walls),
-                key,
-                config.eval.num_samples,
-                problem.settings(),
-                inputs=own,
-                prompt_ids_P=ids,
-                max_rows=rows,
-            )
-            return {name: jnp.sum(value, axis=1) for name, value in per_answer.items()}
-
-        return over_batch(share_of_mazes, problem.mesh, params, key, mazes, batch_outputs=True)
-
-
-def judge_answers(answers: Rollouts, mazes: maze.Mazes) -> dict[str, jax.Array]:
-    """What is kept of each answer [p, n]: whether it is right, whether it is a shortest one, its length."""
-    verdict = maze.judge(mazes.walls, answers.tokens)
-    solved = verdict.reason == verifier.SOLVED
-    return {
-        "solved": solved.astype(jnp.int32),
-        "shortest": (solved & (verdict.num_moves == mazes.num_moves[:, None])).astype(jnp.int32),
-        "length": answers.lengths,
-    }
-
-
-def orders(num_samples: int) -> list[int]:
-    """The k of eval/pass@k: powers of two up to the number of samples, and that number."""
-    return sorted({2**j for j in range(num_samples.bit_length()) if 2**j <= num_samples} | {num_samples})
-
-
-def summary(per_maze: dict[str, np.ndarray], num_samples: int) -> dict[str, Any]:
-    """What one evaluation logs.
+    """``evaluator(state, step) -> {"PREFIX/...": value}``, what a run logs of an evaluation.
 
     Args:
-      per_maze: sums over the samples of each maze, int [M]: solved, shortest, length.
-      num_samples: samples of each maze.
-
-    Returns:
-      eval/pass@K (unbiased, mean over mazes) for K in powers of two, eval/neg_log_pass@1 and of the largest K,
-      eval/shortest (share of the right answers without a detour), eval/answer_length (tokens), eval/coverage
-      (share of mazes solved at least once), and eval/solved, the counts themselves: pass@k for every k,
-      support and efficiency follow from them.
+        problem: of the run.
+        prefix: of the metrics: eval, or sft during SFT.
     """
-    solved = per_maze["solved"]
-    ks = orders(num_samples)
-    curve = metrics.pass_at_k(num_samples, solved, ks).mean(axis=0)
-    out: dict[str, Any] = {f"eval/pass@{k}": float(value) for k, value in zip(ks, curve, strict=True)}
-    for k, value in ((ks[0], curve[0]), (ks[-1], curve[-1])):
-        if value > 0:
-            out[f"eval/neg_log_pass@{k}"] = float(-np.log(value))
-    total = int(solved.sum())
-    out["eval/shortest"] = float(per_maze["shortest"].sum() / total) if total else 0.0
-    out["eval/answer_length"] = float(per_maze["length"].sum() / (len(solved) * num_samples))
-    out["eval/coverage"] = float(np.mean(solved > 0))
-    out["eval/solved"] = solved.tolist()
-    return out
+
+    def __init__(self, problem: Problem, prefix: str = "eval"):
+        self._problem, self._prefix = problem, prefix
+        settings = problem.config.eval
+        self._sampler = Sampler(
+            problem.policy,
+            problem.task,
+            problem.held_out,
+            settings.num_samples,
+            problem.sampling,
+            problem.mesh,
+            settings.decode_rows,
+        )
+
+    def __call__(self, state: dict[str, Any], step: int) -> dict[str, Any]:
+        """Samples every prompt and returns what is logged, in plain numbers and lists."""
+        config, task = self._problem.config, self._problem.task
+        found = self._sampler(state["params"], keys.stream(config.seed, STREAMS[self._prefix], step))
+        return evaluation.summary(found, config.eval.num_samples, task.measures, self._prefix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,13 +10,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from experiments.maze import rl
 from experiments.maze.problem import Problem
 from maxrl_jax.advantages import Advantage
-from maxrl_jax.lm.rollout import rollout
-from maxrl_jax.lm.update import Batch, loss_and_gradients
+from maxrl_jax.lm import step
+from maxrl_jax.lm.task import Prompts
 from maxrl_jax.runs import keys
-from maxrl_jax.tasks import maze
 
 
 def norms(
@@ -33,24 +32,22 @@ def norms(
     Returns:
       (pass rate over the N rollouts [M], gradient norms [M, estimators]).
     """
-    objective = rl.make_objective(problem.config)
+    settings = dataclasses.replace(problem.step, num_prompts=1, num_rollouts=num_rollouts)
+    policy, task = problem.policy, problem.task
 
-    def of_maze(params: Any, walls: jax.Array, number: jax.Array) -> tuple[jax.Array, jax.Array]:
-        prompt = maze.encode_prompt(walls[None])
+    def of_prompt(params: Any, prompts: Prompts, number: jax.Array) -> tuple[jax.Array, jax.Array]:
         key = keys.stream(problem.config.seed, "gradient_norms")
-        sampler = problem.model(params, problem.dtype)
-        answers = rollout(sampler, prompt, key, num_rollouts, problem.settings(), prompt_ids_P=number[None])
-        rewards = maze.verify(walls[None], answers.tokens)
-        plan = rl.make_plan(problem, 1, num_rollouts)
-        found = []
-        for estimator in estimators:
-            batch = Batch(prompt, answers.tokens, answers.mask, estimator(rewards))
-            result = loss_and_gradients(problem.model(params), batch, objective, plan, compute_dtype=problem.dtype)
-            found.append(optax.tree.norm(result.gradients))
-        return rewards.mean(), jnp.stack(found)
+        answers = step.draw(policy, settings, params, prompts, key, number[None])
+        verdict = task.judge(prompts.state, answers.tokens)
+        found = [
+            optax.tree.norm(step.learn(policy, task, estimator, settings, params, prompts, answers, verdict).gradients)
+            for estimator in estimators
+        ]
+        return verdict.rewards.mean(), jnp.stack(found)
 
     @jax.jit
-    def of_all(params: Any, walls: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return jax.lax.map(lambda pair: of_maze(params, *pair), (walls, jnp.arange(len(walls))))
+    def of_all(params: Any, prompts: Prompts) -> tuple[jax.Array, jax.Array]:
+        alone = jax.tree.map(lambda leaf: leaf[:, None], prompts)
+        return jax.lax.map(lambda pair: of_prompt(params, *pair), (alone, jnp.arange(len(prompts))))
 
-    return of_all(params, problem.held_out.mazes.walls[:num_mazes])
+    return of_all(params, task.held_out.at(slice(num_mazes)))

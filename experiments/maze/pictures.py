@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from experiments.maze.problem import Problem
 from maxrl_jax.lm.rollout import rollout
+from maxrl_jax.lm.task import Prompts
 from maxrl_jax.runs import keys
 from maxrl_jax.runs.folder.run import Run
 from maxrl_jax.tasks import maze
@@ -26,17 +27,16 @@ def answers_to_held_out(problem: Problem, params: Any, num_samples: int = 8) -> 
       walls [M, n, n], answers [M, num_samples, T] and reason [M, num_samples] (indices into `maze.REASONS`).
     """
     count = min(_MAZES, problem.num_eval)
-    walls = problem.held_out.mazes.walls[:count]
+    prompts = problem.task.held_out.at(slice(count))
 
     @jax.jit
-    def sample(params: Any, walls: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def sample(params: Any, prompts: Prompts) -> tuple[jax.Array, jax.Array]:
         key = keys.stream(problem.config.seed, "pictures")
-        model = problem.model(params, problem.dtype)
-        answers = rollout(model, maze.encode_prompt(walls), key, num_samples, problem.settings())
-        return answers.tokens, maze.judge(walls, answers.tokens).reason
+        answers = rollout(problem.policy.sampler(params), prompts.tokens, key, num_samples, problem.sampling)
+        return answers.tokens, maze.judge(prompts.state.walls, answers.tokens).reason
 
-    answers, reason = jax.device_get(sample(params, walls))
-    return {"walls": np.asarray(walls), "answers": answers, "reason": reason}
+    answers, reason = jax.device_get(sample(params, prompts))
+    return {"walls": np.asarray(prompts.state.walls), "answers": answers, "reason": reason}
 
 
 def save_answers(run: Run, problem: Problem, params: Any) -> None:

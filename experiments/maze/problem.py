@@ -1,4 +1,4 @@
-"""What a maze config stands for: the model, the mazes and the lengths, made once for a run."""
+"""What a config stands for: the task, the policy and the sizes of a step, made once for a run."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh
 
-from maxrl_jax.lm import decoder as qwen2
+from experiments.maze import provenance
+from maxrl_jax.lm import decoder, step
+from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.rollout import Settings
+from maxrl_jax.lm.task import Prompts, Task
+from maxrl_jax.lm.update import Objective
 from maxrl_jax.runs import keys
+from maxrl_jax.runs.config.imported import imported
 from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.devices.precision import compute_dtype
 from maxrl_jax.tasks import maze
-from maxrl_jax.tasks.maze import tokens
-
-STOP_TOKENS = (tokens.DONE, tokens.EOS)
+from maxrl_jax.tasks.maze import task as maze_task
 
 
 def by_platform(value: int, cpu: int, accelerator: int) -> int:
@@ -26,10 +29,34 @@ def by_platform(value: int, cpu: int, accelerator: int) -> int:
     return value or (cpu if jax.default_backend() == "cpu" else accelerator)
 
 
-def model_config(config: Any) -> qwen2.Config:
+def make_task(config: Any) -> Task:
+    """The task of the config: mazes, or a user's own, ``my.module:factory``.
+
+    Raises:
+        ValueError: the task's factory or one of its fields refuses.
+    """
+    if config.task != "maze":
+        return imported(config, "task", "maze")(config)
+    return maze_task.make(
+        seed=config.seed,
+        size=config.maze.size,
+        num_held_out=config.maze.num_held_out,
+        held_out_seed=config.eval.seed,
+        training_set=config.maze.training_set,
+        length=answer_length(config),
+        reward=config.maze.reward,
+    )
+
+
+def answer_length(config: Any) -> int:
+    """New tokens of an answer to a maze."""
+    return config.maze.answer_length or maze.answer_length(config.maze.size, config.model.max_positions)
+
+
+def model_config(config: Any, vocabulary_size: int) -> decoder.Config:
     """The model's shape."""
-    return qwen2.Config(
-        vocab_size=tokens.VOCABULARY_SIZE,
+    return decoder.Config(
+        vocab_size=vocabulary_size,
         hidden_size=config.model.hidden_size,
         intermediate_size=config.model.intermediate_size,
         num_layers=config.model.num_layers,
@@ -39,54 +66,43 @@ def model_config(config: Any) -> qwen2.Config:
     )
 
 
-def answer_length(config: Any) -> int:
-    """New tokens of an answer."""
-    return config.maze.answer_length or maze.answer_length(config.maze.size, config.model.max_positions)
-
-
 @dataclasses.dataclass(frozen=True)
 class Problem:
     """The parts that SFT, RL and evaluation share.
 
     Attributes:
         config: the run's config.
-        graph: the model without its parameters; `model` puts them together.
-        held_out: mazes that are never trained on; the first `num_eval` of them are evaluated on.
-        num_eval: mazes of an evaluation.
-        length: tokens of an answer (T).
-        dtype: of the forward and backward passes.
+        task: gives prompts and judges answers.
+        policy: the model without its parameters.
+        num_eval: held-out prompts of an evaluation.
         mesh: of the run's devices.
     """
 
     config: Any
-    graph: Any
-    held_out: maze.HeldOut
+    task: Task
+    policy: Policy
     num_eval: int
-    length: int
-    dtype: jnp.dtype
     mesh: Mesh
 
     @classmethod
     def make(cls, config: Any) -> Problem:
-        """Builds the held-out table and the model's graph."""
-        shape = model_config(config)
-        graph = nnx.graphdef(nnx.eval_shape(lambda: qwen2.Qwen2(shape, rngs=nnx.Rngs(0))))
-        num_held_out, _ = maze.cap_held_out(config.maze.num_held_out, config.maze.size)
-        table = maze.hold_out(keys.stream(config.eval.seed, "held_out"), num_held_out, config.maze.size)
+        """Builds the task, its held-out prompts and the model's graph."""
+        task = make_task(config)
+        shape = model_config(config, task.vocabulary_size)
+        graph = nnx.graphdef(nnx.eval_shape(lambda: decoder.Qwen2(shape, rngs=nnx.Rngs(0))))
         return cls(
             config=config,
-            graph=graph,
-            held_out=table,
-            num_eval=min(config.eval.num_mazes, num_held_out),
-            length=answer_length(config),
-            dtype=compute_dtype(config.model.compute_dtype),
+            task=task,
+            policy=Policy(graph, compute_dtype(config.model.compute_dtype)),
+            num_eval=min(config.eval.num_mazes, len(task.held_out)),
             mesh=sharding.mesh_from_config(config),
         )
 
     def notes(self) -> list[str]:
         """What a user should know about the sizes: one line each."""
-        asked, size = self.config.maze.num_held_out, self.config.maze.size
-        lines = [message for message in (maze.cap_held_out(asked, size)[1],) if message]
+        lines = list(self.task.notes)
+        if self.config.task == "maze":
+            lines += provenance.notes(self.config)
         if self.config.eval.num_mazes > self.num_eval:
             lines.append(
                 f"eval.num_mazes: {self.config.eval.num_mazes} asked for, {self.num_eval} held out and evaluated"
@@ -96,40 +112,46 @@ class Problem:
     def init_params(self) -> Any:
         """Fresh parameters, or those of `model.init_from`; float32."""
         if self.config.model.init_from:
-            model = qwen2.load_hf(self.config.model.init_from)
+            model = decoder.load_hf(self.config.model.init_from)
             return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), nnx.state(model))
-        shape = model_config(self.config)
+        shape = model_config(self.config, self.task.vocabulary_size)
 
         def build(seed: jax.Array) -> Any:
-            return nnx.state(qwen2.Qwen2(shape, rngs=nnx.Rngs(keys.stream(seed, "params"))))
+            return nnx.state(decoder.Qwen2(shape, rngs=nnx.Rngs(keys.stream(seed, "params"))))
 
         return sharding.init(build, self.mesh, jnp.uint32(self.config.seed))
 
-    def model(self, params: Any, dtype: Any = None) -> qwen2.Qwen2:
-        """The model with its parameters, cast to `dtype` when given."""
-        return nnx.merge(self.graph, params if dtype is None else qwen2.cast(params, dtype))
+    @property
+    def held_out(self) -> Prompts:
+        """The prompts of an evaluation."""
+        return self.task.held_out.at(slice(self.num_eval))
 
-    def settings(self, *, greedy: bool = False) -> Settings:
+    @property
+    def sampling(self) -> Settings:
         """How answers are drawn."""
         return Settings(
-            max_new_tokens=self.length,
-            stop_tokens=STOP_TOKENS,
-            temperature=0.0 if greedy else self.config.rl.temperature,
-            top_p=1.0 if greedy else self.config.rl.top_p,
-            pad_token=tokens.PAD,
+            max_new_tokens=self.task.answer_length,
+            stop_tokens=self.task.stop_tokens,
+            temperature=self.config.rl.temperature,
+            top_p=self.config.rl.top_p,
+            pad_token=self.task.pad_token,
         )
 
-    def training_mazes(self, name: str, step: jax.Array, ids: jax.Array, batch_size: int) -> maze.Mazes:
-        """The mazes with the given indices in the batch of one step, none of them held out.
-
-        The stream `name` at `step` gives each maze a key of its own, so a device makes just its own mazes. With a
-        fixed training set the indices run through it, epoch after epoch.
-        """
-        config = self.config
-        if config.maze.training_set:
-            set_key, order_key = jax.random.split(keys.stream(config.seed, "training_set"))
-            places = maze.epoch_indices(order_key, step, batch_size, config.maze.training_set)[ids]
-            maze_keys = jax.vmap(jax.random.fold_in, (None, 0))(set_key, places)
-        else:
-            maze_keys = jax.vmap(jax.random.fold_in, (None, 0))(keys.stream(config.seed, name, step), ids)
-        return maze.sample_training_from_keys(maze_keys, config.maze.size, self.held_out)
+    @property
+    def step(self) -> step.Settings:
+        """Sizes, sampling and loss of an RL step."""
+        rl = self.config.rl
+        return step.Settings(
+            num_prompts=rl.num_prompts,
+            num_rollouts=rl.num_rollouts,
+            sampling=self.sampling,
+            objective=Objective(
+                aggregation=rl.aggregation,
+                entropy_coef=rl.entropy_coef,
+                kl_coef=rl.kl_coef,
+                temperature=rl.temperature,
+                top_p=rl.top_p,
+            ),
+            micro_batch_tokens=by_platform(rl.micro_batch_tokens, cpu=1024, accelerator=65_536),
+            decode_rows=rl.decode_rows or None,
+        )

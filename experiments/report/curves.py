@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.report.runs import PREFIXES, Group
-from experiments.sweep.summary import over_seeds
+from experiments.results.spread import over_seeds
 from maxrl_jax.runs.folder.metric_writer import mean
 
 MOST_POINTS = 240
@@ -78,7 +78,7 @@ def frame(groups: Sequence[Group]) -> pd.DataFrame:
 
 def charts(groups: Sequence[Group], table: pd.DataFrame) -> dict[str, list[Chart]]:
     """The charts of a `frame` by prefix: of one group one a family of metrics, else one a metric, a line a group."""
-    spread = dict(list(over_seeds(table).groupby(["label", "metric"])))
+    spread = dict(list(over_seeds(table, ["label", "metric", "step"]).groupby(["label", "metric"])))
     found: dict[str, list[Chart]] = {}
     for prefix in PREFIXES:
         names = sorted({name for name in table.metric if name.startswith(prefix + "/")}, key=_natural)
@@ -119,7 +119,7 @@ def final_table(table: pd.DataFrame) -> pd.DataFrame:
     """The last finite value of every metric of a `frame`, over seeds: label, metric, mean, standard_error, n."""
     ordered = table.dropna(subset="value").sort_values("step", kind="stable")
     last = ordered.groupby(["label", "seed", "metric"], sort=False).last()
-    return over_seeds(last.reset_index().assign(step=0)).drop(columns="step")
+    return over_seeds(last.reset_index(), ["label", "metric"])
 
 
 def _over_k(spread: Spread, groups: Sequence[Group], names: Sequence[str]) -> list[Chart]:

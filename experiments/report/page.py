@@ -14,7 +14,8 @@ import pandas as pd
 
 from experiments.report import chart, curves, mazes, runs
 from experiments.report.look import CSS
-from experiments.report.runs import Group, RunFolder
+from experiments.report.runs import Group
+from experiments.results.folders import RunFolder
 
 Charts = Mapping[str, Sequence[curves.Chart]]
 
@@ -58,7 +59,7 @@ def _header(heading: str, groups: Sequence[Group], last: pd.DataFrame) -> str:
     tiles: dict[str, str] = {}
     if len(found) == 1:
         run = found[0]
-        steps = ", ".join(f"{phase} {count:,}" for phase, count in run.steps().items())
+        steps = ", ".join(f"{phase} {count:,}" for phase, count in runs.steps(run).items())
         about = f"{'Finished' if run.finished else 'Not finished'}{' after ' + steps + ' steps' if steps else ''}."
         tiles = {name: _with_error(mean, error) for name, mean, error in _headline(last)}
         if "final/params_sha256" in run.final():
@@ -171,7 +172,7 @@ def _span(counts: Sequence[int]) -> str:
 def _mazes(found: Sequence[RunFolder]) -> str:
     parts = []
     for run in found:
-        path = run.path / "figures" / "answers.npz"
+        path = run.folder / "figures" / "answers.npz"
         if path.exists():
             name = f"<h3>{html.escape(run.name)}</h3>" if len(found) > 1 else ""
             parts.append(name + mazes.draw(path))
@@ -186,7 +187,7 @@ def _pictures(found: Sequence[RunFolder]) -> str:
     """The pictures of the runs' figures/ folders, PNG where a figure is there as PNG and SVG."""
     parts = []
     for run in found:
-        files = sorted((run.path / "figures").glob("*.png")) + sorted((run.path / "figures").glob("*.svg"))
+        files = sorted((run.folder / "figures").glob("*.png")) + sorted((run.folder / "figures").glob("*.svg"))
         names = [file.stem for file in files]
         for i, file in enumerate(files):
             if file.stem not in names[:i]:
@@ -214,7 +215,7 @@ def _config(found: Sequence[RunFolder]) -> str:
         head = "".join(f"<th>{html.escape(run.name)}</th>" for run in found)
         body = "".join(
             f"<tr class='differs'><th><code>{html.escape(key)}</code></th>"
-            + "".join(f"<td><code>{_value(run.config.get(key))}</code></td>" for run in found)
+            + "".join(f"<td><code>{_value(run.fields.get(key))}</code></td>" for run in found)
             + "</tr>"
             for key in differ
         )
@@ -223,7 +224,7 @@ def _config(found: Sequence[RunFolder]) -> str:
             f'<p class="note">{count} between the runs.</p><div class="scroll wide"><table>'
             f"<thead><tr><th>field</th>{head}</tr></thead><tbody>{body}</tbody></table></div>"
         )
-    same = {key: value for key, value in found[0].config.items() if key not in differ}
+    same = {key: value for key, value in found[0].fields.items() if key not in differ}
     blocks: dict[str, dict[str, Any]] = {}
     for key, value in same.items():
         blocks.setdefault(key.rpartition(".")[0], {})[key] = value

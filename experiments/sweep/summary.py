@@ -8,11 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from experiments.figures import style
+from experiments.results import folders, style
+from experiments.results.band import band
+from experiments.results.spread import over_seeds
 from experiments.sweep.grid import Point
 from maxrl_jax.runs.folder import metric_writer
 
 SHOWN = 6
+KEYS = ("label", "metric", "step")
 Runs = Sequence[tuple[Point, pathlib.Path]]
 
 
@@ -37,7 +40,7 @@ def write(folder: pathlib.Path, runs: Runs, metrics: str = "") -> str:
     table.to_csv(folder / "table.csv", index=False)
     (folder / "table.md").write_text(markdown(table, names) + "\n")
     if names:
-        spread = over_seeds(curves[curves.metric == names[0]])
+        spread = over_seeds(curves[curves.metric == names[0]], KEYS)
         spread.to_csv(folder / "curves.csv", index=False)
         draw(spread, names[0], folder)
     more = f"\n({len(names) - SHOWN} more metrics in table.md)" if len(names) > SHOWN else ""
@@ -52,7 +55,7 @@ def read_curves(runs: Runs) -> pd.DataFrame:
     """
     rows = []
     for point, folder in runs:
-        for record in metric_writer.read_metrics(folder):
+        for record in folders.read(folder, "--workdir").records:
             for name, value in record.items():
                 if name.startswith(("train/", "eval/")):
                     number = metric_writer.mean(value)
@@ -77,17 +80,11 @@ def final_table(curves: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """
     phase = curves.metric.str.split("/").str[0]
     last = curves.step == curves.groupby(["label", "seed", phase]).step.transform("max")
-    final = over_seeds(curves[last & curves.metric.isin(names)].assign(step=0)).drop(columns="step")
+    final = over_seeds(curves[last & curves.metric.isin(names)], ["label", "metric"])
     final = final[final.n > 0]
     order = {label: i for i, label in enumerate(dict.fromkeys(curves.label))}
     key = final.label.map(order) * len(names) + final.metric.map(lambda name: list(names).index(name))
     return final.loc[key.sort_values(kind="stable").index].reset_index(drop=True)
-
-
-def over_seeds(curves: pd.DataFrame) -> pd.DataFrame:
-    """Mean, standard error (ddof 1; NaN for one seed) and n over the seeds that have a value, at each step."""
-    groups = curves.groupby(["label", "metric", "step"], sort=False).value
-    return groups.agg(mean="mean", standard_error="sem", n="count").reset_index()
 
 
 def markdown(table: pd.DataFrame, names: Sequence[str]) -> str:
@@ -108,11 +105,10 @@ def draw(spread: pd.DataFrame, metric: str, folder: pathlib.Path) -> None:
     with style.settings():
         for i, (label, rows) in enumerate(spread.groupby("label", sort=False)):
             rows = rows.sort_values("step")
-            mean, error = rows["mean"], rows.standard_error.fillna(0.0)
             look = {"color": f"C{i % 10}", "linestyle": ("-", "--", ":", "-.")[i // 10 % 4]}
             marker = "o" if len(rows) == 1 else None
-            axes.plot(rows.step, mean, label=f"{short(str(label))} (n={int(rows.n.max())})", marker=marker, **look)
-            axes.fill_between(rows.step, mean - error, mean + error, alpha=0.2, color=look["color"], linewidth=0)
+            look["label"] = f"{short(str(label))} (n={int(rows.n.max())})"
+            band(axes, rows.step, rows["mean"], rows.standard_error, marker=marker, **look)
         axes.set_xlabel("step")
         axes.set_ylabel(metric)
         many = spread.label.nunique() > 6

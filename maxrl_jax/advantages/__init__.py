@@ -12,7 +12,9 @@ from maxrl_jax.advantages.likelihood import (
     mixture,
     one_sided_grpo,
     success_mean,
+    tailrl,
 )
+from maxrl_jax.advantages.likelihood_rewards import maxrl_likelihood
 from maxrl_jax.advantages.max_at_k import bagirov, chen, ei_leave_one_out, expected_improvement, maxpo, pkpo
 from maxrl_jax.advantages.partitioned import partitioned
 from maxrl_jax.advantages.pointwise import grpo, mean_baseline, reinforce, rloo
@@ -31,6 +33,7 @@ __all__ = [
     "grpo",
     "maxpo",
     "maxrl",
+    "maxrl_likelihood",
     "maxrl_order",
     "maxrl_unbiased",
     "mean_baseline",
@@ -43,4 +46,5 @@ __all__ = [
     "rloo",
     "self_masked",
     "success_mean",
+    "tailrl",
 ]

@@ -18,7 +18,7 @@ def _smoothing_limits(num_rollouts: int | None, *, correct_coef: float, incorrec
 @estimator(
     estimates="grpo with a bonus for unlikely successes and a malus for unlikely failures",
     source="Gai et al. 2511.19942, as in MaxRL Table 3",
-    binary=True,
+    reward_kind="binary",
     symmetric=False,
     needs=("mean_log_probs",),
     limits=_smoothing_limits,
@@ -51,7 +51,7 @@ def differential_smoothing(
 @estimator(
     estimates="grpo on the prompts that greedy decoding does not solve",
     source="Nguyen et al. 2510.02230 (SELF), as in MaxRL Table 3",
-    binary=True,
+    reward_kind="binary",
     centred=True,
     symmetric=False,
     needs=("greedy_rewards",),

@@ -18,6 +18,41 @@ def whole_number(method: str, key: str, value: Any) -> int:
     return int(value)
 
 
+def at_least(method: str, key: str, value: Any, low: int) -> int:
+    """Returns `value` as an int; a ValueError when it is not a whole number >= `low`."""
+    value = whole_number(method, key, value)
+    if value < low:
+        raise ValueError(f"{method}: got {key} = {value}, allowed is a whole number >= {low}")
+    return value
+
+
+def integers(method: str, key: str, values: Any, low: int, high: int) -> None:
+    """Checks integers of any shape: their type always, and that concrete ones lie in low..high (traced ones pass)."""
+    dtype = values.dtype if isinstance(values, jax.Array) else np.asarray(values).dtype
+    if not np.issubdtype(dtype, np.integer):
+        got = f"the type {dtype}" if isinstance(values, jax.core.Tracer) else repr(values)
+        raise ValueError(f"{method}: {key} must hold whole numbers (an integer type), got {got}")
+    _within(method, key, values, low, high, f"whole numbers in {low}..{high}")
+
+
+# Sums of probabilities and float32 rates held in float64 overshoot 1 by rounding: that much is not a mistake.
+_ROUNDING = 1e-5
+
+
+def probabilities(method: str, key: str, values: Any) -> None:
+    """Checks that concrete numbers of any shape lie in [0, 1] up to rounding, none of them nan; traced ones pass."""
+    _within(method, key, values, -_ROUNDING, 1 + _ROUNDING, "0 to 1")
+
+
+def _within(method: str, key: str, values: Any, low: float, high: float, allowed: str) -> None:
+    if isinstance(values, jax.core.Tracer):
+        return
+    concrete = np.asarray(values)
+    inside = (concrete >= low) & (concrete <= high)
+    if not inside.all():
+        raise ValueError(f"{method}: got {key} = {concrete[~inside].flat[0]!s}, allowed is {allowed}")
+
+
 def count(method: str, key: str, value: Any, *, low: int, num_rollouts: int | None, below_n: int) -> None:
     """Checks ``low <= value <= N - below_n``; with `num_rollouts` None only the part that does not need N."""
     value = whole_number(method, key, value)
@@ -33,7 +68,7 @@ def count(method: str, key: str, value: Any, *, low: int, num_rollouts: int | No
 
 def rollouts(method: str, num_rollouts: int | None, *, at_least: int) -> None:
     """Checks the group size N (skipped while it is not known)."""
-    if num_rollouts is not None and num_rollouts < at_least:
+    if num_rollouts is not None and whole_number(method, "N", num_rollouts) < at_least:
         raise ValueError(f"{method}: got N = {num_rollouts} rollouts, allowed is N >= {at_least}")
 
 
@@ -60,14 +95,30 @@ def coefficients(method: str, key: str, value: Any) -> tuple[float, ...]:
     return tuple(float(c) for c in value)
 
 
-def binary(method: str, rewards: jax.Array) -> None:
-    """Refuses concrete rewards outside {0, 1}; traced rewards pass (drivers check when they are configured)."""
-    if isinstance(rewards, jax.core.Tracer):
+# What rewards can be, each kind within the next; an entry names the widest it is defined for.
+REWARD_KINDS = {"binary": "binary rewards (0 or 1)", "unit": "rewards in [0, 1]", "real": "real-valued rewards"}
+
+
+def reward_kind(method: str, defined_for: str, given: str) -> None:
+    """Checks by their declared kinds (names of `REWARD_KINDS`) that a judge's rewards suit an estimator."""
+    choice(method, "reward_kind", given, REWARD_KINDS)
+    kinds = list(REWARD_KINDS)
+    if kinds.index(given) > kinds.index(defined_for):
+        raise ValueError(
+            f"{method} is defined for {REWARD_KINDS[defined_for]} and the judge gives {REWARD_KINDS[given]}; "
+            "allowed is maxrl_order or another estimator for real-valued rewards"
+        )
+
+
+def rewards_within(method: str, defined_for: str, rewards: jax.Array) -> None:
+    """Refuses concrete rewards that are not of the kind; traced rewards pass (drivers check the declared kind)."""
+    if defined_for == "real" or isinstance(rewards, jax.core.Tracer):
         return
     values = np.asarray(rewards)
-    outside = values[(values != 0) & (values != 1)]
-    if outside.size:
+    inside = (values == 0) | (values == 1) if defined_for == "binary" else (values >= 0) & (values <= 1)
+    if not inside.all():
+        allowed = {"binary": "0 or 1", "unit": "0 to 1"}[defined_for]
         raise ValueError(
-            f"{method} is defined for binary rewards, got {outside.flat[0]!s}; allowed is 0 or 1. "
-            "For real-valued rewards use maxrl_order."
+            f"{method} is defined for {REWARD_KINDS[defined_for]}, got {values[~inside].flat[0]!s}; "
+            f"allowed is {allowed}. For real-valued rewards use maxrl_order."
         )

@@ -23,6 +23,7 @@ COMPANIONS = {
     "greedy_rewards": np.array(0.0),
 }
 RATES = (0.01, 0.1, 0.5, 0.9)
+KINDS = {"binary": "binary", "unit": "in [0, 1]", "real": "real"}
 
 INTRODUCTION = f"""# Estimators
 
@@ -104,7 +105,7 @@ def overview() -> str:
                 [
                     f"[`{entry.name}`](#{entry.name})",
                     _signature(entry),
-                    "binary" if entry.binary else "real",
+                    KINDS[entry.reward_kind],
                     str(_smallest_group(entry)),
                     _yes(entry.centred),
                     _cell(entry.estimates),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from maxrl_jax.advantages import contracts, gap_form
+from maxrl_jax.advantages import contracts, gap_form, ranks
 from maxrl_jax.advantages.ranks import compute_dtype
-from maxrl_jax.advantages.table import estimator
+from maxrl_jax.advantages.table import Hyper, estimator
 
 
 def successes(rewards: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -29,7 +30,7 @@ def _at_least_one(num_successes):
 @estimator(
     estimates="weight 1/sqrt(p) as N grows",
     source="one-sided normalisation by the success rate's square root (between RL and MaxRL)",
-    binary=True,
+    reward_kind="binary",
     centred=True,
     limits=lambda num_rollouts, *, eps: contracts.non_negative("one_sided_grpo", "eps", eps),
     binary_form=lambda K, N, *, eps: (
@@ -56,7 +57,7 @@ def one_sided_grpo(rewards: jax.Array, *, eps: float = 1e-6) -> jax.Array:
 @estimator(
     estimates="grad J^(N) of MaxRL, unbiased",
     source="MaxRL eq. 6",
-    binary=True,
+    reward_kind="binary",
     binary_form=lambda K, N: (N / _at_least_one(K) * (K > 0), 0 * K),
     objective=lambda N: ("maxrl", {"order": N}, 1.0),
 )
@@ -76,7 +77,7 @@ def success_mean(rewards: jax.Array) -> jax.Array:
 @estimator(
     estimates="grad J^(N) of MaxRL, unbiased",
     source="MaxRL eq. 7, the control variate kept at K = 0",
-    binary=True,
+    reward_kind="binary",
     binary_form=lambda K, N: (N / _at_least_one(K) * (K > 0) - 1, 0 * K - 1),
     objective=lambda N: ("maxrl", {"order": N}, 1.0),
 )
@@ -93,14 +94,24 @@ def maxrl_unbiased(rewards: jax.Array) -> jax.Array:
     return jnp.where(success, (rewards.shape[-1] - total) / _at_least_one(total), -1)
 
 
+def practical_binary_form(num_successes, num_rollouts: int):
+    """(N/K - 1, -1), both 0 at K = 0: what every estimator of order N - 1 is on binary rewards."""
+    some = num_successes > 0
+    return (num_rollouts / _at_least_one(num_successes) - 1) * some, -1.0 * some
+
+
+def practical_objective(num_rollouts: int) -> tuple[str, Hyper, float]:
+    """MaxRL of order N - 1; a single rollout gives no gradient at all (order 0)."""
+    return ("maxrl", {"order": num_rollouts - 1}, 1.0) if num_rollouts > 1 else ("rl", {}, 0.0)
+
+
 @estimator(
     estimates="grad J^(N-1) of MaxRL, exactly unbiased; J^(N) up to -(1-p)^(N-1) grad p",
     source="MaxRL algorithm 1",
-    binary=True,
+    reward_kind="binary",
     centred=True,
-    binary_form=lambda K, N: ((N / _at_least_one(K) - 1) * (K > 0), -1.0 * (K > 0)),
-    # A single rollout gives no gradient at all: order 0.
-    objective=lambda N: ("maxrl", {"order": N - 1}, 1.0) if N > 1 else ("rl", {}, 0.0),
+    binary_form=practical_binary_form,
+    objective=practical_objective,
 )
 def maxrl(rewards: jax.Array) -> jax.Array:
     """A_i = (r_i - mu) / mu, zero where K = 0: success N/K - 1, failure -1.
@@ -142,6 +153,37 @@ def maxrl_order(rewards: jax.Array, *, order: int) -> jax.Array:
       [*batch, N] advantages, zero for constant groups.
     """
     return gap_form.apply_gap_form(rewards, gap_form.harmonic_tables(rewards.shape[-1], order))
+
+
+@estimator(
+    estimates="sum_{k<=N-1} (1/k) grad max@k, unbiased: order N - 1 of the integral of log P(g > t) over thresholds t",
+    source="TailRL, Ramasubramanian, Arora, Tajwar et al. 2609.02987; maxrl_order at order N - 1 is the same vector",
+    centred=True,
+    binary_form=practical_binary_form,
+    objective=practical_objective,
+)
+def tailrl(rewards: jax.Array) -> jax.Array:
+    """A_(i) = N sum_{j=2..i} (g_(j) - g_(j-1)) / (N-j+1) over ascending ranks, minus its mean: MaxRL for real rewards.
+
+    Each gap between consecutive rewards is shared out among the rollouts above it. That share averages to the gap,
+    so the mean to subtract is the range g_(N) - g_(1). The published name of maxrl_order at order N - 1: the one
+    row that equals another as a vector; practical MaxRL on binary rewards.
+
+    Args:
+      rewards: [*batch, N], real.
+
+    Returns:
+      [*batch, N] advantages, zero for N = 1 and for constant groups.
+    """
+    dtype = compute_dtype(rewards.dtype)
+    n = rewards.shape[-1]
+
+    def values(ascending: jax.Array) -> jax.Array:
+        g = ascending.astype(dtype)
+        shares = jnp.asarray(n / np.arange(n - 1, 0, -1), dtype)  # N over the number of rollouts above the gap
+        return ranks.sum_below(shares * jnp.diff(g, axis=-1)) - (g[..., -1:] - g[..., :1])
+
+    return ranks.by_rank(rewards, values)
 
 
 def _mixture_limits(num_rollouts: int | None, *, coefficients: tuple[float, ...]) -> None:

@@ -34,7 +34,7 @@ class Entry:
       function: the public function ``rewards [*batch, N], **hyper -> advantages [*batch, N]``.
       defaults: hyper-parameters and their defaults; `inspect.Parameter.empty` where a value must be given.
       needs: further keyword arrays; those ending in ``_rewards`` are [*batch], the others [*batch, N].
-      binary: defined for rewards in {0, 1} only.
+      reward_kind: the widest kind of rewards it is defined for: 'binary', 'unit' (in [0, 1]) or 'real'.
       symmetric: the advantages are a symmetric function of the rewards alone.
       centred: sum_i A_i = 0 in every batch.
       limits: ``limits(num_rollouts or None, **hyper)`` raises ValueError for what is not allowed.
@@ -50,7 +50,7 @@ class Entry:
     function: Callable[..., jax.Array]
     defaults: Mapping[str, Any]
     needs: tuple[str, ...]
-    binary: bool
+    reward_kind: str
     symmetric: bool
     centred: bool
     limits: Callable[..., None]
@@ -72,7 +72,7 @@ def estimator(
     *,
     estimates: str,
     source: str,
-    binary: bool = False,
+    reward_kind: str = "real",
     centred: bool = False,
     symmetric: bool = True,
     needs: tuple[str, ...] = (),
@@ -94,10 +94,8 @@ def estimator(
             arrays = {key: _as_companion(name, key, keywords.pop(key, None), rewards) for key in needs}
             hyper = complete(name, defaults, keywords)
             limits(rewards.shape[-1], **hyper)
-            if binary:
-                contracts.binary(name, rewards)
-            dtype = compute_dtype(rewards.dtype)
-            return mathematics(rewards, **arrays, **hyper).astype(dtype)
+            contracts.rewards_within(name, reward_kind, rewards)
+            return mathematics(rewards, **arrays, **hyper).astype(compute_dtype(rewards.dtype))
 
         if name in TABLE:
             raise ValueError(f"estimator {name!r} is already in the table")
@@ -106,7 +104,7 @@ def estimator(
             function=public,
             defaults=defaults,
             needs=needs,
-            binary=binary,
+            reward_kind=reward_kind,
             symmetric=symmetric,
             centred=centred,
             limits=limits,
@@ -191,16 +189,18 @@ class Advantage:
         """Keyword arrays wanted beside the rewards."""
         return self.entry.needs if self.entry else ()
 
-    def check(self, num_rollouts: int, *, binary_rewards: bool = True) -> None:
-        """Raises ValueError when this estimator is not defined for groups of `num_rollouts` (or real rewards)."""
+    def check(self, num_rollouts: int, *, reward_kind: str = "binary") -> None:
+        """Raises ValueError when this estimator is not defined for groups of `num_rollouts` or rewards of that kind.
+
+        Args:
+          num_rollouts: N.
+          reward_kind: what the judge declares its rewards to be: 'binary', 'unit' (in [0, 1]) or 'real'.
+        """
+        contracts.at_least(self.name, "num_rollouts", num_rollouts, 1)
         if self.entry is None:
             return
         self.entry.limits(num_rollouts, **dict(self.hyper))
-        if self.entry.binary and not binary_rewards:
-            raise ValueError(
-                f"{self.name} is defined for binary rewards and the verifier gives real-valued ones; "
-                "allowed is maxrl_order or another estimator for real rewards"
-            )
+        contracts.reward_kind(self.name, self.entry.reward_kind, reward_kind)
 
     def objective(self, num_rollouts: int) -> tuple[str, Hyper, float] | None:
         """(name, hyper, factor) of the objective this estimates exactly with binary rewards, where there is one."""
@@ -210,12 +210,13 @@ class Advantage:
         """(A_success, A_fail) of a group with `num_successes` successes among `num_rollouts` binary rewards.
 
         Args:
-          num_successes: int array of any shape, concrete (float64 result) or traced. A_success means nothing
-            at 0 and A_fail nothing at N; both are finite there.
+          num_successes: whole numbers 0..N of any shape, concrete (float64 result) or traced (not checked).
+            A_success means nothing at 0 and A_fail nothing at N; both are finite there.
           num_rollouts: N.
 
         Raises:
-          ValueError: the estimator is not a symmetric function of the rewards alone.
+          ValueError: the estimator is not a symmetric function of the rewards alone; concrete numbers of successes
+            that are no integers or outside 0..N.
         """
         if self.entry is None or self.entry.binary_form is None:
             raise ValueError(
@@ -224,6 +225,8 @@ class Advantage:
                 else f"{self.name} declares no binary form; objectives.binary_form evaluates one"
             )
         self.check(num_rollouts)
+        if not isinstance(num_successes, jax.core.Tracer):
+            contracts.integers(self.name, "num_successes", num_successes, 0, num_rollouts)
         if not isinstance(num_successes, jax.Array):
             num_successes = np.asarray(num_successes, np.float64)
         return self.entry.binary_form(num_successes, num_rollouts, **dict(self.hyper))

@@ -1,6 +1,6 @@
 """Brute-force definitions of every estimator, written from the formulas by enumerating subsets; float64 numpy."""
 
-from itertools import combinations
+from itertools import combinations, pairwise, product
 
 import numpy as np
 
@@ -82,6 +82,23 @@ def bagirov(g, k, centering, eps=1e-6):
     return centred if centering == "mean" else centred / (centred.std() + eps)
 
 
+def practical_maxrl(r):
+    return (r - r.mean()) / r.mean() if r.any() else 0 * r
+
+
+def over_thresholds(g):
+    """Practical maxrl of the binary group 1{g > t}, integrated over the thresholds t."""
+    layers = [(high - low) * practical_maxrl((g > low).astype(float)) for low, high in pairwise(np.unique(g))]
+    return np.sum(layers, axis=0) if layers else 0 * g
+
+
+def over_acceptances(g):
+    """Practical maxrl of acceptances r_j ~ Bernoulli(g_j), averaged over all 2^N of them."""
+    r = np.array(list(product((0.0, 1.0), repeat=len(g))))
+    probability = np.prod(np.where(r > 0, g, 1 - g), axis=1)
+    return probability @ np.array([practical_maxrl(row) for row in r])
+
+
 DEFINITIONS = {
     "reinforce": lambda g: g,
     "mean_baseline": lambda g: g - g.mean(),
@@ -90,8 +107,10 @@ DEFINITIONS = {
     "one_sided_grpo": lambda r, eps=1e-6: (r - r.mean()) / (np.sqrt(r.mean()) + eps) if r.any() else 0 * r,
     "success_mean": lambda r: r / r.mean() if r.any() else 0 * r,
     "maxrl_unbiased": lambda r: (r / r.mean() if r.any() else 0 * r) - 1,
-    "maxrl": lambda r: (r - r.mean()) / r.mean() if r.any() else 0 * r,
+    "maxrl": practical_maxrl,
     "maxrl_order": lambda g, order: sum(delta(g, k) for k in range(1, order + 1)),
+    "tailrl": over_thresholds,
+    "maxrl_likelihood": over_acceptances,
     "mixture": lambda g, coefficients: sum(c * k * delta(g, k) for k, c in enumerate(coefficients, start=1)),
     "maxpo": lambda g, k: k * delta(g, k),
     "expected_improvement": lambda g, k: k * improvement(g, k),
@@ -132,7 +151,9 @@ def companions(entry, rewards, rng):
 
 
 def rewards_for(entry, rng, shape):
-    """Rewards the entry is defined for: binary, or real with ties and negatives."""
-    if entry.binary:
+    """Rewards the entry is defined for: binary, in [0, 1] with ties and both ends, or real with ties and negatives."""
+    if entry.reward_kind == "binary":
         return rng.integers(0, 2, size=shape).astype(float)
+    if entry.reward_kind == "unit":
+        return np.clip(np.round(rng.uniform(-0.2, 1.2, size=shape), 1), 0, 1)
     return np.round(rng.normal(size=shape) * 2, 1)

@@ -14,6 +14,7 @@ from maxrl_jax.advantages import binomial_ratios, gap_form
 LARGE = [
     ("maxpo", {"k": 4096}),
     ("maxrl_order", {"order": 4096}),
+    ("tailrl", {}),
     ("expected_improvement", {"k": 4096}),
     ("ei_leave_one_out", {"k": 4096}),
     ("pkpo", {"k": 4096, "baseline": "none"}),
@@ -35,6 +36,45 @@ def test_float32_agrees_with_float64_at_65536(name, hyper, offset):
         double = np.asarray(jax.jit(adv)(jnp.asarray(rewards, jnp.float64)))
     eps = np.finfo(np.float32).eps
     assert np.abs(single - double).max() <= 8 * eps * np.abs(double).max()
+
+
+UNIT_GROUPS = {
+    "uniform": lambda rng, n: rng.uniform(size=n),
+    "rare": lambda rng, n: rng.beta(0.02, 1, size=n) * (rng.uniform(size=n) < 0.01),
+    "certain": lambda rng, n: 1 - rng.beta(0.1, 10, size=n),
+    "close": lambda rng, n: 0.25 + 1e-5 * rng.uniform(size=n),
+    "tiny": lambda rng, n: 1e-9 * rng.uniform(size=n),
+}
+
+
+@pytest.mark.parametrize("kind", UNIT_GROUPS)
+def test_maxrl_likelihood_keeps_its_digits_at_4096_rollouts(kind):
+    """float32 within 8 eps of float64, relative to the largest advantage, whatever the rewards."""
+    rewards = UNIT_GROUPS[kind](np.random.default_rng(1), 4096).astype(np.float32)
+    adv = advantages.get("maxrl_likelihood")
+    single = np.asarray(jax.jit(adv)(jnp.asarray(rewards)), np.float64)
+    with jax.enable_x64(True):
+        double = np.asarray(jax.jit(adv)(jnp.asarray(rewards, jnp.float64)))
+    assert np.abs(single - double).max() <= 8 * np.finfo(np.float32).eps * np.abs(double).max()
+
+
+@pytest.mark.parametrize("n", [2, 9, 60])
+def test_maxrl_likelihood_agrees_with_exact_arithmetic(n, x64):
+    """The integral of the polynomial in fractions; also where all rewards are within 1e-9 of each other."""
+    rng = np.random.default_rng(n)
+    for rewards in (rng.uniform(size=n), 0.7 + 1e-9 * rng.uniform(size=n)):
+        g = [Fraction(float(x)) for x in rewards]
+        lifts = []
+        for i in range(n):
+            coefficients = [Fraction(1)]
+            for j in range(n):
+                if j != i:
+                    shifted = [Fraction(0), *coefficients]
+                    coefficients = [a - g[j] * b for a, b in zip([*coefficients, Fraction(0)], shifted, strict=True)]
+            lifts.append(n * g[i] * sum(c / (k + 1) for k, c in enumerate(coefficients)))
+        exact = np.array([float(x - sum(lifts) / n) for x in lifts])
+        got = np.asarray(advantages.maxrl_likelihood(jnp.asarray(rewards)))
+        assert np.abs(got - exact).max() <= 8 * np.finfo(np.float64).eps * np.abs(exact).max()
 
 
 def exact_gap_advantages(rewards, coefficients):

@@ -64,7 +64,7 @@ def test_group_size_is_checked_by_hand_by_call_and_while_tracing(name, hyper, me
         jax.eval_shape(adv, jax.ShapeDtypeStruct((3, 4), jnp.float32))
 
 
-BINARY_ONLY = [name for name, entry in advantages.TABLE.items() if entry.binary]
+BINARY_ONLY = [name for name, entry in advantages.TABLE.items() if entry.reward_kind == "binary"]
 
 
 @pytest.mark.parametrize("name", BINARY_ONLY)
@@ -74,7 +74,29 @@ def test_concrete_non_binary_rewards_are_refused_naming_maxrl_order(name):
     with pytest.raises(ValueError, match=r"got 0\.5; allowed is 0 or 1.*maxrl_order"):
         advantages.get(name)(jnp.asarray([0.0, 0.5, 1.0]), **arrays)
     with pytest.raises(ValueError, match=r"real-valued.*maxrl_order"):
-        advantages.get(name).check(3, binary_rewards=False)
+        advantages.get(name).check(3, reward_kind="real")
+    with pytest.raises(ValueError, match=r"rewards in \[0, 1\].*maxrl_order"):
+        advantages.get(name).check(3, reward_kind="unit")
+    advantages.get(name).check(3, reward_kind="binary")
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.5, float("nan")])
+def test_rewards_outside_the_unit_interval_are_refused_naming_maxrl_order(wrong):
+    adv = advantages.get("maxrl_likelihood")
+    with pytest.raises(ValueError, match=rf"rewards in \[0, 1\], got {wrong}; allowed is 0 to 1.*maxrl_order"):
+        adv(jnp.asarray([0.0, wrong, 1.0]))
+    with pytest.raises(ValueError, match=r"rewards in \[0, 1\] and the judge gives real-valued rewards.*maxrl_order"):
+        adv.check(3, reward_kind="real")
+    adv.check(3, reward_kind="unit")
+    adv.check(3, reward_kind="binary")
+
+
+def test_a_kind_of_rewards_is_one_of_three():
+    with pytest.raises(ValueError, match="got reward_kind = 'graded', allowed is one of binary, unit, real"):
+        advantages.get("rloo").check(3, reward_kind="graded")
+    kinds = {name: entry.reward_kind for name, entry in advantages.TABLE.items()}
+    assert {name for name, kind in kinds.items() if kind == "unit"} == {"maxrl_likelihood"}
+    assert set(kinds.values()) == {"binary", "unit", "real"}
 
 
 def test_binary_only_names_are_the_contracts():

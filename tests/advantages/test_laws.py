@@ -51,7 +51,7 @@ def test_batched_equals_vmap_and_jit(name, hyper):
 @EVERY
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "int32", "bool"])
 def test_result_is_float32(name, hyper, dtype):
-    if dtype == "bool" and not advantages.TABLE[name].binary:
+    if dtype == "bool" and advantages.TABLE[name].reward_kind == "real":
         return
     adv, rewards, arrays = case(name, hyper)
     coarse = jnp.round(rewards).astype(dtype)
@@ -63,7 +63,9 @@ def test_result_is_float32(name, hyper, dtype):
 def hard_groups(entry):
     """Groups on which a careless formula divides by zero, overflows or leaves a residue."""
     groups = [np.zeros(N), np.ones(N), np.eye(N)[2], 1 - np.eye(N)[2]]
-    if not entry.binary:
+    if entry.reward_kind == "unit":
+        groups += [np.full(N, 0.3), np.array([0, 0, 0, 0, 0, 1e-20]), np.array([0.5, 0.5, 0.5, 0.5, 0.5, 1 - 2**-24])]
+    if entry.reward_kind == "real":
         groups += [
             np.full(N, 1000.1),
             np.full(N, -3.3),
@@ -104,10 +106,10 @@ def test_centred_entries_sum_to_zero(name, hyper):
 
 
 @pytest.mark.parametrize(("name", "hyper"), CENTRED, ids=label)
-@pytest.mark.parametrize("value", [0.0, 1.0, 1000.1, -7.3])
+@pytest.mark.parametrize("value", [0.0, 0.3, 1.0, 1000.1, -7.3])
 def test_centred_entries_are_exactly_zero_for_constant_groups(name, hyper, value):
     entry = advantages.TABLE[name]
-    if entry.binary and value not in (0.0, 1.0):
+    if (entry.reward_kind == "binary" and value not in (0, 1)) or (entry.reward_kind == "unit" and not 0 <= value <= 1):
         return
     for n in (6, 42, 48):
         rewards = jnp.full((n,), value, jnp.float32)
@@ -116,7 +118,7 @@ def test_centred_entries_are_exactly_zero_for_constant_groups(name, hyper, value
         assert np.array_equal(out, np.zeros(n)), (n, out)
 
 
-@pytest.mark.parametrize("name", ["rloo", "mean_baseline", "grpo", "maxrl_order", "maxpo", "chen", "bagirov"])
+@pytest.mark.parametrize("name", ["rloo", "mean_baseline", "grpo", "maxrl_order", "tailrl", "maxpo", "chen", "bagirov"])
 def test_seven_equal_large_rewards_give_exactly_zero(name):
     hyper = {"maxrl_order": {"order": 6}, "maxpo": {"k": 3}, "chen": {"k": 3}}.get(name, {})
     hyper = {"k": 3, "centering": "zscore"} if name == "bagirov" else hyper
@@ -131,7 +133,7 @@ def test_all_solved_groups_give_exactly_zero_under_maxrl(n):
 
 def test_single_rollouts_are_defined_or_refused():
     one = jnp.ones(1)
-    for name in ("mean_baseline", "grpo", "maxrl", "one_sided_grpo"):
+    for name in ("mean_baseline", "grpo", "maxrl", "one_sided_grpo", "tailrl", "maxrl_likelihood"):
         assert np.array_equal(advantages.get(name)(one), [0.0])
     assert np.array_equal(advantages.success_mean(one), [1.0])
     assert np.array_equal(advantages.maxrl_unbiased(jnp.zeros(1)), [-1.0])
@@ -145,9 +147,13 @@ def test_single_rollouts_are_defined_or_refused():
             advantages.get(name, **hyper)(one)
 
 
-def test_gradient_through_the_sort_is_the_derivative(x64):
+@pytest.mark.parametrize(
+    "adv", [*map(advantages.get, ("tailrl", "maxrl_likelihood")), advantages.get("maxpo", k=2)], ids=str
+)
+def test_gradient_is_the_derivative(adv, x64):
     rewards = jnp.asarray([0.3, -1.0, 2.5, 0.9])
-    adv = advantages.get("maxpo", k=2)
+    if adv.entry.reward_kind == "unit":
+        rewards = jnp.asarray([0.3, 0.1, 0.5, 0.9])
     got = jax.jacfwd(adv)(rewards)
     step = 1e-6 * np.eye(4)
     numeric = np.stack([(adv(rewards + h) - adv(rewards - h)) / 2e-6 for h in step], axis=1)
@@ -157,3 +163,5 @@ def test_gradient_through_the_sort_is_the_derivative(x64):
 def test_traced_rewards_outside_zero_and_one_stay_finite():
     out = jax.jit(advantages.maxrl)(jnp.asarray([0.3, 0.7, -2.0, 5.0]))
     np.testing.assert_array_equal(out, advantages.maxrl(jnp.asarray([0.0, 1.0, 0.0, 1.0])))
+    out = jax.jit(advantages.maxrl_likelihood)(jnp.asarray([0.3, 0.7, -2.0, 5.0]))
+    np.testing.assert_allclose(out, advantages.maxrl_likelihood(jnp.asarray([0.3, 0.7, 0.0, 1.0])), rtol=1e-6)

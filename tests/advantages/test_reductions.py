@@ -53,6 +53,45 @@ def test_maxrl_order_n_minus_1_is_practical_maxrl_on_binary_rewards(n, x64):
     assert_same(get("maxrl_order", order=n - 1), get("maxrl"), binary(n))
 
 
+@pytest.mark.parametrize("n", [2, 3, 7, 64, 1000])
+def test_tailrl_is_maxrl_order_n_minus_1_also_with_ties_and_negatives(n, x64):
+    rng = np.random.default_rng(n)
+    for rewards in (rng.normal(size=(20, n)), rng.integers(-3, 3, size=(20, n)), -1e3 - rng.exponential(size=(20, n))):
+        rewards = jnp.asarray(rewards, jnp.float64)
+        a, b = (np.asarray(adv(rewards)) for adv in (get("tailrl"), get("maxrl_order", order=n - 1)))
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-14 * np.abs(b).max())
+
+
+def test_tailrl_is_the_published_listing(x64):
+    """Add up gap over number of survivors, rank by rank from the second, times N; then subtract the mean."""
+    for rewards in np.asarray(real()):
+        order, total, omega = np.argsort(rewards, kind="stable"), 0.0, np.zeros(N)
+        for rank in range(1, N):
+            total += N * (rewards[order[rank]] - rewards[order[rank - 1]]) / (N - rank)
+            omega[order[rank]] = total
+        np.testing.assert_allclose(get("tailrl")(jnp.asarray(rewards)), omega - omega.mean(), atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [2, 3, 7, 20, 64])
+def test_tailrl_and_maxrl_likelihood_are_practical_maxrl_on_binary_rewards(n, x64):
+    assert_same(get("tailrl"), get("maxrl"), binary(n))
+    assert_same(get("maxrl_likelihood"), get("maxrl"), binary(n))
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 33])
+def test_maxrl_likelihood_is_its_formula_with_the_integral_of_a_polynomial(n, x64):
+    """N g_i int prod_{j != i} (1 - t g_j) dt - (1 - prod_j (1 - g_j)), integrated coefficient by coefficient."""
+    g = np.random.default_rng(n).uniform(size=n)
+    expected = []
+    for i in range(n):
+        polynomial = np.polynomial.Polynomial([1.0])
+        for j in range(n):
+            if j != i:
+                polynomial *= np.polynomial.Polynomial([1.0, -g[j]])
+        expected.append(n * g[i] * polynomial.integ()(1.0) - (1 - np.prod(1 - g)))
+    np.testing.assert_allclose(get("maxrl_likelihood")(jnp.asarray(g)), expected, atol=1e-9 if n > 20 else 1e-13)
+
+
 @pytest.mark.parametrize("order", range(1, N))
 def test_closed_form_of_the_harmonic_sum_on_binary_rewards(order, x64):
     """The identity: (N/K)(1 - C(N-K,T+1)/C(N,T+1)) - 1 and C(N-1-K,T)/C(N-1,T) - 1, in whole numbers."""

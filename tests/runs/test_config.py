@@ -244,7 +244,7 @@ OWN = "tests.runs.own_estimator:"
         ("over_the_batch", "given [9, 8] it returns [72], not [9, 8]"),
         ("transposed", "given [9, 8] it returns [8, 9], not [9, 8]"),
         ("two_results", "it returns tuple, not one array"),
-        ("nothing", "it returns NoneType, not one array"),
+        ("no_result", "it returns NoneType, not one array"),
         ("with_numpy", "given [9, 8] it raises TracerArrayConversionError"),
         ("branching", "given [9, 8] it raises TracerBoolConversionError"),
         ("batches_only", "given [8] it raises IndexError"),

@@ -1,9 +1,10 @@
 """The one error of a wrong setting, and the sentences it is made of."""
 
-import contextlib
 import difflib
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 
 class ConfigError(ValueError):
@@ -33,16 +34,15 @@ class ConfigError(ValueError):
         return _rebuilt, (self.key, self.got, self.allowed, self.shown)
 
 
-@contextlib.contextmanager
-def naming(key: str, got: Any) -> Iterator[None]:
-    """Makes a ValueError raised inside a ConfigError about ``key``, the message saying what is allowed.
+def as_config_error(key: str, got: Any, call: Callable[[], Result]) -> Result:
+    """The call's result; its ValueError, whose message says what is allowed, as a ConfigError about ``key``.
 
     Example:
-        with errors.naming("maze.size", config.maze.size):
-            maze.check_size(config.maze.size)
+        >>> as_config_error("n", "4", lambda: int("4"))
+        4
     """
     try:
-        yield
+        return call()
     except ConfigError:
         raise
     except ValueError as error:

@@ -17,9 +17,6 @@ from maxrl_jax.runs.config import own
 from maxrl_jax.runs.config.checks import field
 from maxrl_jax.runs.config.errors import ConfigError, suggestion
 
-REWARD_KINDS = ("binary", "unit", "real")
-"""What a judge declares its rewards to be: 0 or 1, in [0, 1], or any real number."""
-
 Schedule = tuple[tuple[int, Any], ...]
 
 
@@ -46,7 +43,7 @@ def phases(
             ``my.module:function``) and its hyper-parameters beside it; those left at None take the
             estimator's default.
         num_rollouts: N, the group size.
-        reward_kind: one of `REWARD_KINDS`.
+        reward_kind: what the judge declares its rewards to be: binary (0 or 1), unit (in [0, 1]) or real.
         provides: the keyword arrays the driver hands to the estimator beside the rewards.
 
     Returns:
@@ -95,7 +92,7 @@ def _build(key: str, name: str, hyper: dict[str, Any], num_rollouts: int, reward
     """The estimator, legal at N and for the rewards; the error names the hyper-parameter that is not."""
     try:
         chosen = advantages.get(name, **hyper)
-        chosen.check(num_rollouts, binary_rewards=reward_kind == "binary")
+        chosen.check(num_rollouts, reward_kind=reward_kind)
     except ValueError as error:
         wrong = _at_fault(name, hyper, num_rollouts)
         raise ConfigError(f"{key}.{wrong}", hyper.get(wrong, name), str(error)) from None

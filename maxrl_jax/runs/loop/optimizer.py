@@ -93,6 +93,37 @@ def make(
     return optax.chain(*parts)
 
 
+def apply(
+    optimizer: optax.GradientTransformation,
+    gradients: Any,
+    opt_state: Any,
+    params: Any,
+    *,
+    signal: jax.Array | None = None,
+) -> tuple[Any, Any]:
+    """One update of the parameters.
+
+    Args:
+        optimizer: as `make` returns it.
+        gradients: like ``params``.
+        opt_state: the optimizer's state.
+        params: the parameters.
+        signal: bool []; where it is false nothing moves: Adam's momentum and weight decay would act on a gradient of
+            zero too, and its second moment would forget. None: there always is a signal.
+
+    Returns:
+        The new parameters and the new state; the ones given, to the bit, without a signal.
+    """
+
+    def move(params: Any, opt_state: Any) -> tuple[Any, Any]:
+        updates, opt_state = optimizer.update(gradients, opt_state, params)
+        return optax.apply_updates(params, updates), opt_state
+
+    if signal is None:
+        return move(params, opt_state)
+    return jax.lax.cond(signal, move, lambda params, opt_state: (params, opt_state), params, opt_state)
+
+
 def from_config(
     settings: Any, steps: int, *, learning_rate: float | None = None, decay_mask: Any = None
 ) -> optax.GradientTransformation:
@@ -159,7 +190,7 @@ def adam_variance_proxy(opt_state: Any, *, b1: float = 0.9, b2: float = 0.999) -
         b2: the optimizer's decay of the second moment, above 0.
 
     Returns:
-        A float32 scalar; NaN before the first update.
+        A float32 scalar; 0 before the first update.
 
     Raises:
         ValueError: the optimizer keeps no Adam moments.
@@ -167,9 +198,9 @@ def adam_variance_proxy(opt_state: Any, *, b1: float = 0.9, b2: float = 0.999) -
     adam = [s for s in jax.tree.leaves(opt_state, is_leaf=_is_adam) if _is_adam(s)]
     if not adam:
         raise ValueError("adam_variance_proxy needs the state of adam or adamw")
-    count = adam[0].count.astype(jnp.float32)
+    count = jnp.maximum(adam[0].count.astype(jnp.float32), 1.0)  # before the first update both moments are 0
 
-    # 1 - b^count by expm1: 1 - 0.999 has a relative error of 5e-5 in float32.
+    # Bias correction by expm1: 1 - 0.999 has a relative error of 5e-5 in float32.
     def one(m: jax.Array, v: jax.Array) -> jax.Array:
         m_hat = m.astype(jnp.float32) / -jnp.expm1(count * math.log(b1))
         v_hat = v.astype(jnp.float32) / -jnp.expm1(count * math.log(b2))

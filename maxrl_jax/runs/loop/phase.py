@@ -18,6 +18,7 @@ class Every:
             is logged at that step. It must not keep the state, whose memory the next call reuses.
         at_start: also before the first step.
         at_end: also after the last step.
+        at_steps: also after exactly these numbers of steps.
         show: what of its values the line about it tells, see `headline.of`.
     """
 
@@ -25,13 +26,14 @@ class Every:
     action: Callable[[Any, int], Mapping[str, Any] | None]
     at_start: bool = False
     at_end: bool = True
+    at_steps: Sequence[int] = ()
     show: Sequence[str] = headline.DEFAULT
 
     def due(self, step: int, num_steps: int) -> bool:
         """Whether it is done after ``step`` of ``num_steps`` updates."""
         if step == 0:
             return self.at_start
-        if step == num_steps and self.at_end:
+        if (step == num_steps and self.at_end) or step in self.at_steps:
             return True
         return self.steps > 0 and step % self.steps == 0
 

@@ -44,12 +44,13 @@ def run_steps(run: Run, phase: Phase, state: Any) -> Any:
     if step is None:
         return state
     cuts = [phase.steps_per_call, run.config.checkpoint.every_steps, *(hook.steps for hook in phase.every)]
+    exact = [step for hook in phase.every for step in hook.at_steps]
     run.progress.begin(phase.name, step, phase.num_steps)
     if step == 0 and not keeper.restored:
         keeper.between(state, 0)
     with contextlib.closing(Calls(phase.chunk, state, phase.data, step)) as calls:
         while step < phase.num_steps:
-            end = boundary(step, phase.num_steps, phase.steps_per_call, cuts, calls.starts)
+            end = boundary(step, phase.num_steps, phase.steps_per_call, cuts, [*calls.starts, *exact])
             state = keeper.dispatch(calls, state, step, end)
             step = end
             keeper.end_of_call(state, step)

@@ -9,6 +9,7 @@
 
 from maxrl_jax.tasks.maze.finite import epoch_indices, sample_finite
 from maxrl_jax.tasks.maze.generator import Mazes, generate, generate_from_keys, maze_keys
+from maxrl_jax.tasks.maze.reward import rewards
 from maxrl_jax.tasks.maze.split import (
     HeldOut,
     cap_held_out,
@@ -68,6 +69,7 @@ __all__ = [
     "maze_keys",
     "positions",
     "prompt_length",
+    "rewards",
     "sample_finite",
     "sample_training",
     "sample_training_from_keys",

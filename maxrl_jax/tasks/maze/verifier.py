@@ -1,8 +1,8 @@
-"""The reward of an answer, and the reason when it fails.
+"""What becomes of an answer: whether it is right, and the reason when it fails.
 
 An answer is right iff DONE appears in it, every token before the first DONE is a move, and following those moves
 from the start reaches the goal before a wall or the edge of the grid. Reaching the goal early counts; moves after
-that do not matter. Rewards are binary.
+that do not matter.
 """
 
 from typing import NamedTuple
@@ -13,13 +13,11 @@ from jaxtyping import Array, Bool, Float32, Int, Int32
 
 from maxrl_jax.tasks.maze import tokens
 
-REWARDS = "binary"  # what drivers check an advantage against
-
 REASONS = ("solved", "no DONE", "not a move", "wall", "edge", "short")
 SOLVED, NO_DONE, NOT_A_MOVE, HIT_WALL, LEFT_GRID, SHORT = range(len(REASONS))
 
 # What a square does to a walk that enters it.
-_OPEN, _GOAL, _WALL, _EDGE = range(4)
+OPEN, GOAL, WALL, EDGE = range(4)
 
 
 class Verdict(NamedTuple):
@@ -51,22 +49,28 @@ def verify(walls: Bool[Array, "B n n"], answers: Int[Array, "B N T"]) -> Float32
     return (judge(walls, answers).reason == SOLVED).astype(jnp.float32)
 
 
-def shortest(
-    walls: Bool[Array, "B n n"], answers: Int[Array, "B N T"], num_moves: Int32[Array, " B"]
-) -> Bool[Array, "B N"]:
+def shortest(verdict: Verdict, num_moves: Int32[Array, " B"]) -> Bool[Array, "B N"]:
     """Whether an answer is right with no move more than the solution has (``Mazes.num_moves``)."""
-    verdict = judge(walls, answers)
     return (verdict.reason == SOLVED) & (verdict.num_moves == num_moves[:, None])
 
 
 def judge(walls: Bool[Array, "B n n"], answers: Int[Array, "B N T"]) -> Verdict:
-    """Follows N answers to each of B mazes; all T moves at once, the squares visited being a cumulative sum.
+    """Follows N answers to each of B mazes.
 
     Args, Raises: as ``verify``.
     """
+    return walk(walls, answers)[0]
+
+
+def walk(walls: Bool[Array, "B n n"], answers: Int[Array, "B N T"]) -> tuple[Verdict, Int32[Array, "B N"]]:
+    """The verdict and the square of the framed grid (`frame`) where the walk ended.
+
+    All T moves are made at once, the squares visited being a cumulative sum. After a wall or the edge the square is
+    that of the wall or of the edge.
+    """
     _check(walls, answers)
     length = answers.shape[-1]
-    board, stride = _board(walls)
+    board, stride = frame(walls)
 
     is_move = (answers >= tokens.UP) & (answers <= tokens.RIGHT)
     num_moves = _first(~is_move)
@@ -77,41 +81,47 @@ def judge(walls: Bool[Array, "B n n"], answers: Int[Array, "B N T"]) -> Verdict:
     displacement = jnp.zeros(answers.shape, jnp.int32)
     for move, (rows, columns) in tokens.DISPLACEMENTS.items():
         displacement = jnp.where(answers == move, rows * stride + columns, displacement)
-    squares = _square(1, 1, stride) + jnp.cumsum(displacement, axis=-1)
     # Beyond the first wall, edge or goal a number may name a wrong square or none, and no longer matters.
-    squares = jnp.clip(squares, 0, board.shape[-1] - 1).reshape(*answers.shape[:1], -1)
-    entered = jnp.take_along_axis(board, squares, axis=-1).reshape(answers.shape)
+    squares = jnp.clip(start(stride) + jnp.cumsum(displacement, axis=-1), 0, board.shape[-1] - 1)
+    entered = at(board, squares)
 
     walking = jnp.arange(length) < num_moves[..., None]
-    ended = walking & (entered != _OPEN)
+    ended = walking & (entered != OPEN)
     num_steps = jnp.minimum(_first(ended) + 1, num_moves)
-    # At most one True a row: a sum picks the square that ended the walk, 0 = open where none did.
-    last = jnp.sum(jnp.where(ended & (jnp.arange(length) == num_steps[..., None] - 1), entered, _OPEN), axis=-1)
+    # At most one True a row: a sum picks what is there.
+    is_last = jnp.arange(length) == num_steps[..., None] - 1
+    last = jnp.sum(jnp.where(ended & is_last, entered, OPEN), axis=-1)  # open where nothing ended the walk
 
     reason = jnp.select(
-        [~ends_in_done, ~only_moves, last == _GOAL, last == _WALL, last == _EDGE],
+        [~ends_in_done, ~only_moves, last == GOAL, last == WALL, last == EDGE],
         [jnp.int32(code) for code in (NO_DONE, NOT_A_MOVE, SOLVED, HIT_WALL, LEFT_GRID)],
         jnp.int32(SHORT),
     )
-    return Verdict(reason, num_moves, num_steps)
+    square = jnp.where(num_steps > 0, jnp.sum(jnp.where(is_last, squares, 0), axis=-1), start(stride))
+    return Verdict(reason, num_moves, num_steps), square
 
 
-def _board(walls: Bool[Array, "B n n"]) -> tuple[Int32[Array, "B S"], int]:
+def at(board: Array, squares: Int32[Array, "B ..."]) -> Array:
+    """What a framed board ``[B, S]`` has at some squares of each maze."""
+    return jnp.take_along_axis(board, squares.reshape(len(squares), -1), axis=-1).reshape(squares.shape)
+
+
+def frame(walls: Bool[Array, "B n n"]) -> tuple[Int32[Array, "B S"], int]:
     """What entering each square does, the grid framed by an edge, flattened with a row stride of n + 1.
 
     One column of edge serves both sides: left of the first column of a row is the edge column of the row above.
     """
     size = walls.shape[-1]
-    inside = np.full((size, size), _OPEN, np.int32)
-    inside[size - 2, size - 2] = _GOAL
-    squares = jnp.where(walls, _WALL, inside)
-    framed = jnp.pad(squares, ((0, 0), (1, 1), (0, 1)), constant_values=_EDGE)
+    inside = np.full((size, size), OPEN, np.int32)
+    inside[size - 2, size - 2] = GOAL
+    squares = jnp.where(walls, WALL, inside)
+    framed = jnp.pad(squares, ((0, 0), (1, 1), (0, 1)), constant_values=EDGE)
     return framed.reshape(walls.shape[0], -1), size + 1
 
 
-def _square(row: int, column: int, stride: int) -> int:
-    """The number of a square of the framed grid."""
-    return (row + 1) * stride + column
+def start(stride: int) -> int:
+    """The number of the start, (1, 1), in the framed grid."""
+    return 2 * stride + 1
 
 
 def _first(mask: Bool[Array, "... T"]) -> Int32[Array, "..."]:

@@ -7,6 +7,8 @@ from maxrl_jax.runs.config.load import load
 ROOT = Path(__file__).resolve().parents[3]
 
 SMALL = {
+    "maze.size": 7,
+    "maze.num_held_out": 64,
     "model.hidden_size": 16,
     "model.intermediate_size": 32,
     "model.num_layers": 1,

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.maze import analysis, demo, pictures
+from experiments.maze import demo, pictures
+from experiments.results import maze_runs
 from maxrl_jax.runs.folder.metric_writer import read_metrics
 from maxrl_jax.tasks import maze
 from tests.experiments.maze.small import small
@@ -22,7 +23,7 @@ def record(folder, method, solved):
         "rl": {"advantage": {"name": method, "k": None}, "entropy_coef": 0.0, "num_rollouts": 4},
         "eval": {"num_samples": 32},
     }
-    return analysis.Record(folder, config, pd.DataFrame(), evaluations)
+    return maze_runs.Record(folder, config, pd.DataFrame(), evaluations)
 
 
 @pytest.fixture

@@ -11,18 +11,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.maze import analysis, rl, sft
+from experiments.maze import rl
 from experiments.maze.__main__ import run
 from experiments.maze.checks import check
-from experiments.maze.evaluation import orders, summary
 from experiments.maze.problem import Problem
+from experiments.results import maze_runs
 from maxrl_jax import advantages
-from maxrl_jax.lm import decoder as qwen2
+from maxrl_jax.lm import decoder
+from maxrl_jax.lm import sft as fine_tuning
+from maxrl_jax.lm.evaluation import orders, summary
+from maxrl_jax.lm.step import PROVIDES
 from maxrl_jax.runs.config import estimator
 from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.config.load import load
 from maxrl_jax.runs.folder.metric_writer import read_metrics
-from maxrl_jax.tasks import maze
+from maxrl_jax.runs.loop import optimizer
 from tests.experiments.maze.small import ROOT, SMALL, small
 from tests.xla_flags import with_devices
 
@@ -49,7 +52,7 @@ def test_metrics_are_the_contracts(finished):
 
 
 def test_the_saved_model_is_the_trained_one_and_is_taken_as_a_start(finished, tmp_path):
-    model = qwen2.load_hf(finished / "model")
+    model = decoder.load_hf(finished / "model")
     assert model(jnp.zeros((1, 3), jnp.int32)).shape == (1, 3, 32)
     config = small(**{"model.init_from": str(finished / "model"), "sft.steps": 0, "rl.steps": 0})
     check(config)
@@ -73,11 +76,11 @@ def test_two_seeds_differ_in_parameters_and_mazes_but_not_in_what_is_held_out():
     params = [jax.tree.leaves(problem.init_params()) for problem in (one, two)]
     assert not any(np.array_equal(a, b) for a, b in zip(*params, strict=True) if np.ptp(a) > 0)
     ids = jnp.arange(32)
-    walls = [problem.training_mazes("rl_mazes", jnp.int32(0), ids, 32).walls for problem in (one, two)]
+    walls = [problem.task.prompts("rl", jnp.int32(0), ids, 32).state.walls for problem in (one, two)]
     assert not np.array_equal(*walls)
-    later = one.training_mazes("rl_mazes", jnp.int32(1), ids, 32).walls
+    later = one.task.prompts("rl", jnp.int32(1), ids, 32).state.walls
     assert not np.array_equal(walls[0], later)
-    np.testing.assert_array_equal(one.held_out.mazes.walls, two.held_out.mazes.walls)
+    np.testing.assert_array_equal(one.task.held_out.state.walls, two.task.held_out.state.walls)
 
 
 def start(folder, devices=1, extra=()):
@@ -122,6 +125,91 @@ def test_two_processes_equal_one(finished, tmp_path):
     assert (tmp_path / "run/figures/answers.png").is_file()
 
 
+def test_sft_is_evaluated_and_exported_on_the_way(finished, tmp_path):
+    config = small(**{"sft.eval_every_steps": 1, "sft.export_steps": (1,), "rl.steps": 0})
+    check(config)
+    run(config, tmp_path / "run")
+    evaluations = [r for r in lines(tmp_path / "run", "sft/") if "sft/pass@1" in r]
+    assert [r["step"] for r in evaluations] == [0, 1, 2]
+    # Looking does not change what is looked at.
+    losses = [r["sft/loss"] for r in lines(tmp_path / "run", "sft/") if "sft/loss" in r]
+    assert losses == [r["sft/loss"] for r in lines(finished, "sft/")]
+    models = [decoder.load_hf(tmp_path / "run" / name) for name in ("model_sft_1", "model")]
+    one, two = (model(jnp.zeros((1, 3), jnp.int32)) for model in models)
+    assert not np.allclose(one, two)
+
+
+def test_without_signal_nothing_moves(finished, tmp_path):
+    """An estimator that has nothing to say leaves the model, bit for bit, though momentum and decay would move it."""
+    start = {"model.init_from": str(finished / "model"), "sft.steps": 0, "rl.learning_rate": 1e-2}
+    silent = {"rl.advantage.name": "tests.runs.own_estimator:nothing"}
+    for name, overrides in {"kept": {}, "moved": {"rl.optimizer.skip_zero": False}}.items():
+        config = small(**start, **silent, **overrides)
+        check(config)
+        run(config, tmp_path / name)
+        for record in lines(tmp_path / name, "train/"):
+            assert record["train/no_signal"] == 1 and record["train/gradient_norm"] == 0
+    before = (finished / "model" / "model.safetensors").read_bytes()
+    assert (tmp_path / "kept/model/model.safetensors").read_bytes() == before
+    assert (tmp_path / "moved/model/model.safetensors").read_bytes() != before
+
+
+def test_momentum_rests_with_the_parameters():
+    transformation = rl.make_optimizer(small(**{"rl.learning_rate": 0.1}))
+    params = {"w": jnp.ones(3)}
+    moved, opt = optimizer.apply(transformation, {"w": jnp.ones(3)}, transformation.init(params), params)
+    again = optimizer.apply(transformation, {"w": jnp.zeros(3)}, opt, moved, signal=jnp.bool_(False))
+    for a, b in zip(jax.tree.leaves(again), jax.tree.leaves((moved, opt)), strict=True):
+        np.testing.assert_array_equal(a, b)
+    drifted, _ = optimizer.apply(transformation, {"w": jnp.zeros(3)}, opt, moved)
+    assert not np.array_equal(drifted["w"], moved["w"])
+
+
+def test_a_graded_reward_is_trained_on_and_evaluated(tmp_path):
+    config = small(**{"maze.reward": "path_quality", "rl.advantage.name": "maxrl_order", "rl.advantage.order": 3})
+    check(config)
+    run(config, tmp_path / "run")
+    last = lines(tmp_path / "run", "eval/")[-1]
+    assert {"eval/reward_mean", "eval/best@1", "eval/best@4", "eval/shortest_pass@4", "eval/pass@4"} <= set(last)
+    assert last["eval/best@1"] == pytest.approx(last["eval/reward_mean"], rel=1e-5)
+    assert last["eval/pass@1"] / 2 <= last["eval/reward_mean"] <= 0.5 * (1 + last["eval/pass@1"])
+    assert "train/solved" in lines(tmp_path / "run", "train/")[0]
+
+
+@pytest.mark.parametrize("name", ["maxrl", "one_sided_grpo", "self_masked"])
+def test_binary_estimators_refuse_a_graded_reward(name):
+    with pytest.raises(ConfigError, match=r"rl\.advantage\.name: got .*maxrl_order") as caught:
+        check(small(**{"maze.reward": "path_quality", "rl.advantage.name": name}))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_task_of_ones_own_runs_through_the_driver(tmp_path):
+    config = small(**{"task": "tests.experiments.maze.own_task:sums", "eval.num_samples": 8})
+    check(config)
+    run(config, tmp_path / "run")
+    assert [r["step"] for r in lines(tmp_path / "run", "eval/")] == [0, 2]
+    assert {"sft/loss"} <= set(lines(tmp_path / "run", "sft/")[0])
+    assert "train/fail_wrong" in lines(tmp_path / "run", "train/")[0]
+    assert decoder.load_hf(tmp_path / "run/model")(jnp.zeros((1, 2), jnp.int32)).shape == (1, 2, 16)
+
+
+OWN_TASKS = [
+    ("tests.experiments.maze.own_task:missing", "it has no missing"),
+    ("tests.experiments.maze.nowhere:sums", "a module that imports"),
+    ("maze9", "maze, or your own as package.module:function"),
+    ("tests.experiments.maze.own_task:flat_rewards", "judge's rewards of task sums: got float32 \\[8\\]"),
+    ("tests.experiments.maze.own_task:raises", "KeyError"),
+    ("tests.experiments.maze.own_task:unsolved", "sft.steps"),
+]
+
+
+@pytest.mark.parametrize(("name", "message"), OWN_TASKS)
+def test_a_wrong_task_is_one_line(name, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        check(small(task=name))
+    assert "\n" not in str(caught.value)
+
+
 METHODS = [
     {"rl.advantage.name": "grpo"},
     {"rl.advantage.name": "grpo", "rl.entropy_coef": 0.01},
@@ -143,7 +231,7 @@ def test_every_method_traces_through_one_whole_step(overrides):
     check(config)
     problem = Problem.make(config)
     [(start, advantage)] = estimator.phases(
-        config, "rl.advantage", num_rollouts=config.rl.num_rollouts, provides=rl.PROVIDES
+        config, "rl.advantage", num_rollouts=config.rl.num_rollouts, provides=PROVIDES
     )
     assert start == 0
     params = jax.eval_shape(problem.init_params)
@@ -155,28 +243,29 @@ def test_every_method_traces_through_one_whole_step(overrides):
 
 def test_a_schedule_of_k_is_one_chunk_a_phase():
     config = small(**{"rl.advantage.name": "maxpo", "rl.advantage.k": ((0, 3), (1, 1))})
-    phases = estimator.phases(config, "rl.advantage", num_rollouts=4, provides=rl.PROVIDES)
+    phases = estimator.phases(config, "rl.advantage", num_rollouts=4, provides=PROVIDES)
     assert phases == [(0, advantages.get("maxpo", k=3)), (1, advantages.get("maxpo", k=1))]
 
 
 @pytest.mark.parametrize("micro_batch", [2, 3, 8])
 def test_sft_is_the_cross_entropy_of_plain_full_sequences(micro_batch):
-    config = small(**{"sft.micro_batch": micro_batch})
-    problem = Problem.make(config)
+    problem = Problem.make(small())
     params = problem.init_params()
-    mazes = problem.training_mazes("sft_mazes", jnp.int32(0), jnp.arange(8), 8)
-    mask = mazes.solution != 0
+    prompts = problem.task.prompts("sft", jnp.int32(0), jnp.arange(8), 8)
+    mask = prompts.solutions != 0
     total = mask.sum().astype(jnp.float32)
-    prompts = maze.encode_prompt(mazes.walls)
 
     def plain(params):
-        logits = problem.model(params)(jnp.concatenate([prompts, mazes.solution], axis=1)[:, :-1])
-        log_probs = jax.nn.log_softmax(logits[:, prompts.shape[1] - 1 :])
-        of_tokens = jnp.take_along_axis(log_probs, mazes.solution[..., None], axis=-1)[..., 0]
+        tokens = jnp.concatenate([prompts.tokens, prompts.solutions], axis=1)
+        logits = problem.policy.master(params)(tokens[:, :-1])
+        log_probs = jax.nn.log_softmax(logits[:, prompts.tokens.shape[1] - 1 :])
+        of_tokens = jnp.take_along_axis(log_probs, prompts.solutions[..., None], axis=-1)[..., 0]
         return -jnp.sum(of_tokens * mask) / total
 
     with jax.default_matmul_precision("highest"):
-        ours = jax.jit(lambda p: sft.loss_and_gradients(problem, p, mazes, mask, total))(params)
+        ours = jax.jit(lambda p: fine_tuning.loss_and_gradients(problem.policy, p, prompts, mask, total, micro_batch))(
+            params
+        )
         expected = jax.jit(jax.value_and_grad(plain))(params)
     assert jax.tree.structure(ours) == jax.tree.structure(expected)
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(expected), strict=True):
@@ -185,7 +274,7 @@ def test_sft_is_the_cross_entropy_of_plain_full_sequences(micro_batch):
 
 def test_summary_is_unbiased_pass_at_k():
     per_maze = {"solved": np.array([0, 2, 4]), "shortest": np.array([0, 1, 4]), "length": np.array([8, 8, 8])}
-    out = summary(per_maze, 4)
+    out = summary(per_maze, 4, ["shortest"])
     assert out["eval/pass@1"] == pytest.approx((0 + 0.5 + 1) / 3)
     assert out["eval/pass@2"] == pytest.approx((0 + 5 / 6 + 1) / 3)
     assert out["eval/pass@4"] == pytest.approx(2 / 3) == out["eval/coverage"]
@@ -195,15 +284,15 @@ def test_summary_is_unbiased_pass_at_k():
 
 
 def test_analysis_reads_the_run_back(finished):
-    [record] = analysis.find([finished.parent])
+    [record] = maze_runs.find([finished.parent])
     assert record.method == "maxrl" and record.num_rollouts == 4
     assert sorted(record.evaluations) == [0, 2] and len(record.train) == 2
     np.testing.assert_allclose(record.pass_curve([1], 0)[0], lines(finished, "eval/")[0]["eval/pass@1"])
-    assert analysis.support([0, 1, 2, 0], [0, 0, 1, 3]) == {"kept": 1, "lost": 1, "gained": 1, "neither": 1}
+    assert maze_runs.support([0, 1, 2, 0], [0, 0, 1, 3]) == {"kept": 1, "lost": 1, "gained": 1, "neither": 1}
     # One maze, 1 of 4 samples right: pass@k = k/4.
-    assert analysis.samples_to_reach(0.5, np.array([1]), 4) == 2
-    assert analysis.samples_to_reach(0.51, np.array([1]), 4) == 3
-    assert analysis.samples_to_reach(0.5, np.array([0]), 4) is None
+    assert maze_runs.samples_to_reach(0.5, np.array([1]), 4) == 2
+    assert maze_runs.samples_to_reach(0.51, np.array([1]), 4) == 3
+    assert maze_runs.samples_to_reach(0.5, np.array([0]), 4) is None
 
 
 WRONG = [

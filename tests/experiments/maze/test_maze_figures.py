@@ -6,7 +6,7 @@ import pytest
 
 from experiments.figures import maze_final
 from experiments.figures.registry import Context
-from experiments.maze import analysis
+from experiments.results import maze_runs
 from tests.experiments.maze.small import ROOT
 
 
@@ -39,7 +39,7 @@ def test_figure_3_has_no_finite_point_where_nothing_was_solved(figure_3):
 
 def test_figure_3_is_the_mean_over_seeds_of_minus_log_pass_at_k(figure_3):
     data = figure_3("maze_tiny")
-    runs = [r for r in analysis.find((ROOT / "results/maze_tiny/runs",)) if r.method == "maxrl"]
+    runs = [r for r in maze_runs.find((ROOT / "results/maze_tiny/runs",)) if r.method == "maxrl"]
     solved = np.array([r.evaluations[max(r.evaluations)]["solved"] for r in runs])
     assert len(runs) == 3
     assert value(data, 1, "ours", "maxrl") == pytest.approx(np.mean(-np.log(solved.mean(axis=1) / 128)), rel=1e-5)

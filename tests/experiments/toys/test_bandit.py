@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.bandit import arms, exact, maxpo
-from experiments.bandit.checks import check
-from experiments.figures import bandit, theory
+from experiments.bandit.__main__ import check
+from experiments.bandit.draws import draw_actions
+from experiments.bandit.maxpo import arms, draw, exact
+from experiments.bandit.maxpo import tables as maxpo
+from experiments.figures import theory
 from experiments.figures.registry import Context
 from maxrl_jax import advantages, objectives
 from maxrl_jax.runs.config.errors import ConfigError
@@ -87,7 +89,7 @@ def test_streamed_error_and_variance_are_those_of_stored_gradients_and_ignore_pa
     )
     spread = arms.total_variance(keys, stacked, estimators=estimators, num_rollouts=n, num_batches=30)
     advantages_of = jax.jit(lambda rewards: jnp.stack([estimator(rewards) for estimator in estimators]))
-    draw = jax.jit(arms.draw_actions, static_argnums=2)
+    sample = jax.jit(draw_actions, static_argnums=2)
     for i in range(2):
         scores = np.eye(8)[:5] - softmax(np.asarray(stacked.logits[i], np.float64))
 
@@ -96,11 +98,13 @@ def test_streamed_error_and_variance_are_those_of_stored_gradients_and_ignore_pa
             return np.einsum("ebn,bna->eba", values, scores[drawn]) / n
 
         chunk_keys = [jax.random.fold_in(keys[i], c) for c in range(chunks)]
-        estimates = dense(np.concatenate([draw(key, stacked.logits[i], (chunk, n)) for key in chunk_keys]))
+        estimates = dense(
+            np.concatenate([sample(key, stacked.logits[i], chunk * n).reshape(chunk, n) for key in chunk_keys])
+        )
         for c in range(chunks):
             mean = estimates[:, : (c + 1) * chunk].mean(1)
             np.testing.assert_allclose(error[i, c], np.linalg.norm(mean - gradient[i], axis=-1), rtol=1e-4)
-        whole = np.asarray(draw(chunk_keys[0], stacked.logits[i], (chunk * chunks, n)))
+        whole = np.asarray(sample(chunk_keys[0], stacked.logits[i], chunk * chunks * n)).reshape(-1, n)
         np.testing.assert_allclose(spread[i], dense(whole).var(axis=1, ddof=1).sum(-1), rtol=1e-4)
 
 
@@ -131,7 +135,7 @@ def test_error_falls_with_the_batches_except_for_leave_one_out_which_stops_at_it
 
 def test_score_norm_law():
     logits = jnp.asarray(LOGITS)
-    drawn = arms.draw_actions(jax.random.key(3), logits, (20_000,))
+    drawn = draw_actions(jax.random.key(3), logits, 20_000)
     norms = ((np.eye(4) - softmax(LOGITS))[np.asarray(drawn)] ** 2).sum(-1)
     assert abs(norms.mean() - exact.score_norm(logits)) < 5 * norms.std() / np.sqrt(20_000)
     assert exact.score_norm(jnp.zeros(50)) == pytest.approx(1 - 1 / 50)
@@ -139,7 +143,7 @@ def test_score_norm_law():
 
 def test_actions_are_drawn_with_the_policys_frequencies_and_never_from_the_padding():
     logits = jnp.concatenate([jnp.asarray(LOGITS), jnp.full(3, -jnp.inf)])
-    drawn = np.asarray(arms.draw_actions(jax.random.key(5), logits, (20_000,)))
+    drawn = np.asarray(draw_actions(jax.random.key(5), logits, 20_000))
     share = np.bincount(drawn, minlength=7) / 20_000
     policy = softmax(LOGITS)
     assert np.all(share[4:] == 0)
@@ -174,7 +178,7 @@ def test_leave_two_out_narrows_expected_improvement_most_with_many_actions(over_
 
 
 def test_figure_of_the_variance_has_a_panel_for_each_n(over_actions):
-    drawing = bandit.draw_variance(over_actions[0], "actions")
+    drawing = draw.draw_variance(over_actions[0], "actions")
     assert [ax.get_title() for ax in drawing.fig.axes] == ["$N=8$", "$N=16$"]
     assert all(len(ax.lines) == len(maxpo.ESTIMATORS) for ax in drawing.fig.axes)
 

@@ -232,18 +232,18 @@ def test_step_is_ascent_along_the_estimate_and_the_entropy_bonus():
     key = jax.random.split(learner.keys.stream(0, "rollouts N16", 5), 3)[2]
 
     @jax.jit
-    def plain(params, advantage_weight, entropy_coefficient):
+    def plain(params, advantage_weight, entropy_coef):
         episodes = environment.sample_episodes(key, params, corridor, 16)
         values = [method.advantage(episodes.returns) for method in methods.values()]
         weights = advantage_weight @ jnp.stack(values)
         slope = jax.grad(lambda p: jnp.mean(weights * environment.log_probs(p, corridor, episodes)))(params)
         bonus = gradient.entropy_gradient(params, corridor, episodes)
-        direction = jax.tree.map(lambda s, b: s + entropy_coefficient * b, slope, bonus)
+        direction = jax.tree.map(lambda s, b: s + entropy_coef * b, slope, bonus)
         return direction, episodes.returns.mean(), environment.max_at_k(params, corridor, 1)
 
     for j, (name, method) in enumerate(methods.items()):
         before = jax.tree.map(lambda leaf, j=j: np.asarray(leaf[j, 2]), state["params"]["N16"])
-        direction, mean, exact = plain(before, np.eye(2, dtype=np.float32)[j], method.entropy_coefficient)
+        direction, mean, exact = plain(before, np.eye(2, dtype=np.float32)[j], method.entropy_coef)
         for leaf in ("logits", "bias"):
             found = after["params"]["N16"][leaf][j, 2]
             np.testing.assert_allclose(found, before[leaf] + 0.1 * direction[leaf], atol=1e-5)
@@ -262,9 +262,9 @@ def test_seeds_and_steps_differ():
 
 SMALL = {
     "corridor.num_states": 50,
-    "rl.batch_sizes": (8,),
+    "rl.num_rollouts": (8,),
     "rl.num_seeds": 4,
-    "rl.chunk_steps": 20,
+    "rl.steps_per_call": 20,
     "rl.learning_rate": 0.1,
     "variance.every_steps": 20,
     "variance.num_batches": 8,
@@ -303,9 +303,9 @@ def test_driver_learns_logs_and_resumes_bitwise(tmp_path):
     [
         ("methods.maxpo_k4.advantage.k", 8, "methods.maxpo_k4.advantage.k: got 8"),
         ("methods.rloo.advantage.name", "maxrl", "maxrl_order"),
-        ("methods.rloo.entropy_coefficient", -1.0, "entropy_coefficient"),
+        ("methods.rloo.entropy_coef", -1.0, "entropy_coef"),
         ("corridor.action_one_share", 1.5, "corridor.action_one_share"),
-        ("rl.batch_sizes", (16, 1), "with N = 1 rollouts"),
+        ("rl.num_rollouts", (16, 1), "with N = 1 rollouts"),
     ],
 )
 def test_driver_refuses_what_it_cannot_run(field, value, words):
@@ -315,7 +315,7 @@ def test_driver_refuses_what_it_cannot_run(field, value, words):
 
 def test_paper_config_is_legal_and_has_every_method():
     (phase,) = driver.check(load("configs/corridor.py:paper"))
-    names = {(method.advantage.name, method.entropy_coefficient > 0) for method in phase[1].values()}
+    names = {(method.advantage.name, method.entropy_coef > 0) for method in phase[1].values()}
     assert names == {("rloo", False), ("rloo", True), ("expected_improvement", False), ("maxpo", False)}
 
 

@@ -18,6 +18,7 @@ from scipy.stats import norm
 from experiments.gaussian import __main__ as driver
 from experiments.gaussian import estimators, problem, training
 from maxrl_jax import advantages, metrics
+from maxrl_jax.advantages.subset_max import rank_weights
 from maxrl_jax.runs import keys
 from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.config.load import load
@@ -116,7 +117,7 @@ def test_score_is_the_gradient_of_the_log_density(x64):
 def test_rank_weights_count_subsets(k):
     """mu_i is the number of k-subsets of 8 whose largest element is i; the weights are the estimate of max@k."""
     largest = [max(subset) for subset in itertools.combinations(range(8), k)]
-    weights = estimators.rank_weights(8, k)
+    weights = rank_weights(8, k)
     np.testing.assert_allclose(weights, np.bincount(largest, minlength=8) / math.comb(8, k), rtol=1e-14)
     assert weights.sum() == pytest.approx(1, abs=1e-14)
     rewards = np.random.default_rng(k).normal(size=8)

@@ -8,14 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.bandit import (
-    comparison,
-    dynamics,
-    gradients,
-    methods,
-    variance,
-)
-from experiments.bandit.problem import (
+from experiments.bandit.draws import seed_keys
+from experiments.bandit.prompts import dynamics, gradients, methods, variance
+from experiments.bandit.prompts.problem import (
     Problem,
     make_problem,
     pass_rate_gradient,
@@ -229,7 +224,7 @@ def test_sampled_runs_average_to_the_noise_free_run_at_a_small_learning_rate():
     problem, count, steps, rate = small_problem(features="groups"), 1000, 8, 0.02
     method = methods.estimator("maxrl", 8)
     expected = dynamics.run_expected(stacked(problem, 1), rate, methods=(method,), num_steps=steps)
-    seeds = comparison.seed_keys(0, count)
+    seeds = seed_keys(0, count)
     drawn = dynamics.run_counts(stacked(problem, count), seeds, rate, methods.tables([method]), num_steps=steps)
     mean, error = np.mean(drawn.params[0], 0), np.std(drawn.params[0], 0) / np.sqrt(count)
     moved = np.abs(expected.params[0, 0])
@@ -255,7 +250,7 @@ def run_in_phases(first, second, seed=0, rate=0.5):
     """12 steps of two methods at N = 4, changed at step 6, on two seeds."""
     phases = [(0, first), (6, second)]
     tables = methods.in_phases([(step, [methods.estimator(name, 4) for name in names]) for step, names in phases])
-    return dynamics.run_counts(stacked(small_problem(), 2), comparison.seed_keys(seed, 2), rate, tables, num_steps=12)
+    return dynamics.run_counts(stacked(small_problem(), 2), seed_keys(seed, 2), rate, tables, num_steps=12)
 
 
 def test_methods_phases_seeds_and_rates_are_data_to_one_compile(monkeypatch):

@@ -10,17 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.bandit import (
-    comparison,
-    demo,
-    draw_stories,
-    gradients,
-    measures,
-    pkpo,
-    two_rewards,
-)
+from experiments.bandit import demo
+from experiments.bandit.__main__ import check
 from experiments.bandit.__main__ import run as run_driver
-from experiments.bandit.checks import check
+from experiments.bandit.compare import comparison
+from experiments.bandit.draws import draw_actions
+from experiments.bandit.pkpo import groups
+from experiments.bandit.pkpo.draw import draw_pkpo
+from experiments.bandit.prompts import gradients, measures
+from experiments.bandit.two_rewards import tasks as two_rewards
+from experiments.bandit.two_rewards.draw import draw_two_rewards
 from maxrl_jax import objectives
 from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.config.load import load
@@ -94,8 +93,8 @@ def list_of_panels(count):
 
 def test_choosing_k_chooses_where_pass_at_k_is_best():
     config = load("configs/bandit.py:pkpo_quick", {"pkpo.learning_rate": 0.2, "pkpo.num_groups": 6})
-    runs = pkpo.run(config)
-    table = pkpo.table(runs, config.pkpo.k_eval)
+    runs = groups.run(config)
+    table = groups.table(runs, config.pkpo.k_eval)
     end = table[table.step == config.pkpo.steps].groupby(["task_set", "method"]).mean(numeric_only=True)
     shared = end.loc["ambiguous"]
     assert shared["pass@1"].idxmax() in ("k = 1", "k = 8, then 1")
@@ -109,7 +108,7 @@ def test_choosing_k_chooses_where_pass_at_k_is_best():
     apart = end.loc["separable"]
     assert apart.loc["k = 8, then 1", "pass@1"] > max(apart.loc["k = 8", "pass@1"], apart.loc["k = 1", "pass@1"])
     assert end.loc["hard"].loc["k = 8", "pass@1"] > end.loc["hard"].loc["k = 1", "pass@1"]
-    assert [ax.get_title()[:3] for ax in draw_stories.draw_pkpo(table, switch).fig.axes] == list_of_panels(6)
+    assert [ax.get_title()[:3] for ax in draw_pkpo(table, 16, switch).fig.axes] == list_of_panels(6)
 
 
 def make_tasks(**changes):
@@ -118,8 +117,8 @@ def make_tasks(**changes):
 
 
 def test_two_rewards_start_where_they_are_told_to():
-    tasks = make_tasks()
-    chances = two_rewards._chances(tasks.base_logits, tasks.rewards)
+    made = make_tasks()
+    chances = two_rewards._chances(made.base_logits, made.rewards)
     first = np.array([0.05, 0.05, 0.3, 0.3])
     np.testing.assert_allclose(chances[:, 0], first, rtol=1e-5)
     np.testing.assert_allclose(chances[::2, 1:], np.stack([np.full(2, 0.7), 0.7 * first[::2]], -1), rtol=1e-5)
@@ -129,20 +128,20 @@ def test_two_rewards_start_where_they_are_told_to():
 
 def test_decoupled_maxrl_ascends_the_sum_of_two_truncated_log_likelihoods():
     n, c, draws = 8, 0.5, 20_000
-    tasks = make_tasks()
+    made = make_tasks()
     combine = two_rewards.ways(n, c)["maxrl decoupled"]
 
     def estimate(key):
-        answers = gradients.draw_answers(key, tasks.base_logits, n)
-        rewards = jnp.take_along_axis(tasks.rewards, answers[..., None], axis=1)
-        return gradients.rollout_gradient(tasks.base_logits, answers, combine(rewards))
+        answers = draw_actions(key, made.base_logits, n)
+        rewards = jnp.take_along_axis(made.rewards, answers[..., None], axis=1)
+        return gradients.rollout_gradient(made.base_logits, answers, combine(rewards))
 
     def objective(logits):
-        p = two_rewards._chances(logits, tasks.rewards)
+        p = two_rewards._chances(logits, made.rewards)
         return jnp.sum(objectives.maxrl(p[:, 0], n - 1) + c * objectives.maxrl(p[:, 1], n - 1))
 
     found = jax.jit(jax.vmap(estimate))(jax.random.split(jax.random.key(1), draws))
-    expected = jax.jit(jax.grad(lambda x: objective(x)))(tasks.base_logits)
+    expected = jax.jit(jax.grad(lambda x: objective(x)))(made.base_logits)
     error = np.std(found, axis=0) / np.sqrt(draws)
     assert np.all(np.abs(np.mean(found, axis=0) - expected) < 5 * error)
     assert np.abs(expected).max() > 20 * error.max()
@@ -155,7 +154,7 @@ def test_only_decoupled_maxrl_keeps_both_rewards_where_they_conflict():
     kept = end["reward 1"] > 0.35
     assert set(kept[kept].index) == {"maxrl decoupled", "maxrl standard"}
     assert end.loc["maxrl decoupled", "reward 2"] > 0.35
-    drawn = draw_stories.draw_two_rewards(table).fig
+    drawn = draw_two_rewards(table).fig
     assert [len(ax.lines) for ax in drawn.axes] == [2 * table.way.nunique() + 1] * 2
 
 

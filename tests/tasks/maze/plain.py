@@ -70,11 +70,11 @@ def walls_of(gates, size):
     return [[(r, c) not in gates and (r % 2 == 0 or c % 2 == 0) for c in range(size)] for r in range(size)]
 
 
-def shortest_path(walls):
+def shortest_path(walls, start=(1, 1)):
     """Moves of a shortest path by breadth-first search, and the number of squares that can be reached."""
     size = len(walls)
-    came = {(1, 1): ()}
-    queue = [(1, 1)]
+    came = {start: ()}
+    queue = [start]
     for square in queue:
         for move, (dr, dc) in STEPS.items():
             following = square[0] + dr, square[1] + dc
@@ -102,6 +102,24 @@ def judge(walls, answer):
         if (row, column) == (size - 2, size - 2):
             return "solved"
     return "short"
+
+
+def path_quality(walls, answer):
+    """The graded reward, by the words of its definition."""
+    reason = judge(walls, answer)
+    if reason not in ("solved", "short"):
+        return 0.0
+    size = len(walls)
+    row, column, taken = 1, 1, 0
+    for move in answer[: answer.index(7)]:
+        if (row, column) == (size - 2, size - 2):
+            break
+        row, column, taken = row + STEPS[move][0], column + STEPS[move][1], taken + 1
+    shortest = len(shortest_path(walls)[0])
+    left = len(shortest_path(walls, (row, column))[0])
+    reached = reason == "solved"
+    assert reached == (left == 0)
+    return 0.5 * max(0.0, (shortest - left) / shortest) + (0.5 * shortest / taken if reached else 0.0)
 
 
 def encode(walls):

@@ -1,0 +1,1 @@
+"""Study pkpo: PKPO's Figures 2-5 in miniature."""

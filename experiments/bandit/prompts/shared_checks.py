@@ -1,0 +1,37 @@
+"""Checks of what the studies of the prompt bandit share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from experiments.bandit.prompts.problem import FEATURES
+from maxrl_jax.runs.config import checks
+from maxrl_jax.runs.config.errors import ConfigError
+
+
+def problem(config: Any) -> None:
+    """Checks `config.problem`, the keyword arguments of `make_problem`."""
+    checks.integer(config, "problem.num_prompts", 2)
+    checks.integer(config, "problem.num_answers", 2)
+    checks.integer(config, "problem.num_correct", 1, config.problem.num_answers - 1)
+    rates(config, "problem.pass_rate_range")
+    checks.one_of(config, "problem.features", FEATURES)
+    checks.positive_int(config, "problem.num_features")
+    checks.in_range(config, "problem.shared", 0.0, 1.0)
+    if config.problem.features == "groups":
+        checks.divides(config, "problem.group_size", config.problem.num_prompts, "problem.num_prompts")
+
+
+def rates(config: Any, key: str) -> None:
+    """Checks two probabilities in increasing order, strictly inside (0, 1)."""
+    low, high = checks.tuple_of(config, key, float, min_length=2)[:2]
+    value = checks.field(config, key)
+    if len(value) != 2 or not 0 < low < high < 1:
+        raise ConfigError(key, value, "(low, high) with 0 < low < high < 1")
+
+
+def ks(config: Any, key: str, highest: int | None = None, what: str = "") -> None:
+    """Checks a tuple of k >= 1, at most ``highest`` (which is ``what``)."""
+    given = checks.tuple_of(config, key, int, low=1)
+    if highest is not None and max(given) > highest:
+        raise ConfigError(key, given, f"values from 1 to {highest} ({what})")

@@ -1,0 +1,1 @@
+"""Study train: one method on the prompt bandit, as a resumable run."""

@@ -1,0 +1,1 @@
+"""Study two_rewards: two rewards for one answer, combined before or after normalisation."""

@@ -1,0 +1,190 @@
+"""pass@k of any model folder on held-out mazes: ``python -m experiments.maze.evaluate --model=DIR --size=9``.
+
+    python -m experiments.maze.evaluate --model=runs/demo/maxrl/model --samples=1024
+
+Samples are drawn in rounds. After each one the counts are appended to evaluation.jsonl in --out (by default
+evaluation_SIZE in the model's folder): the same command again goes on after the last round, a larger --samples adds
+rounds, and neither changes what was drawn. --size, --held_out_seed and --held_out are those the model's training held
+out, where its folder says so (held_out.json). Ends in a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flax import nnx
+
+from experiments.maze import provenance
+from experiments.maze.evaluation import Sampler
+from maxrl_jax.lm import decoder, evaluation
+from maxrl_jax.lm.policy import Policy
+from maxrl_jax.lm.rollout import Settings
+from maxrl_jax.runs import keys
+from maxrl_jax.runs.devices import sharding
+from maxrl_jax.runs.devices.precision import compute_dtype
+from maxrl_jax.tasks.maze import task as maze_task
+
+FILE = "evaluation.jsonl"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's flags."""
+    flags = argparse.ArgumentParser(
+        prog="python -m experiments.maze.evaluate", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    flags.add_argument("--model", type=Path, required=True, help="folder in Hugging Face's format")
+    flags.add_argument("--size", type=int, help="squares a side, odd; by default the model's own")
+    flags.add_argument("--mazes", type=int, default=256, help="held-out mazes evaluated (256)")
+    flags.add_argument("--samples", type=int, default=256, help="answers to each, a multiple of --round (256)")
+    flags.add_argument("--round", type=int, default=32, help="answers to each maze between two saves (32)")
+    flags.add_argument("--held_out", type=int, help="mazes held out in all; by default as in training, else 256")
+    flags.add_argument("--held_out_seed", type=int, help="which ones; by default as in training, else 0")
+    flags.add_argument("--seed", type=int, default=0, help="of the answers (0)")
+    flags.add_argument("--temperature", type=float, default=1.0, help="1.0; 0 is greedy")
+    flags.add_argument("--top_p", type=float, default=1.0)
+    flags.add_argument("--reward", default="solved", help="solved or path_quality")
+    flags.add_argument("--length", type=int, default=0, help="tokens of an answer; 0: as in training")
+    flags.add_argument("--out", type=Path, help="where the counts are kept")
+    return flags
+
+
+def evaluate(options: argparse.Namespace) -> dict[str, Any]:
+    """Draws what is missing, and returns the metrics of `maxrl_jax.lm.evaluation.summary`.
+
+    Raises:
+        ValueError: a flag is wrong, or the folder holds counts of other settings.
+    """
+    for name in ("mazes", "samples", "round"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"--{name}: got {getattr(options, name)}, allowed: at least 1")
+    if options.samples % options.round:
+        raise ValueError(f"--samples: got {options.samples}, allowed: a multiple of --round = {options.round}")
+    tables = provenance.read(options.model) or []
+    size = options.size or (tables[-1][0] if tables else None)
+    if size is None:
+        raise ValueError(f"--size: got none, allowed: an odd number ({options.model} does not say its own)")
+    _, seed, count = next((table for table in reversed(tables) if table[0] == size), (size, 0, 256))
+    seed = seed if options.held_out_seed is None else options.held_out_seed
+    held_out = options.held_out or (count if tables else max(count, options.mazes))
+    if options.mazes > held_out:
+        raise ValueError(f"--mazes: got {options.mazes}, allowed: at most the {held_out} that are held out")
+    task = maze_task.make(
+        seed=0,
+        size=size,
+        num_held_out=held_out,
+        held_out_seed=seed,
+        length=options.length,
+        reward=options.reward,
+    )
+    model = decoder.load_hf(options.model)
+    graph, params = nnx.split(model)
+    if model.config.vocab_size < task.vocabulary_size:
+        raise ValueError(f"--model: got {model.config.vocab_size} tokens, allowed: at least {task.vocabulary_size}")
+    positions = task.prompt_length + task.answer_length
+    if model.config.max_positions < positions:
+        raise ValueError(
+            f"--size: got {size}, which needs {positions} positions; the model has {model.config.max_positions}"
+        )
+    sampling = Settings(
+        max_new_tokens=task.answer_length,
+        stop_tokens=task.stop_tokens,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        pad_token=task.pad_token,
+    )
+    prompts = task.held_out.at(slice(options.mazes))
+    settings = {
+        "size": size, "held_out_seed": seed, "mazes": len(prompts), "seed": options.seed, "round": options.round,
+        "temperature": options.temperature, "top_p": options.top_p, "reward": options.reward,
+        "length": task.answer_length,
+    }  # fmt: skip
+    counts = Counts(options.out or options.model / f"evaluation_{size}", settings)
+    sampler = Sampler(
+        Policy(graph, compute_dtype("auto")), task, prompts, options.round, sampling, sharding.make_mesh()
+    )
+    rounds = options.samples // options.round
+    for number in range(len(counts.rounds), rounds):
+        counts.add(sampler(params, keys.stream(options.seed, "evaluate", number)))
+        print(f"{(number + 1) * options.round} of {options.samples} samples", file=sys.stderr, flush=True)
+    return evaluation.summary(counts.total(rounds), options.samples, task.measures)
+
+
+class Counts:
+    """The rounds drawn so far, in a folder.
+
+    Args:
+        folder: made when absent.
+        settings: what the counts depend on; a folder of others is refused.
+
+    Raises:
+        ValueError: the folder holds counts of other settings.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any]):
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = folder / FILE
+        self.rounds: list[dict[str, np.ndarray]] = []
+        if not self._file.exists():
+            self._file.write_text(json.dumps(settings) + "\n")
+            return
+        # A line that a kill cut in two is not JSON: its round is drawn again.
+        text = self._file.read_text()
+        lines = text[: text.rfind("\n") + 1].splitlines()
+        before = json.loads(lines[0]) if lines else settings
+        if before != settings:
+            key = next(key for key in settings if before.get(key) != settings[key])
+            raise ValueError(
+                f"--{key}: got {settings[key]}, allowed: {before.get(key)} as {self._file} was begun, or another --out"
+            )
+        self.rounds = [{name: np.asarray(value) for name, value in json.loads(line).items()} for line in lines[1:]]
+        self._file.write_text("".join(line + "\n" for line in (lines or [json.dumps(settings)])))
+
+    def add(self, found: dict[str, np.ndarray]) -> None:
+        """Keeps one round, durably."""
+        with self._file.open("a") as file:
+            file.write(json.dumps({name: value.tolist() for name, value in found.items()}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self.rounds.append(found)
+
+    def total(self, rounds: int) -> dict[str, np.ndarray]:
+        """The first rounds together: counts added up, rewards side by side."""
+        parts = self.rounds[:rounds]
+        return {
+            name: np.concatenate([part[name] for part in parts], axis=1)
+            if name == "rewards"
+            else np.sum([part[name] for part in parts], axis=0)
+            for name in parts[0]
+        }
+
+
+def show(found: dict[str, Any]) -> None:
+    """Prints the metrics as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("metric", "value", title=f"{len(found['eval/solved'])} held-out mazes")
+    for name, value in found.items():
+        if name != "eval/solved":
+            table.add_row(name.removeprefix("eval/"), f"{value:.4f}")
+    Console(width=None if sys.stdout.isatty() else 80).print(table)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    try:
+        show(evaluate(parser().parse_args(arguments)))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""A curve with its spread: the mean as a line, a band (or bars) of one standard error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
+
+from experiments.results.spread import over_seeds
+
+OPACITY = 0.2
+_LOWEST = 0.1  # on a logarithmic axis the band ends at this share of the mean
+
+
+def band(ax: Axes, x: ArrayLike, mean: ArrayLike, error: ArrayLike, **line: Any) -> None:
+    """Draws mean over x, and mean ± error as a band where there is an error (`spread`: none for one seed).
+
+    Args:
+        ax: its scale must be set already: on a logarithmic one the band stays above 0.
+        x: [n].
+        mean: [n].
+        error: [n] standard errors, NaN for none.
+        **line: of `Axes.plot`; ``color`` is the band's colour too.
+    """
+    x, mean, error = (np.asarray(values, np.float64) for values in (x, mean, error))
+    (drawn,) = ax.plot(x, mean, **line)
+    if not np.isfinite(error).any():
+        return
+    low = np.maximum(mean - error, _LOWEST * mean) if ax.get_yscale() == "log" else mean - error
+    ax.fill_between(x, low, mean + error, color=drawn.get_color(), alpha=OPACITY, linewidth=0)
+
+
+def bars(ax: Axes, x: ArrayLike, mean: ArrayLike, error: ArrayLike, **line: Any) -> None:
+    """`band` for few points: marks, with an error bar where there is an error."""
+    ax.errorbar(x, mean, error, capsize=2, elinewidth=0.8, **line)
+
+
+def seeds(ax: Axes, table: pd.DataFrame, x: str, y: str, **line: Any) -> None:
+    """`band` of one column of a table over another, rows of one x being seeds."""
+    found = over_seeds(table, [x], y).sort_values(x)
+    band(ax, found[x], found["mean"], found.standard_error, **line)

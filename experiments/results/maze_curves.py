@@ -1,0 +1,66 @@
+"""What drawings of maze runs share: one look a method, curves over RL steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from experiments.results import maze_runs, style
+from experiments.results.band import band
+from experiments.results.maze_runs import Record
+from experiments.results.spread import spread
+
+
+def look(method: str) -> dict[str, Any]:
+    """Colour and label of a method, hyper-parameters in the label."""
+    base, _, k = method.removesuffix("_entropy").partition("_k")
+    label = style.LABELS.get(base, base) + (f", k={k}" if k.isdigit() else "")
+    entropy = method.endswith("_entropy")
+    line = {"linestyle": "--"} if entropy else {}
+    return {**style.look(base), "label": label + (" + entropy" if entropy else ""), **line}
+
+
+def over_steps(ax: Axes, found: Sequence[Record], values: Callable[[Record], pd.Series], name: str) -> list[dict]:
+    """One line a method: the mean over its runs, a band of one standard error; returns the plotted rows."""
+    rows = []
+    for method, runs in maze_runs.groups(found).items():
+        table = pd.concat([values(record) for record in runs], axis=1)
+        mean, error, _ = spread(table, axis=1)
+        band(ax, table.index, mean, error, **look(method))
+        rows += [
+            {"metric": name, "method": method, "step": s, "mean": m, "standard_error": e, "runs": len(runs)}
+            for s, m, e in zip(table.index, mean, error, strict=True)
+        ]
+    return rows
+
+
+def pass_at(k: int) -> Callable[[Record], pd.Series]:
+    """pass@k at every evaluation, indexed by step."""
+    return lambda record: pd.Series({s: float(record.pass_curve([k], s)[0]) for s in sorted(record.evaluations)})
+
+
+def smoothed(name: str, transform: Callable[[pd.Series], pd.Series] = lambda s: s) -> Callable[[Record], pd.Series]:
+    """A train/ metric over steps, averaged over windows of a fiftieth of the run."""
+
+    def values(record: Record) -> pd.Series:
+        series = transform(record.train.set_index("step")[name])
+        window = max(1, len(series) // 50)
+        return series.rolling(window, min_periods=1).mean().iloc[window - 1 :: window]
+
+    return values
+
+
+def legend(fig: Any, ax: Axes) -> None:
+    """The legend of one panel, below the whole figure."""
+    handles, labels = ax.get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))
+
+
+def largest_ks(found: Sequence[Record], wanted: Sequence[int]) -> list[int]:
+    """Those k that every run has the samples for."""
+    most = min(record.num_samples for record in found)
+    ks = [k for k in wanted if k <= most]
+    return ks if ks[-1] == min(most, wanted[-1]) else [*ks, most]

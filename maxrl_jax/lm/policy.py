@@ -1,0 +1,30 @@
+"""A policy: a decoder without its parameters, and the type it computes in."""
+
+import dataclasses
+from typing import Any
+
+import jax
+from flax import nnx
+
+from maxrl_jax.lm import decoder
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """Puts a decoder and parameters together.
+
+    Attributes:
+        graph: the decoder's structure (`nnx.graphdef`).
+        dtype: of forward and backward passes; parameters themselves stay in their master type.
+    """
+
+    graph: Any
+    dtype: jax.typing.DTypeLike
+
+    def master(self, params: Any) -> Any:
+        """The decoder with parameters as they are."""
+        return nnx.merge(self.graph, params)
+
+    def sampler(self, params: Any) -> Any:
+        """The decoder with parameters in the compute type, which rollouts are drawn from."""
+        return nnx.merge(self.graph, decoder.cast(params, self.dtype))

@@ -1,0 +1,236 @@
+"""One reinforcement-learning step of any task: prompts, rollouts, verdicts, advantages, loss and gradients.
+
+    result = step.gradients(policy, task, advantage, settings, params, step=0, key=key)
+
+Nothing leaves the device when the task's judge is traced: the whole step is one program. `draw` and `learn` are its
+two halves; a judge that runs on the host stands between them.
+"""
+
+import dataclasses
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from maxrl_jax import losses
+from maxrl_jax.advantages import Advantage
+from maxrl_jax.lm import rollout, update
+from maxrl_jax.lm.policy import Policy
+from maxrl_jax.lm.task import Prompts, Task, Verdict
+
+PROVIDES = ("mean_log_probs", "greedy_rewards")
+"""What an estimator can be given beside the rewards."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How a step is made; static.
+
+    Attributes:
+        num_prompts: P of the global batch.
+        num_rollouts: N of each prompt.
+        sampling: how answers are drawn.
+        objective: the loss.
+        micro_batch_tokens: answer tokens of a micro-batch of the update.
+        decode_rows: the most rollouts decoded at a time on a device; None for all.
+    """
+
+    num_prompts: int
+    num_rollouts: int
+    sampling: rollout.Settings
+    objective: update.Objective
+    micro_batch_tokens: int
+    decode_rows: int | None = None
+
+    def plan(self, num_prompts: int) -> update.Plan:
+        """How a device cuts its share of ``num_prompts`` prompts."""
+        length = self.sampling.max_new_tokens
+        return update.Plan.make(num_prompts, self.num_rollouts, length, micro_batch_tokens=self.micro_batch_tokens)
+
+    @property
+    def may_rest(self) -> bool:
+        """Whether a batch without a non-zero advantage has nothing to say: no entropy bonus and no KL term."""
+        return not (self.objective.entropy_coef or self.objective.kl_coef)
+
+
+class Share(Protocol):
+    """A device's share of a batch."""
+
+    def ids(self, total: int) -> jax.Array:
+        """Numbers of this device's part of a batch of ``total``."""
+        ...
+
+    def sum(self, tree: Any) -> Any:
+        """The sum over all shares."""
+        ...
+
+
+class Whole:
+    """The share of a device that has the whole batch."""
+
+    def ids(self, total: int) -> jax.Array:
+        """All of them."""
+        return jnp.arange(total, dtype=jnp.int32)
+
+    def sum(self, tree: Any) -> Any:
+        """What is given."""
+        return tree
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """A step's loss, its gradients (like the parameters) and its metrics, scalars by name; all of the global batch."""
+
+    loss: jax.Array
+    gradients: Any
+    metrics: dict[str, jax.Array]
+
+    @property
+    def has_signal(self) -> jax.Array:
+        """bool []: whether anything of the batch acts on the parameters."""
+        return self.metrics["no_signal"] == 0
+
+
+def gradients(
+    policy: Policy,
+    task: Task,
+    advantage: Advantage,
+    settings: Settings,
+    params: Any,
+    *,
+    step: jax.Array,
+    key: jax.Array,
+    reference: Any = None,
+    share: Share | None = None,
+) -> Result:
+    """Loss, gradients and metrics of one step.
+
+    Args:
+        policy: without its parameters.
+        task: gives the prompts and judges the answers.
+        advantage: of the rewards [P, N] and what else it needs.
+        settings: sizes, sampling and loss.
+        params: of the policy, in their master type.
+        step: int32, traced or not: which prompts.
+        key: of the rollouts, consumed.
+        reference: parameters of the policy that the KL term refers to, where there is one.
+        share: this device's share of the prompts, with more than one device.
+    """
+    share = share or Whole()
+    ids = share.ids(settings.num_prompts)
+    prompts = task.prompts("rl", step, ids, settings.num_prompts)
+    answers = draw(policy, settings, params, prompts, key, ids)
+    verdict = task.judge(prompts.state, answers.tokens)
+    return learn(policy, task, advantage, settings, params, prompts, answers, verdict, reference=reference, share=share)
+
+
+def draw(
+    policy: Policy, settings: Settings, params: Any, prompts: Prompts, key: jax.Array, ids: jax.Array
+) -> rollout.Rollouts:
+    """N answers to each prompt; ``ids`` are the prompts' numbers in the global batch."""
+    return rollout.rollout(
+        policy.sampler(params),
+        prompts.tokens,
+        key,
+        settings.num_rollouts,
+        settings.sampling,
+        prompt_ids_P=ids,
+        max_rows=settings.decode_rows,
+    )
+
+
+def learn(
+    policy: Policy,
+    task: Task,
+    advantage: Advantage,
+    settings: Settings,
+    params: Any,
+    prompts: Prompts,
+    answers: rollout.Rollouts,
+    verdict: Verdict,
+    *,
+    reference: Any = None,
+    share: Share | None = None,
+) -> Result:
+    """What a batch of judged answers says: loss, gradients, metrics."""
+    share = share or Whole()
+    rewards = verdict.rewards.astype(jnp.float32)
+    arrays = _companions(policy, task, advantage, settings, params, prompts, answers)
+    advantages = advantage(rewards, **arrays)
+    objective, plan = settings.objective, settings.plan(len(prompts))
+    frozen = None
+    if objective.kl_coef:
+        frozen = update.score(policy.sampler(reference), prompts.tokens, answers.tokens, objective, plan)
+    result = update.loss_and_gradients(
+        policy.master(params),
+        update.Batch(prompts.tokens, answers.tokens, answers.mask, advantages, reference_log_probs=frozen),
+        objective,
+        plan,
+        denominator=share.sum(losses.denominator(answers.mask, objective.aggregation)),
+        compute_dtype=policy.dtype,
+    )
+    sums = _sums(task, rewards, advantages, verdict, answers) | {
+        "skipped": result.prompts_skipped.astype(jnp.float32),
+    }
+    loss, gradients, sums = share.sum((result.loss, result.gradients, sums))
+    return Result(loss, gradients, _means(task, settings, sums))
+
+
+def _companions(
+    policy: Policy,
+    task: Task,
+    advantage: Advantage,
+    settings: Settings,
+    params: Any,
+    prompts: Prompts,
+    answers: rollout.Rollouts,
+) -> dict[str, jax.Array]:
+    """The arrays the estimator asks for beside the rewards."""
+    arrays = {}
+    if "mean_log_probs" in advantage.needs:
+        arrays["mean_log_probs"] = answers.log_probs.sum(-1) / answers.lengths
+    if "greedy_rewards" in advantage.needs:
+        # Greedy decoding draws nothing: any key gives the same answers.
+        greedy = dataclasses.replace(settings.sampling, temperature=0.0, top_p=1.0)
+        found = rollout.rollout(policy.sampler(params), prompts.tokens, jax.random.key(0), 1, greedy)
+        arrays["greedy_rewards"] = task.judge(prompts.state, found.tokens).rewards[:, 0].astype(jnp.float32)
+    return arrays
+
+
+def _sums(
+    task: Task, rewards: jax.Array, advantages: jax.Array, verdict: Verdict, answers: rollout.Rollouts
+) -> dict[str, jax.Array]:
+    """Sums over this share; `_means` divides them once they are the whole batch's."""
+    solved = verdict.solved
+    sums = {
+        "reward": jnp.sum(rewards),
+        "all_fail": jnp.sum(~jnp.any(solved, axis=1), dtype=jnp.float32),
+        "all_solved": jnp.sum(jnp.all(solved, axis=1), dtype=jnp.float32),
+        "entropy": jnp.sum(answers.entropies),
+        "length": jnp.sum(answers.lengths, dtype=jnp.float32),
+        "nonzero_advantages": jnp.sum(advantages != 0, dtype=jnp.float32),
+    }
+    reasons = verdict.reasons if verdict.reasons is not None else jnp.where(solved, 0, 1)
+    for code, name in enumerate(task.reasons):
+        sums[name] = jnp.sum(reasons == code, dtype=jnp.float32)
+    return sums
+
+
+def _means(task: Task, settings: Settings, sums: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """Metrics of a step from the sums over its batch."""
+    prompts = settings.num_prompts
+    answers = prompts * settings.num_rollouts
+    signal = (sums["nonzero_advantages"] > 0) | (not settings.may_rest)
+    metrics = {
+        "reward_mean": sums["reward"] / answers,
+        "all_fail": sums["all_fail"] / prompts,
+        "all_solved": sums["all_solved"] / prompts,
+        "entropy": sums["entropy"] / sums["length"],  # nats a token of the sampling distribution
+        "answer_length": sums["length"] / answers,
+        "skipped": sums["skipped"] / prompts,
+        "no_signal": 1.0 - signal.astype(jnp.float32),
+    }
+    if task.rewards != "binary":
+        metrics["solved"] = sums[task.reasons[0]] / answers
+    return metrics | {f"fail_{name.replace(' ', '_').lower()}": sums[name] / answers for name in task.reasons[1:]}

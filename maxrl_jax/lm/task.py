@@ -1,0 +1,165 @@
+"""A task: what gives prompts and judges answers. Everything else of a language-model run knows no task.
+
+Letters: P prompts, N answers to each, S prompt tokens, T answer tokens.
+
+A task of one's own is one function, ``--config.task=my.module:factory``:
+
+    def factory(config):
+        def prompts(phase, step, ids, batch_size):  # the sum of two digits
+            key = jax.random.fold_in(jax.random.key(config.seed + (phase == "sft")), step)
+            digits = jax.vmap(lambda i: jax.random.randint(jax.random.fold_in(key, i), (2,), 0, 5))(ids)
+            return task.Prompts(digits + 1, state=digits.sum(-1))
+
+        def judge(total, answers):
+            return task.Verdict(answers[..., 0] == total[:, None] + 1)
+
+        held_out = prompts("held_out", 0, jnp.arange(64), 64)
+        return task.Task("sums", vocabulary_size=16, answer_length=1, prompts=prompts, judge=judge, held_out=held_out)
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Int32
+
+REWARDS = ("binary", "unit", "real")
+"""What rewards may be: 0 or 1; anything in [0, 1]; any real number."""
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Prompts:
+    """Prompts, and what their judge needs.
+
+    Attributes:
+        tokens: int32 [P, S], padded on the right where prompts differ in length.
+        state: pytree of [P, ...], given to the judge: a maze's walls, a right answer.
+        lengths: int32 [P], tokens of each prompt; None when all have S.
+        solutions: int32 [P, L], an answer to imitate, padded with the task's pad token; None where there is none, and
+            then there is no SFT.
+    """
+
+    tokens: Int32[Array, "P S"]
+    state: Any = None
+    lengths: Int32[Array, " P"] | None = None
+    solutions: Int32[Array, "P L"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def at(self, ids: Any) -> "Prompts":
+        """The prompts with these numbers."""
+        return jax.tree.map(lambda leaf: leaf[ids], self)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What became of each answer.
+
+    Attributes:
+        rewards: [P, N], numbers or truth values.
+        reasons: int32 [P, N], index into the task's reasons, 0 for a solved prompt; by default a reward of 1 is solved
+            and anything else is wrong.
+        measures: what else is known of an answer, bool [P, N] by name; each one implies that it is solved (for a maze:
+            that no shorter way exists).
+    """
+
+    rewards: Float[Array, "P N"] | Bool[Array, "P N"]
+    reasons: Int[Array, "P N"] | None = None
+    measures: dict[str, Bool[Array, "P N"]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def solved(self) -> Bool[Array, "P N"]:
+        """Whether an answer solves its prompt."""
+        return self.rewards == 1 if self.reasons is None else self.reasons == 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A task as the training of a language-model policy sees it; its functions are pure and are traced.
+
+    Attributes:
+        name: shown to the user.
+        vocabulary_size: V.
+        answer_length: T, the most tokens of an answer.
+        prompts: ``prompts(phase, step, ids, batch_size)``: those with the numbers ``ids`` int32 [P] in the batch of
+            ``batch_size`` at one step (int32, traced) of the phase "sft" or "rl". A function of these alone, so a
+            resumed run sees the same ones and a device makes just its own.
+        judge: ``judge(state, answers int32 [P, N, T]) -> Verdict``.
+        held_out: prompts that no training batch holds, all of them; evaluations take the first ones.
+        rewards: one of `REWARDS`: which estimators fit.
+        reasons: names of the verdict's reasons, the first for a solved prompt.
+        measures: names of the verdict's measures.
+        stop_tokens: an answer ends with the first of these; () for answers of T tokens.
+        pad_token: what follows the end of an answer.
+        notes: lines for the user at the start of a run.
+    """
+
+    name: str
+    vocabulary_size: int
+    answer_length: int
+    prompts: Callable[[str, Array, Array, int], Prompts]
+    judge: Callable[[Any, Array], Verdict]
+    held_out: Prompts
+    rewards: str = "binary"
+    reasons: tuple[str, ...] = ("solved", "wrong")
+    measures: tuple[str, ...] = ()
+    stop_tokens: tuple[int, ...] = ()
+    pad_token: int = 0
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.rewards not in REWARDS:
+            raise ValueError(f"rewards of task {self.name}: got {self.rewards!r}, allowed: {', '.join(REWARDS)}")
+        for field in ("vocabulary_size", "answer_length"):
+            if getattr(self, field) < 1:
+                raise ValueError(
+                    f"{field} of task {self.name}: got {getattr(self, field)}, allowed: a positive integer"
+                )
+
+    @property
+    def prompt_length(self) -> int:
+        """S, tokens of the longest prompt."""
+        return self.held_out.tokens.shape[1]
+
+    def check(self, num_prompts: int, num_answers: int = 2) -> None:
+        """Holds what the task's functions return against their contract, without running them.
+
+        Raises:
+            ValueError: a prompt, reward, reason or measure of another shape or type, in one line.
+        """
+        count = jax.ShapeDtypeStruct((), jnp.int32)
+        ids = jax.ShapeDtypeStruct((num_prompts,), jnp.int32)
+        found = jax.eval_shape(lambda step, ids: self.prompts("rl", step, ids, num_prompts), count, ids)
+        if not isinstance(found, Prompts):
+            raise ValueError(f"prompts of task {self.name}: got {type(found).__name__}, allowed: Prompts")
+        self._expect("prompts' tokens", found.tokens, (num_prompts, self.prompt_length), jnp.integer)
+        if found.lengths is not None:
+            self._expect("prompts' lengths", found.lengths, (num_prompts,), jnp.integer)
+        if found.solutions is not None:
+            self._expect("prompts' solutions", found.solutions, (num_prompts, *found.solutions.shape[1:2]), jnp.integer)
+        answers = jax.ShapeDtypeStruct((num_prompts, num_answers, self.answer_length), jnp.int32)
+        verdict = jax.eval_shape(self.judge, found.state, answers)
+        if not isinstance(verdict, Verdict):
+            raise ValueError(f"judge of task {self.name}: got {type(verdict).__name__}, allowed: Verdict")
+        shape = (num_prompts, num_answers)
+        self._expect("judge's rewards", verdict.rewards, shape, jnp.floating, jnp.bool_)
+        if verdict.reasons is not None:
+            self._expect("judge's reasons", verdict.reasons, shape, jnp.integer)
+        if set(verdict.measures) != set(self.measures):
+            raise ValueError(
+                f"measures of task {self.name}: got {sorted(verdict.measures)}, allowed: {sorted(self.measures)}"
+            )
+        for name, measure in verdict.measures.items():
+            self._expect(f"judge's {name}", measure, shape, jnp.bool_)
+
+    def _expect(self, what: str, got: Any, shape: tuple[int, ...], *kinds: Any) -> None:
+        if got.shape != shape or not any(jnp.issubdtype(got.dtype, kind) for kind in kinds):
+            allowed = " or ".join(kind.__name__.strip("_") for kind in kinds)
+            raise ValueError(
+                f"{what} of task {self.name}: got {got.dtype} {list(got.shape)}, allowed: {allowed} {list(shape)}"
+            )
