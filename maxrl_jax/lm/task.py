@@ -136,7 +136,7 @@ class Task:
         ids = jax.ShapeDtypeStruct((num_prompts,), jnp.int32)
         found = jax.eval_shape(lambda step, ids: self.prompts("rl", step, ids, num_prompts), count, ids)
         if not isinstance(found, Prompts):
-            raise ValueError(f"prompts of task {self.name}: got {type(found).__name__}, allowed: Prompts")
+            raise ValueError(f"prompts of task {self.name}: got {_named(found)}, allowed: Prompts")
         self._expect("prompts' tokens", found.tokens, (num_prompts, self.prompt_length), jnp.integer)
         if found.lengths is not None:
             self._expect("prompts' lengths", found.lengths, (num_prompts,), jnp.integer)
@@ -145,7 +145,7 @@ class Task:
         answers = jax.ShapeDtypeStruct((num_prompts, num_answers, self.answer_length), jnp.int32)
         verdict = jax.eval_shape(self.judge, found.state, answers)
         if not isinstance(verdict, Verdict):
-            raise ValueError(f"judge of task {self.name}: got {type(verdict).__name__}, allowed: Verdict")
+            raise ValueError(f"judge of task {self.name}: got {_named(verdict)}, allowed: Verdict")
         shape = (num_prompts, num_answers)
         self._expect("judge's rewards", verdict.rewards, shape, jnp.floating, jnp.bool_)
         if verdict.reasons is not None:
@@ -163,3 +163,7 @@ class Task:
             raise ValueError(
                 f"{what} of task {self.name}: got {got.dtype} {list(got.shape)}, allowed: {allowed} {list(shape)}"
             )
+
+
+def _named(got: Any) -> str:
+    return "an array" if isinstance(got, jax.ShapeDtypeStruct) else type(got).__name__

@@ -7,7 +7,6 @@
 ``maxrl_jax.tasks.maze.pictures`` draws them; it is imported by itself, for it needs matplotlib.
 """
 
-from maxrl_jax.tasks.maze.finite import epoch_indices, sample_finite
 from maxrl_jax.tasks.maze.generator import Mazes, generate, generate_from_keys, maze_keys
 from maxrl_jax.tasks.maze.reward import rewards
 from maxrl_jax.tasks.maze.split import (
@@ -56,7 +55,6 @@ __all__ = [
     "decode_prompt",
     "draw",
     "encode_prompt",
-    "epoch_indices",
     "from_mazes",
     "generate",
     "generate_from_keys",
@@ -70,7 +68,6 @@ __all__ = [
     "positions",
     "prompt_length",
     "rewards",
-    "sample_finite",
     "sample_training",
     "sample_training_from_keys",
     "shortest",

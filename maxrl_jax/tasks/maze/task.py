@@ -4,7 +4,8 @@ import jax
 
 from maxrl_jax.lm.task import Prompts, Task, Verdict
 from maxrl_jax.runs import keys
-from maxrl_jax.tasks.maze import finite, generator, split, tokens, verifier
+from maxrl_jax.tasks.epochs import epoch_indices
+from maxrl_jax.tasks.maze import generator, split, tokens, verifier
 from maxrl_jax.tasks.maze.reward import judged, kind
 
 STOP_TOKENS = (tokens.DONE, tokens.EOS)
@@ -41,10 +42,11 @@ def make(
         return Prompts(tokens.encode_prompt(mazes.walls), state=mazes, solutions=mazes.solution)
 
     def prompts(phase: str, step: jax.Array, ids: jax.Array, batch_size: int) -> Prompts:
-        # Every maze has a key of its own, so a device makes just its own mazes.
+        # Every maze has a key of its own, so a device makes just its own mazes. A fixed set is not stored either: maze
+        # j is made again from the j-th key whenever an epoch comes to it (the data-scarce regime, MaxRL section 6.2).
         if training_set:
             set_key, order_key = jax.random.split(keys.stream(seed, "training_set"))
-            places = finite.epoch_indices(order_key, step, batch_size, training_set)[ids]
+            places = epoch_indices(order_key, step, batch_size, training_set)[ids]
             maze_keys = jax.vmap(jax.random.fold_in, (None, 0))(set_key, places)
         else:
             maze_keys = jax.vmap(jax.random.fold_in, (None, 0))(keys.stream(seed, f"{phase}_mazes", step), ids)

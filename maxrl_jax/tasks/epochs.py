@@ -1,9 +1,7 @@
-"""A finite training set over many epochs, the data-scarce regime (MaxRL, section 6.2).
+"""Reshuffled epochs of a finite training set, for any task.
 
-The set is the first M training mazes of a stream, and nothing is stored: maze j is made again from the j-th key of
-the stream whenever it comes up, which costs microseconds. Which mazes a step sees is a function of the step alone:
-epoch e goes through all M in an order of its own, a permutation keyed by (key, e), and batches run on across the
-end of an epoch.
+Which problems a step sees is a function of the step alone: epoch e goes through all M in an order of its own, a
+permutation keyed by (key, e), and batches run on across the end of an epoch. So the position in the data is the step.
 """
 
 import jax
@@ -11,41 +9,23 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Int32, UInt32
 
-from maxrl_jax.tasks.maze import generator, split
-
 _ROUNDS = 8  # of the Feistel network; 4 make a pseudo-random permutation of long words, short ones need more
-
-
-def sample_finite(
-    key: Array, step: Int32[Array, ""] | int, num_prompts: int, size: int, held_out: split.HeldOut, set_size: int
-) -> tuple[generator.Mazes, Int32[Array, " B"]]:
-    """The mazes of one step of training on a finite set.
-
-    Args:
-        key: of the set and of the orders of its epochs; the same one at every step.
-        step: counted from 0; ``(step + 1) * num_prompts`` must stay below 2^32.
-        num_prompts: B mazes a step, static.
-        size: of the mazes, static.
-        held_out: mazes that are never in the set.
-        set_size: M mazes in the set, static.
-
-    Returns:
-        The mazes and their indices in the set.
-    """
-    set_key, order_key = jax.random.split(key)
-    indices = epoch_indices(order_key, step, num_prompts, set_size)
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(set_key, indices)
-    return split.sample_training_from_keys(keys, size, held_out), indices
 
 
 def epoch_indices(key: Array, step: Int32[Array, ""] | int, num_prompts: int, set_size: int) -> Int32[Array, " B"]:
     """The indices that a step sees: positions step * B .. + B - 1 of all epochs laid end to end.
 
+    Args:
+        key: of the orders of the epochs; the same one at every step.
+        step: counted from 0; ``(step + 1) * num_prompts`` must stay below 2^32.
+        num_prompts: B problems a step, static.
+        set_size: M problems in the set, static.
+
     Raises:
-        ValueError: for an empty set or a set of more than 2^30 mazes.
+        ValueError: for an empty set or a set of more than 2^30 problems.
     """
     if not 1 <= set_size <= 2**30:
-        raise ValueError(f"finite training set: got {set_size} mazes, allowed: 1 .. 2^30")
+        raise ValueError(f"finite training set: got {set_size} problems, allowed: 1 .. 2^30")
     position = jnp.uint32(step) * jnp.uint32(num_prompts) + jnp.arange(num_prompts, dtype=jnp.uint32)
     epochs, places = position // set_size, position % set_size
     return jax.vmap(lambda epoch, place: _permute(jax.random.fold_in(key, epoch), place, set_size))(epochs, places)
@@ -56,7 +36,7 @@ def _permute(key: Array, place: UInt32[Array, ""], length: int) -> Int32[Array, 
 
     A Feistel network permutes the words of 2h bits, whatever its round function is; applied again until the result
     is below ``length`` (cycle walking), it permutes 0 .. length - 1. A sort of the whole set, as in
-    ``jax.random.permutation``, would cost a step of 32 mazes as much as one of all of them.
+    ``jax.random.permutation``, would cost a step of 32 problems as much as one of all of them.
     """
     half = max(2, -(-(length - 1).bit_length() // 2))
     round_keys = jax.random.bits(key, (_ROUNDS,), jnp.uint32)

@@ -1,0 +1,35 @@
+r"""The last box of an answer, and the vote of several answers on it."""
+
+import collections
+from collections.abc import Iterable
+
+_OPEN = "\\boxed{"
+
+
+def last_box(text: str) -> str | None:
+    r"""What the last ``\boxed{...}`` holds, braces balanced and blanks trimmed; None where no box is closed."""
+    start = len(text)
+    while (start := text.rfind(_OPEN, 0, start)) >= 0:
+        content = _balanced(text, start + len(_OPEN))
+        if content is not None:
+            return content.strip()
+    return None
+
+
+def majority(texts: Iterable[str]) -> str | None:
+    """The last box that most of the answers share, the earliest of those that tie; None where no answer has one.
+
+    Boxes are compared as they are written. The vote is right when ``boxed(vote)`` is judged right.
+    """
+    votes = collections.Counter(box for box in map(last_box, texts) if box)
+    return votes.most_common(1)[0][0] if votes else None
+
+
+def _balanced(text: str, start: int) -> str | None:
+    """The text from ``start`` up to the brace that closes one opened just before it; None if there is none."""
+    depth = 1
+    for place in range(start, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[place], 0)
+        if depth == 0:
+            return text[start:place]
+    return None

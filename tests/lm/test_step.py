@@ -1,0 +1,185 @@
+"""The RL step of any task: its halves, its metrics, and that accelerators can compile it."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from maxrl_jax import advantages
+from maxrl_jax.lm import decoder, step
+from maxrl_jax.lm.policy import Policy
+from maxrl_jax.lm.rollout import Settings
+from maxrl_jax.lm.task import Prompts, Task, Verdict
+from maxrl_jax.lm.update import Objective
+
+VOCABULARY, LENGTH = 8, 3
+
+
+def prompts(phase, number, ids, batch_size):
+    key = jax.random.fold_in(jax.random.key(7), number)
+    tokens = jax.vmap(lambda i: jax.random.randint(jax.random.fold_in(key, i), (4,), 0, VOCABULARY))(ids)
+    return Prompts(tokens, state=tokens[:, 0])
+
+
+def judge(first, answers):
+    """Half the credit for a first token that is even, all of it for the prompt's own first token."""
+    right = answers[..., 0] == first[:, None]
+    rewards = jnp.where(right, 1.0, 0.5 * (answers[..., 0] % 2 == 0))
+    return Verdict(rewards, jnp.where(right, 0, 1), {"short": right & (answers[..., 1] == 0)})
+
+
+TASK = Task(
+    "copy",
+    vocabulary_size=VOCABULARY,
+    answer_length=LENGTH,
+    prompts=prompts,
+    judge=judge,
+    held_out=prompts("held_out", 0, jnp.arange(5), 5),
+    rewards="unit",
+    measures=("short",),
+    stop_tokens=(2,),
+)
+SETTINGS = step.Settings(
+    num_prompts=4,
+    num_rollouts=6,
+    sampling=Settings(max_new_tokens=LENGTH, stop_tokens=(2,)),
+    objective=Objective(),
+    micro_batch_tokens=12,
+)
+
+
+@pytest.fixture(scope="module")
+def policy():
+    config = decoder.Config(
+        vocab_size=VOCABULARY, hidden_size=8, intermediate_size=16, num_layers=1, num_heads=2, num_kv_heads=1
+    )
+    graph, params = nnx.split(decoder.Qwen2(config, rngs=nnx.Rngs(0)))
+    return Policy(graph, jnp.float32), params
+
+
+def gradients(policy, params, number, **arguments):
+    settings = arguments.pop("settings", SETTINGS)
+    estimator = arguments.pop("estimator", advantages.get("rloo"))
+    return step.gradients(policy, TASK, estimator, settings, params, step=number, key=jax.random.key(3), **arguments)
+
+
+def test_it_is_the_gradient_of_the_plain_loss(policy):
+    """-(1/PN) sum_i A_i log m(z_i) over full sequences."""
+    policy, params = policy
+    result = jax.jit(lambda params: gradients(policy, params, 0))(params)
+    batch = prompts("rl", 0, jnp.arange(4), 4)
+    answers = step.draw(policy, SETTINGS, params, batch, jax.random.key(3), jnp.arange(4))
+    weights = advantages.get("rloo")(judge(batch.state, answers.tokens).rewards)
+
+    def loss(params):
+        whole = jnp.concatenate([jnp.repeat(batch.tokens[:, None], 6, axis=1), answers.tokens], axis=-1).reshape(24, -1)
+        log_probs = jax.nn.log_softmax(policy.master(params)(whole[:, :-1])[:, 3:])
+        of_tokens = jnp.take_along_axis(log_probs, whole[:, 4:, None], axis=-1)[..., 0].reshape(4, 6, LENGTH)
+        return -jnp.mean(weights * jnp.sum(of_tokens * answers.mask, axis=-1))
+
+    expected, slopes = jax.value_and_grad(loss)(params)
+    np.testing.assert_allclose(result.loss, expected, rtol=1e-4, atol=1e-6)
+    for ours, plain in zip(jax.tree.leaves(result.gradients), jax.tree.leaves(slopes), strict=True):
+        np.testing.assert_allclose(ours, plain, rtol=1e-3, atol=1e-5)
+
+
+def test_metrics_are_of_the_batch(policy):
+    policy, params = policy
+    batch = prompts("rl", 0, jnp.arange(4), 4)
+    answers = step.draw(policy, SETTINGS, params, batch, jax.random.key(3), jnp.arange(4))
+    rewards = np.asarray(judge(batch.state, answers.tokens).rewards)
+    found = {name: float(value) for name, value in gradients(policy, params, 0).metrics.items()}
+    assert found["reward_mean"] == pytest.approx(rewards.mean())
+    assert found["solved"] == pytest.approx((rewards == 1).mean())
+    assert found["all_fail"] == pytest.approx((rewards < 1).all(1).mean())
+    assert found["fail_wrong"] == pytest.approx((rewards < 1).mean())
+    assert found["answer_length"] == pytest.approx(np.asarray(answers.lengths).mean())
+    assert found["no_signal"] == 0
+
+
+class Half:
+    """The first or second half of a batch, the other one's sums added by hand."""
+
+    def __init__(self, number):
+        self.number, self.others = number, None
+
+    def ids(self, total):
+        return jnp.arange(total // 2) + self.number * (total // 2)
+
+    def sum(self, tree):
+        self.seen = [*getattr(self, "seen", []), tree]
+        if self.others is None:
+            return tree
+        return jax.tree.map(jnp.add, tree, self.others.pop(0))
+
+
+def test_two_shares_are_the_whole(policy):
+    policy, params = policy
+    settings = dataclasses.replace(SETTINGS, objective=Objective(aggregation="token_mean"))
+    whole = gradients(policy, params, 1, settings=settings)
+    # The first pass learns each half's token count, the second one adds losses and gradients over the global one.
+    first = Half(0)
+    gradients(policy, params, 1, settings=settings, share=first)
+    second = Half(1)
+    second.others = [first.seen[0], jax.tree.map(jnp.zeros_like, first.seen[1])]
+    gradients(policy, params, 1, settings=settings, share=second)
+    again = Half(0)
+    again.others = [second.seen[0], second.seen[1]]
+    result = gradients(policy, params, 1, settings=settings, share=again)
+    np.testing.assert_allclose(result.loss, whole.loss, rtol=1e-5, atol=1e-7)
+    for ours, plain in zip(jax.tree.leaves(result.gradients), jax.tree.leaves(whole.gradients), strict=True):
+        np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-6)
+    for name, value in whole.metrics.items():
+        np.testing.assert_allclose(result.metrics[name], value, rtol=1e-6, err_msg=name)
+
+
+def silent(rewards):
+    return 0.0 * rewards
+
+
+SIGNALS = [({}, False), ({"entropy_coef": 0.1}, True)]
+
+
+@pytest.mark.parametrize(("objective", "signal"), SIGNALS)
+def test_a_batch_of_zero_advantages_has_no_signal_but_an_entropy_bonus_has(policy, objective, signal):
+    policy, params = policy
+    settings = dataclasses.replace(SETTINGS, objective=Objective(**objective))
+    estimator = advantages.get("tests.lm.test_step:silent")
+    result = gradients(policy, params, 0, settings=settings, estimator=estimator)
+    assert bool(result.has_signal) is signal
+    assert any(np.any(leaf) for leaf in jax.tree.leaves(result.gradients)) is signal
+
+
+@pytest.mark.parametrize("platform", ["tpu", "cuda"])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_the_step_lowers_for_accelerators(policy, platform, dtype):
+    policy, params = policy
+    policy = Policy(policy.graph, dtype)
+    function = jax.jit(lambda params, number: gradients(policy, params, number))
+    traced = function.trace(params, jax.ShapeDtypeStruct((), jnp.int32))
+    assert traced.lower(lowering_platforms=(platform,)).as_text().count("stablehlo.while") >= 2
+
+
+WRONG = [
+    ({"judge": lambda first, answers: 1.0}, "judge of task copy: got an array"),
+    ({"judge": lambda first, answers: Verdict(answers[..., 0])}, "judge's rewards of task copy: got int32"),
+    ({"judge": lambda first, answers: Verdict(1.0 * answers[:, :1, 0])}, r"got float32 \[4, 1\], allowed"),
+    ({"measures": ()}, r"measures of task copy: got \['short'\], allowed: \[\]"),
+    ({"prompts": lambda *_: jnp.zeros((4, 4))}, "prompts of task copy: got an array"),
+    ({"prompts": lambda p, s, i, b: Prompts(jnp.zeros((4, 3), jnp.int32))}, r"got int32 \[4, 3\]"),
+]
+
+
+@pytest.mark.parametrize(("fields", "message"), WRONG)
+def test_a_wrong_task_is_named_without_running_it(fields, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(TASK, **fields).check(4)
+
+
+@pytest.mark.parametrize("fields", [{"rewards": "graded"}, {"answer_length": 0}, {"vocabulary_size": 0}])
+def test_impossible_tasks_are_refused(fields):
+    with pytest.raises(ValueError, match=next(iter(fields))):
+        dataclasses.replace(TASK, **fields)

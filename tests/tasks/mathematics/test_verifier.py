@@ -1,0 +1,138 @@
+"""Rewards are Math-Verify's, and an answer that hangs or kills its worker costs itself."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytest.importorskip("math_verify")
+pytest.importorskip("pebble")
+
+from math_verify.metric import math_metric
+from math_verify.parser import ExprExtractionConfig, LatexExtractionConfig
+
+from maxrl_jax.tasks import mathematics
+from maxrl_jax.tasks.mathematics import verifier
+from tests.tasks.mathematics import grades
+from tests.tasks.mathematics.cases import CASES
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with mathematics.Verifier(workers=2, seconds_per_answer=2.0, grade=grades.grade) as pool:
+        yield pool
+
+
+def names(verdicts):
+    return [mathematics.REASONS[reason] for reason in verdicts.reasons]
+
+
+def worker_ids(pool):
+    return list(pool._pool._pool_manager.worker_manager.workers)
+
+
+def test_rewards_of_the_table_are_those_of_math_verify():
+    metric = math_metric(
+        gold_extraction_target=(LatexExtractionConfig(),),
+        pred_extraction_target=(ExprExtractionConfig(), LatexExtractionConfig()),
+    )
+
+    def alone(answer, gold):
+        try:
+            return metric([f"\\boxed{{{gold}}}"], [answer])[0]
+        except ValueError:  # "No gold targets found"
+            return 0.0
+
+    answers, golds, expected = zip(*CASES, strict=True)
+    assert len(CASES) >= 60
+    rewards = mathematics.score(answers, golds)
+    assert [type(reward) for reward in rewards] == [float] * len(CASES)
+    assert rewards == [alone(*case[:2]) for case in CASES]
+    assert rewards == list(expected)
+
+
+def test_every_answer_is_counted_with_its_reason():
+    with mathematics.Verifier(workers=1) as pool:
+        verdicts = pool.judge(["5", "6", "none", "5"], ["5", "5", "5", "}{"])
+        assert names(verdicts) == ["right", "wrong", "no answer", "unreadable gold"]
+        assert verdicts.rewards == [1.0, 0.0, 0.0, 0.0]
+        pool.judge(["5"], ["5"])
+        counts = {"right": 2, "wrong": 1, "no answer": 1, "unreadable gold": 1}
+        assert pool.counts == dict.fromkeys(mathematics.REASONS, 0) | counts
+
+
+def test_bad_answers_cost_themselves(pool):
+    before = pool.counts.copy()
+    answers = ["1", "hang", "1", "die", "1", "raise", "2", "leave", "1"]
+    start = time.monotonic()
+    verdicts = pool.judge(answers, ["1"] * len(answers))
+    assert time.monotonic() - start < 20
+    assert names(verdicts) == [
+        *("right", "time-out", "right", "died", "right", "error"),
+        *("wrong", "died", "right"),
+    ]
+    assert verdicts.rewards == [1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+    counts = pool.counts - before
+    assert counts == {"right": 4, "wrong": 1, "died": 2, "error": 1, "time-out": 1}
+
+
+def test_workers_killed_while_idle_cost_nothing(pool):
+    pool.judge(["1"], ["1"])
+    for worker in worker_ids(pool):
+        os.kill(worker, signal.SIGKILL)
+    assert pool.judge(["1", "2", "1"], ["1"] * 3).rewards == [1.0, 0.0, 1.0]
+
+
+@pytest.mark.slow
+def test_workers_that_are_stopped_cost_nothing(pool, monkeypatch):
+    monkeypatch.setattr(verifier, "_SECONDS_TO_START", 15.0)
+    pool.judge(["1"], ["1"])
+    for worker in worker_ids(pool):
+        os.kill(worker, signal.SIGSTOP)
+    assert pool.judge(["1", "2", "1"], ["1"] * 3).rewards == [1.0, 0.0, 1.0]
+
+
+def test_a_worker_killed_at_work_costs_one_answer_at_most(pool):
+    pending = pool.submit(["1"] * 3000, ["1"] * 3000)
+    time.sleep(0.05)
+    os.kill(worker_ids(pool)[0], signal.SIGKILL)
+    assert sum(pending.result().rewards) >= 2999
+
+
+def test_answers_submitted_in_two_parts_survive_a_broken_pool(pool):
+    first, second = pool.submit(["1"] * 50, ["1"] * 50), pool.submit(["2", "1"] * 50, ["1"] * 100)
+    pool._discard(pool._pool)
+    assert second.result().rewards == [0.0, 1.0] * 50
+    assert first.result().rewards == [1.0] * 50
+
+
+def test_one_gold_an_answer():
+    with pytest.raises(ValueError, match="golds: got 1, allowed: one for each of the 2 answers"):
+        mathematics.score(["1", "2"], ["1"])
+    assert mathematics.score([], []) == []
+    for wrong in ({"workers": 0}, {"seconds_per_answer": 0.0}):
+        with pytest.raises(ValueError, match="got 0"):
+            mathematics.Verifier(**wrong)
+
+
+SCRIPT = """
+from maxrl_jax.tasks import mathematics
+def main():
+    print(mathematics.score(["so \\\\boxed{5}", "6"], ["5", "5"]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("guard", "output"), [("if __name__ == '__main__':\n    main()", "[1.0, 0.0]\n"), ("main()", "")]
+)
+def test_a_script_guards_its_main_or_is_told_to(tmp_path, guard, output):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT + guard)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([os.getcwd(), *sys.path])}
+    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.stdout == output
+    assert done.returncode == (0 if output else 1)
+    assert output or "needs its code under `if __name__ == '__main__':`" in done.stderr
