@@ -52,4 +52,4 @@ def run(config: Any, workdir: str) -> Any:
 
 
 if __name__ == "__main__":
-    launch.main(run, check)
+    launch.main(run, check, config_file="configs/bandit.py")

@@ -167,4 +167,4 @@ def _summary(corridor: environment.Corridor, state: learner.State, names: list[s
 
 
 if __name__ == "__main__":
-    launch.main(run, check)
+    launch.main(run, check, config_file="configs/corridor.py")

@@ -108,4 +108,4 @@ def _summary(config: Any, theta: np.ndarray, k: int | None) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    launch.main(run, check)
+    launch.main(run, check, config_file="configs/gaussian.py")

@@ -79,4 +79,4 @@ def _gradient_norms(opened: Run, problem: Problem) -> Every:
 
 
 if __name__ == "__main__":
-    launch.main(run, check)
+    launch.main(run, check, config_file="configs/imagenet.py")

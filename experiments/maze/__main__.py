@@ -100,4 +100,4 @@ def _placed(problem: Problem, state: Any) -> Any:
 
 
 if __name__ == "__main__":
-    launch.main(run, check)
+    launch.main(run, check, config_file="configs/maze.py")

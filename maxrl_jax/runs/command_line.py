@@ -1,11 +1,13 @@
 """What every command has in common: flags that are read strictly, one line for a wrong one, exit status 2."""
 
 import argparse
+import pathlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from maxrl_jax.runs.config.errors import ConfigError, suggestion
+from maxrl_jax.runs.config.override import expanded
 
 
 class Parser(argparse.ArgumentParser):
@@ -28,13 +30,13 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ConfigError("command line", None, self._flags(), shown=message)
 
-    def read(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """The flags of a command line.
+    def read(self, arguments: Sequence[str] | None) -> argparse.Namespace:
+        """The flags of a command line, by default the process's own.
 
         Raises:
             ConfigError: one is unknown (close names are given), lacks its value or has a wrong one.
         """
-        found, rest = self.parse_known_args(list(arguments))
+        found, rest = self.parse_known_args(sys.argv[1:] if arguments is None else list(arguments))
         for argument in rest:
             if not argument.startswith("-"):
                 raise ConfigError("command line", argument, "flags only, --NAME=VALUE")
@@ -47,6 +49,14 @@ class Parser(argparse.ArgumentParser):
 
     def _flags(self) -> str:
         return ", ".join(self._names())
+
+
+def path(text: str) -> pathlib.Path:
+    """The type of a path flag: ``~`` and ``$VARIABLES`` are replaced."""
+    try:
+        return pathlib.Path(expanded("path", text))
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {error.allowed}") from None
 
 
 def add_config(parser: Parser) -> None:
