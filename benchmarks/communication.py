@@ -139,12 +139,13 @@ def compile_step(config: Any) -> tuple[str, int]:
     """The program of one RL step of a maze config, as text, and the bytes of its parameters."""
     from experiments.maze import rl
     from experiments.maze.problem import Problem
-    from maxrl_jax.runs.config import config as config_module
+    from maxrl_jax.lm.step import PROVIDES
+    from maxrl_jax.runs.config import estimator
     from maxrl_jax.runs.devices import sharding
 
     problem = Problem.make(config)
-    ((_, advantage), *_) = config_module.advantage(
-        config, "rl.advantage", num_rollouts=config.rl.num_rollouts, provides=rl.PROVIDES
+    ((_, advantage), *_) = estimator.phases(
+        config, "rl.advantage", num_rollouts=config.rl.num_rollouts, provides=PROVIDES
     )
     state = jax.eval_shape(lambda: rl.make_state(config, problem.init_params()))
     placed = jax.tree.map(
@@ -163,7 +164,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Compiles the step, counts, and prints."""
     from benchmarks.measure import machine
     from experiments.maze.checks import check
-    from maxrl_jax.runs.config import config as config_module
+    from maxrl_jax.runs.config.errors import ConfigError
+    from maxrl_jax.runs.config.load import load
+    from maxrl_jax.runs.config.override import override
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--devices", type=int, default=8)
@@ -174,9 +177,9 @@ def main(arguments: list[str] | None = None) -> None:
     jax.config.update("jax_num_cpu_devices", options.devices)
     overrides = [f"--config.{text}" for text in (f"mesh.fsdp={options.fsdp}", *options.set)]
     try:
-        config = config_module.override(config_module.load(options.config), overrides)
+        config = override(load(options.config), overrides)
         check(config)
-    except config_module.ConfigError as error:
+    except ConfigError as error:
         parser.exit(2, f"error: {error}\n")
     program, parameter_bytes = compile_step(config)
     kinds = summary(collectives(program, options.devices))

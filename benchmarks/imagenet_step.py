@@ -35,7 +35,7 @@ from experiments.imagenet import loss as losses
 from experiments.imagenet import training
 from experiments.imagenet.problem import Problem, make_images, model_config
 from maxrl_jax import advantages
-from maxrl_jax.runs.config import config as checks
+from maxrl_jax.runs.config.load import load
 from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.devices.precision import compute_dtype
 from maxrl_jax.vision import resnet
@@ -180,7 +180,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--calls", type=int, default=3 if on_cpu else 10, help="steps of each program a round")
     parser.add_argument("--data_dir", default="", help="prepared ImageNet: its reading is timed on its own")
     options = parser.parse_args(arguments)
-    config = checks.load(options.config)
+    config = load(options.config)
     with config.unlocked():
         config.batch_size = options.batch or config.batch_size
         config.data.dir = options.data_dir

@@ -5,9 +5,15 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
+from maxrl_jax.runs.config import estimator
 
-def base() -> ConfigDict:
-    """Fields of every run, with their defaults."""
+
+def base(variant: str = "") -> ConfigDict:
+    """Fields of every run, with their defaults.
+
+    Args:
+        variant: the config's; `tiny` and the `_quick` ones send nothing to W&B, unless --config.wandb.mode=offline.
+    """
     config = ConfigDict()
     config.seed = 0  # every random stream derives from it
     config.deterministic = False  # bitwise repeatable on GPU too, at a cost in speed; CPU and TPU always are
@@ -27,8 +33,10 @@ def base() -> ConfigDict:
 
     config.wandb = ConfigDict()
     config.wandb.mode = "offline"  # online, offline, disabled; the variable WANDB_MODE goes before it
+    if variant == "tiny" or variant.endswith("_quick"):
+        config.wandb.mode = "disabled"
     config.wandb.project = "maxrl_jax"
-    config.wandb.group = ""
+    config.wandb.group = ""  # runs shown together; a sweep gives its own
     config.wandb.tags = ()
     return config
 
@@ -49,10 +57,8 @@ def advantage(name: str = "maxrl", **hyper: Any) -> ConfigDict:
     None leaves a hyper-parameter at the estimator's default, and one the estimator does not have must stay
     None. A value may be phases ``((0, 8), (500, 1))``. For ``my.module:function`` name its own here.
     """
-    from maxrl_jax.runs.config.config import hyper_names
-
     settings = ConfigDict({"name": name})
-    for key in (*hyper_names(), *(key for key in hyper if key not in hyper_names())):
+    for key in (*estimator.hyper_names(), *(key for key in hyper if key not in estimator.hyper_names())):
         settings[key] = config_dict.placeholder(object)
         if key in hyper:
             settings[key] = hyper[key]

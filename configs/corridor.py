@@ -33,7 +33,7 @@ def method(name: str, *, entropy_coef: float = 0.0, **hyper) -> ConfigDict:
 
 def get_config(variant: str = "tiny") -> ConfigDict:
     common.check_variant(variant, VARIANTS)
-    config = common.base()
+    config = common.base(variant)
 
     config.corridor = ConfigDict()
     config.corridor.num_states = 1000  # the paper's

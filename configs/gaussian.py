@@ -22,7 +22,7 @@ VARIANTS = ("tiny", "paper")
 
 def get_config(variant: str = "tiny") -> ConfigDict:
     common.check_variant(variant, VARIANTS)
-    config = common.base()
+    config = common.base(variant)
 
     config.problem = ConfigDict()
     config.problem.std = 0.1  # of the policy, fixed

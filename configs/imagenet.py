@@ -37,7 +37,7 @@ def get_config(variant: str = "tiny") -> ConfigDict:
         ValueError: an unknown variant.
     """
     common.check_variant(variant, VARIANTS)
-    config = common.base()
+    config = common.base(variant)
     config.batch_size = 256  # images a step, over all devices
     config.steps = _EPOCHS * _IMAGES // 256
     config.steps_per_call = 1  # steps of one compiled call

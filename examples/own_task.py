@@ -42,7 +42,7 @@ def main():
     import configs
     from experiments.maze.__main__ import run
     from experiments.maze.checks import check
-    from maxrl_jax.runs.config.config import load
+    from maxrl_jax.runs.config.load import load
 
     sys.path.insert(0, str(Path(__file__).parent))
     small = {

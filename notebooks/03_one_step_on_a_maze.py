@@ -36,7 +36,7 @@ from experiments.results import style
 from experiments.results.style import COLOURS, LABELS, new_figure
 from maxrl_jax import advantages, metrics, objectives
 from maxrl_jax.lm import step
-from maxrl_jax.runs.config.config import load
+from maxrl_jax.runs.config.load import load
 from maxrl_jax.tasks import maze
 from maxrl_jax.tasks.maze import pictures
 

@@ -35,7 +35,7 @@ from experiments.imagenet import __main__ as driver
 from experiments.results import image_runs, style
 from experiments.results.style import COLOURS, LABELS, new_figure
 from maxrl_jax import advantages, losses, objectives
-from maxrl_jax.runs.config import config
+from maxrl_jax.runs.config.load import load
 
 pd.options.display.float_format = "{:.3f}".format
 pd.options.display.width = 120
@@ -48,7 +48,7 @@ pd.options.display.width = 120
 
 # %%
 STEPS = 60
-settings = config.load(
+settings = load(
     str(Path(driver.__file__).parents[2] / "configs/imagenet.py") + ":tiny",
     {
         "loss.name": "cross_entropy",

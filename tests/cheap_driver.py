@@ -7,7 +7,7 @@ import time
 from etils import epath
 
 from maxrl_jax.runs import launch
-from maxrl_jax.runs.config import config as cfg
+from maxrl_jax.runs.config import checks, fields
 from maxrl_jax.runs.folder import resume
 from maxrl_jax.runs.folder.metric_writer import LineFile, encode
 
@@ -15,14 +15,14 @@ STEPS = 3
 
 
 def check(config):
-    cfg.non_negative_int(config, "rl.steps")
+    checks.non_negative_int(config, "rl.steps")
 
 
 def run(config, workdir):
     folder = pathlib.Path(workdir)
     folder.mkdir(parents=True, exist_ok=True)
     with resume.lock(epath.Path(folder)):
-        (folder / "config.json").write_text(json.dumps(cfg.to_dict(config)))
+        (folder / "config.json").write_text(json.dumps(fields.to_dict(config)))
         with open(folder / "starts.txt", "a") as starts:
             starts.write("x")
         if config.rl.learning_rate == 13.0:

@@ -1,3 +1,4 @@
+import math
 import os
 import pathlib
 import re
@@ -14,8 +15,9 @@ import yaml
 from experiments.results.spread import over_seeds
 from experiments.sweep import __main__ as sweep
 from experiments.sweep import check, grid, summary
-from maxrl_jax.runs.config import config as cfg
-from maxrl_jax.runs.config.checks import ConfigError
+from maxrl_jax.runs.command_line import exit_with
+from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.config.load import load
 from maxrl_jax.runs.folder import resume
 from maxrl_jax.runs.folder.metric_writer import encode, read_metrics
 
@@ -48,6 +50,13 @@ def test_values_may_hold_brackets_and_change_together():
 GOOD = ["--experiment=tests.cheap_driver", f"--config={ROOT / CONFIG}", "--workdir=W"]
 
 
+def status(arguments):
+    """The exit status of the command."""
+    with pytest.raises(SystemExit) as exit:
+        exit_with(sweep.main, arguments)
+    return exit.value.code
+
+
 @pytest.mark.parametrize(
     ("arguments", "key"),
     [
@@ -74,10 +83,18 @@ GOOD = ["--experiment=tests.cheap_driver", f"--config={ROOT / CONFIG}", "--workd
         ([*GOOD, "--part=2/2"], "--part"),
         ([*GOOD, "--part=a/b"], "--part"),
         ([*GOOD, "more"], "command line"),
+        ([*GOOD, "--seed=3"], "--seed"),
+        ([*GOOD, "--workdir=$NO_SUCH_VARIABLE/x"], "--workdir"),
+        # A field that the sweep varies and the command line fixes: one of the two would be lost.
+        ([*GOOD, "--config.seed=7"], "--config.seed"),
+        ([*GOOD, "--seeds=3", "--config.seed=7"], "--config.seed"),
+        ([*GOOD, "--grid=rl.steps=1,2", "--config.rl.steps=3"], "--config.rl.steps"),
+        ([*GOOD, "--grid=a+b=1+2", "--config.b=2"], "--config.b"),
+        ([*GOOD, "--grid=deterministic=True", "--noconfig.deterministic"], "--config.deterministic"),
     ],
 )
 def test_wrong_settings_end_the_sweep_before_it_starts(arguments, key, capsys):
-    assert sweep.main(arguments) == 2
+    assert status(arguments) == 2
     said = capsys.readouterr().err
     assert re.fullmatch(rf"error: {re.escape(key)}: got .*, allowed: .*\n", said), said
     assert not os.path.exists("W")
@@ -96,9 +113,26 @@ def test_wrong_settings_end_the_sweep_before_it_starts(arguments, key, capsys):
 )
 def test_every_run_is_checked_as_its_driver_would_before_any_starts(grids, said, tmp_path, capsys):
     arguments = [*GOOD, f"--workdir={tmp_path}/W", "--seeds=2", *(f"--grid={text}" for text in grids)]
-    assert sweep.main(arguments) == 2
+    assert status(arguments) == 2
     error = capsys.readouterr().err
     assert re.fullmatch(f"error: {said}\n", error), error
+    assert not (tmp_path / "W").exists()
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        "rl.learning_rate=0.1,1e-1",
+        "rl.learning_rate=1,1.0",
+        "deterministic=True,true",
+        "wandb.tags=('a','b'),( 'a', 'b' )",
+    ],
+)
+def test_a_run_given_twice_is_refused_however_it_is_written(grid, tmp_path, capsys):
+    assert status([*GOOD, f"--workdir={tmp_path}/W", f"--grid={grid}"]) == 2
+    assert re.match(
+        r"error: --grid: got '.*', allowed: each value once \(it is the same run as ", capsys.readouterr().err
+    )
     assert not (tmp_path / "W").exists()
 
 
@@ -250,6 +284,63 @@ def test_the_terminal_shows_the_first_metrics_and_the_file_has_all(tmp_path):
     assert "| all | 0 | 1 | 2 | 3 | 4 | 5 | 1 |\n(3 more metrics in table.md)" in said
     assert "| all | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 1 |" in (tmp_path / "table.md").read_text()
     assert summary.choose(summary.read_curves([(point, tmp_path)]), "eval/3,eval/absent") == ["eval/3"]
+    assert "(no run has eval/absent)" in summary.write(tmp_path, [(point, tmp_path)], "eval/3,eval/absent")
+
+
+def runs_with(folder, *runs):
+    """Run folders, one a seed, with the given ``{step: values}``."""
+    made = []
+    for seed, records in enumerate(runs):
+        path = folder / str(seed)
+        path.mkdir()
+        lines = [encode(step, values) for step, values in records.items()]
+        (path / "metrics.jsonl").write_text("".join(line + "\n" for line in lines))
+        made.append((grid.Point((), seed), path))
+    return made
+
+
+def last_values(folder, *runs):
+    """The final table: {metric: (mean, n)}."""
+    curves = summary.read_curves(runs_with(folder, *runs))
+    table = summary.final_table(curves, summary.choose(curves, ""))
+    return {row.metric: (row["mean"], row.n) for _, row in table.iterrows()}
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        # The last evaluation solved nothing, so it has no -log pass@1; the one before does not stand in for it.
+        ({0: {"eval/pass@1": 0.5, "eval/neg_log": 0.7}, 9: {"eval/pass@1": 0.0}}, {"eval/pass@1": (0.0, 1)}),
+        ({0: {"eval/a": 1.0, "eval/b": 2.0}, 9: {"eval/a": 3.0, "eval/b": math.nan}}, {"eval/a": (3.0, 1)}),
+        ({0: {"eval/a": [1.0, 2.0]}, 9: {"eval/a": [None, None], "eval/b": 4.0}}, {"eval/b": (4.0, 1)}),
+        # Each phase has its own last step.
+        ({3: {"eval/a": 1.0}, 8: {"train/loss": 2.0}}, {"eval/a": (1.0, 1)}),
+    ],
+)
+def test_last_values_are_of_the_last_step(records, expected, tmp_path):
+    assert last_values(tmp_path, records) == expected
+
+
+def test_a_seed_without_the_last_value_is_told_not_filled_in(tmp_path):
+    one, two = {4: {"eval/a": 1.0, "eval/b": 5.0}}, {2: {"eval/b": 9.0}, 4: {"eval/a": 3.0}}
+    assert last_values(tmp_path, one, two) == {"eval/a": (2.0, 2), "eval/b": (5.0, 1)}
+    runs = [(grid.Point((), seed), tmp_path / str(seed)) for seed in (0, 1)]
+    assert "| all | 2 ± 1 | 5 (n=1) | 2 |" in summary.write(tmp_path, runs)
+
+
+@pytest.mark.parametrize("flag", ["--workdir=~/sweep", "--workdir=$PLACE/sweep", "--workdir=${PLACE}/sweep"])
+def test_home_and_variables_in_the_folder_are_replaced(flag, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PLACE", str(tmp_path))
+    flags, _, _ = sweep.parse([*GOOD, flag])
+    assert flags.workdir == f"{tmp_path}/sweep"
+
+
+def test_help_says_what_the_command_is_and_its_flags(capsys):
+    assert status(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert "Runs a sweep: a grid over config fields times seeds" in said
+    assert all(flag in said for flag in ("--experiment", "--grid", "--seeds", "--part", "--metric"))
 
 
 def test_summary_of_seeds_is_by_arithmetic():
@@ -284,7 +375,7 @@ def test_wandb_sweep_files_drive_the_flags(path):
         values = parameter.get("values") or [parameter[key] for key in ("value", "min", "max") if key in parameter]
         assert values, name
         for value in values:
-            cfg.load(str(ROOT / spec.partition(":")[0]) + ":" + spec.partition(":")[2], {name[7:]: value})
+            load(str(ROOT / spec.partition(":")[0]) + ":" + spec.partition(":")[2], {name[7:]: value})
     assert settings["metric"]["name"].startswith(("train/", "eval/"))
     with pytest.raises(ConfigError):
-        cfg.load(str(ROOT / spec.partition(":")[0]), {"no.such": 1})
+        load(str(ROOT / spec.partition(":")[0]), {"no.such": 1})

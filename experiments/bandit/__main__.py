@@ -14,9 +14,9 @@ from experiments.bandit.pkpo import study as pkpo
 from experiments.bandit.train import study as train
 from experiments.bandit.two_rewards import study as two_rewards
 from maxrl_jax.runs import launch
-from maxrl_jax.runs.config import config as config_module
-from maxrl_jax.runs.config.config import ConfigError
-from maxrl_jax.runs.folder import folder
+from maxrl_jax.runs.config import checks
+from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.folder.run import open_run
 
 STUDIES: dict[str, ModuleType] = {
     "train": train,
@@ -25,7 +25,7 @@ STUDIES: dict[str, ModuleType] = {
     "two_rewards": two_rewards,
     "maxpo": maxpo,
 }
-"""Modules with GROUPS, check(config) and run(open_run, config)."""
+"""Modules with GROUPS, check(config) and run(opened, config)."""
 
 
 def check(config: Any) -> None:
@@ -34,7 +34,7 @@ def check(config: Any) -> None:
     Raises:
       ConfigError: naming the field, what was got and what is allowed.
     """
-    chosen = STUDIES[config_module.one_of(config, "study", STUDIES)]
+    chosen = STUDIES[checks.one_of(config, "study", STUDIES)]
     if any(group not in config for group in chosen.GROUPS):
         own = [name for name, study in STUDIES.items() if all(group in config for group in study.GROUPS)]
         raise ConfigError("study", config.study, f"{' or '.join(own)}: another study is another variant of the config")
@@ -47,9 +47,9 @@ def run(config: Any, workdir: str) -> Any:
     Returns:
       The final record of a `train` study; the results themselves of the others.
     """
-    with folder.open_run(config, workdir, "bandit") as open_run:
-        return STUDIES[config.study].run(open_run, config)
+    with open_run(config, workdir, "bandit") as opened:
+        return STUDIES[config.study].run(opened, config)
 
 
 if __name__ == "__main__":
-    launch.main(run, check)
+    launch.main(run, check, config_file="configs/bandit.py")

@@ -21,7 +21,7 @@ from experiments.bandit.output import write
 from experiments.bandit.prompts import measures
 from experiments.results.spread import spread, with_error
 from maxrl_jax.runs import launch
-from maxrl_jax.runs.folder import folder
+from maxrl_jax.runs.folder.run import open_run
 
 
 def summary(found: comparison.Runs) -> pd.DataFrame:
@@ -85,11 +85,11 @@ def reading(table: pd.DataFrame, stratum: str) -> str:
 
 def run(config: Any, workdir: str) -> pd.DataFrame:
     """Trains the comparison of the config, prints the table, draws the figure; returns the table."""
-    with folder.open_run(config, workdir, "demo") as open_run:
-        found = study.run(open_run, config)
+    with open_run(config, workdir, "demo") as opened:
+        found = study.run(opened, config)
         table = summary(found)
-        write(open_run, "summary.csv", table)
-        figure = open_run.figures / "comparison.png"
+        write(opened, "summary.csv", table)
+        figure = opened.figures / "comparison.png"
     stratum = measures.stratum_name(int(found.strata.min()))
     show(table, stratum)
     print(reading(table, stratum))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from maxrl_jax.runs.folder.folder import Run
+from maxrl_jax.runs.folder.run import Run
 
 
 def write(run: Run, name: str, table: pd.DataFrame) -> None:

@@ -20,10 +20,13 @@ from experiments.corridor.learner import Method
 from experiments.results.spread import spread, with_error
 from maxrl_jax import advantages
 from maxrl_jax.runs import keys, launch
-from maxrl_jax.runs.config import config as checks
+from maxrl_jax.runs.config import checks, estimator
+from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.devices import sharding
-from maxrl_jax.runs.folder import folder
-from maxrl_jax.runs.loop import loop
+from maxrl_jax.runs.folder.run import open_run
+from maxrl_jax.runs.loop.chunks import scan
+from maxrl_jax.runs.loop.phase import Every, Phase
+from maxrl_jax.runs.loop.steps import run_steps
 
 Phases = list[tuple[int, dict[str, Method]]]
 
@@ -42,7 +45,7 @@ def check(config: Any) -> Phases:
     checks.non_negative_int(config, "variance.every_steps")
     checks.positive_int(config, "variance.num_batches")
     if not config.methods:
-        raise checks.ConfigError("methods", checks.Words("none"), "at least one method")
+        raise ConfigError("methods", None, "at least one method", shown="none")
     schedules = {name: _schedule(config, name) for name in config.methods}
     starts = sorted({start for schedule in schedules.values() for start, _ in schedule})
     return [(start, {name: _at(schedule, start) for name, schedule in schedules.items()}) for start in starts]
@@ -51,7 +54,7 @@ def check(config: Any) -> Phases:
 def _schedule(config: Any, name: str) -> list[tuple[int, Method]]:
     coefficient = checks.in_range(config, f"methods.{name}.entropy_coef", 0.0)
     key = f"methods.{name}.advantage"
-    phases = [checks.advantage(config, key, num_rollouts=n, reward_kind="real") for n in config.rl.num_rollouts]
+    phases = [estimator.phases(config, key, num_rollouts=n, reward_kind="real") for n in config.rl.num_rollouts]
     return [(start, Method(advantage, coefficient)) for start, advantage in phases[0]]
 
 
@@ -83,24 +86,23 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
     state = learner.initial_state(config.corridor.num_states, names, sizes, config.rl.num_seeds)
     state = sharding.shard_if_even(state, sharding.mesh_from_config(config), axis=1)  # seeds are independent
     settings = {"seed": config.seed, "learning_rate": config.rl.learning_rate}
-    chunks = [(first, loop.scan(learner.make_step(corridor, m, sizes, **settings))) for first, m in phases]
-    ratios = loop.Every(
+    chunks = [(first, scan(learner.make_step(corridor, m, sizes, **settings))) for first, m in phases]
+    ratios = Every(
         config.variance.every_steps,
         lambda state, step: variance_ratios(config, phases, corridor, state, step),
         at_start=True,
     )
-    with folder.open_run(config, workdir, "corridor") as opened:
-        state = loop.run_steps(
-            opened,
-            "train",
-            state,
-            chunks,
-            config.rl.steps,
-            config.rl.steps_per_call,
+    with open_run(config, workdir, "corridor") as opened:
+        phase = Phase(
+            name="train",
+            chunk=chunks,
+            num_steps=config.rl.steps,
+            steps_per_call=config.rl.steps_per_call,
             every=[ratios],
             finite=(),
             show=[f"return/{name}/N{sizes[-1]}" for name in names],
         )
+        state = run_steps(opened, phase, state)
         final = _summary(corridor, state, names)
         for name, (mean, error) in final.items():
             if name.startswith("return/"):
@@ -165,4 +167,4 @@ def _summary(corridor: environment.Corridor, state: learner.State, names: list[s
 
 
 if __name__ == "__main__":
-    launch.main(run, check)
+    launch.main(run, check, config_file="configs/corridor.py")

@@ -23,7 +23,7 @@ from experiments.results.style import COLOURS, LABELS, new_figure
 from maxrl_jax import advantages
 from maxrl_jax.advantages.subset_max import rank_weights
 from maxrl_jax.runs import keys
-from maxrl_jax.runs.loop import loop
+from maxrl_jax.runs.loop.chunks import scan
 
 STD: float = get_config("paper").problem.std
 ORDERS = (1, 2, 4, 8, 16, 64)
@@ -189,7 +189,7 @@ def pkpo_ascent(context: Context) -> Drawing:
     for k, colour in zip((1, 2, 4, 8), _colours(4), strict=True):
         chosen = advantages.get("rloo") if k == 1 else advantages.get("pkpo", k=k, baseline="loo_minus_one")
         step = training.make_step(chosen, seed=context.seed, std=STD, num_rollouts=num_rollouts, learning_rates=(rate,))
-        run = jax.jit(loop.scan(step))
+        run = jax.jit(scan(step))
         _, recorded = run(training.initial_state(start, 1, seeds), jnp.arange(steps))
         theta = np.asarray(recorded["theta"])[:, 0]
         (mean, error, _), best = spread(theta, axis=1), problem.optimal_theta(k, std=STD)

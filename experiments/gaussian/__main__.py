@@ -17,10 +17,13 @@ import numpy as np
 from experiments.gaussian import estimators, problem, training
 from maxrl_jax.advantages import Advantage
 from maxrl_jax.runs import launch
-from maxrl_jax.runs.config import config as checks
+from maxrl_jax.runs.config import checks, estimator
+from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.devices import sharding
-from maxrl_jax.runs.folder import folder
-from maxrl_jax.runs.loop import loop
+from maxrl_jax.runs.folder.run import Run, open_run
+from maxrl_jax.runs.loop.chunks import scan
+from maxrl_jax.runs.loop.phase import Phase
+from maxrl_jax.runs.loop.steps import run_steps
 
 
 def check(config: Any) -> list[tuple[int, Advantage]]:
@@ -32,14 +35,14 @@ def check(config: Any) -> list[tuple[int, Advantage]]:
     checks.positive_int(config, "rl.num_seeds")
     checks.positive_int(config, "rl.steps_per_call")
     checks.tuple_of(config, "rl.learning_rates", float, low=0.0)
-    phases = checks.advantage(config, "rl.advantage", num_rollouts=num_rollouts, reward_kind="real")
+    phases = estimator.phases(config, "rl.advantage", num_rollouts=num_rollouts, reward_kind="real")
     checks.in_range(config, "variance.theta")
     k = checks.integer(config, "variance.k", low=2)
     checks.integer(config, "variance.num_estimates", low=2)
     for n in checks.tuple_of(config, "variance.sample_sizes", int, low=k):
         if n % k:
             sizes = config.variance.sample_sizes
-            raise checks.ConfigError("variance.sample_sizes", sizes, f"multiples of variance.k = {k}")
+            raise ConfigError("variance.sample_sizes", sizes, f"multiples of variance.k = {k}")
     return phases
 
 
@@ -54,18 +57,17 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
     state = sharding.shard_if_even(state, sharding.mesh_from_config(config), axis=1)  # seeds are independent
     settings = {"seed": config.seed, "std": config.problem.std, "num_rollouts": config.rl.num_rollouts}
     settings["learning_rates"] = config.rl.learning_rates
-    chunks = [(first, loop.scan(training.make_step(advantage, **settings))) for first, advantage in phases]
-    with folder.open_run(config, workdir, "gaussian") as opened:
-        state = loop.run_steps(
-            opened,
-            "train",
-            state,
-            chunks,
-            config.rl.steps,
-            config.rl.steps_per_call,
+    chunks = [(first, scan(training.make_step(advantage, **settings))) for first, advantage in phases]
+    with open_run(config, workdir, "gaussian") as opened:
+        phase = Phase(
+            name="train",
+            chunk=chunks,
+            num_steps=config.rl.steps,
+            steps_per_call=config.rl.steps_per_call,
             finite=("gradient",),
             show=("theta", "reward_mean"),
         )
+        state = run_steps(opened, phase, state)
         _write_variances(config, opened)
         theta = np.asarray(jax.device_get(state["params"]["theta"]))
         k = training.estimated_k(phases[-1][1], config.rl.num_rollouts)
@@ -77,7 +79,7 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
         return opened.finish(state["params"], **final)
 
 
-def _write_variances(config: Any, opened: folder.Run) -> None:
+def _write_variances(config: Any, opened: Run) -> None:
     """variance.csv in the run folder, and the largest |z| of a mean against the exact derivative."""
     table = estimators.variance_table(
         config.seed,
@@ -106,4 +108,4 @@ def _summary(config: Any, theta: np.ndarray, k: int | None) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    launch.main(run, check)
+    launch.main(run, check, config_file="configs/gaussian.py")

@@ -14,10 +14,11 @@ from experiments.imagenet.checks import check
 from experiments.imagenet.evaluation import Evaluator
 from experiments.imagenet.problem import Problem
 from maxrl_jax.runs import launch
-from maxrl_jax.runs.config.config import ConfigError
+from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.devices import sharding
-from maxrl_jax.runs.folder import folder
-from maxrl_jax.runs.loop import loop
+from maxrl_jax.runs.folder.run import Run, open_run
+from maxrl_jax.runs.loop.phase import Every, Phase
+from maxrl_jax.runs.loop.steps import run_steps
 from maxrl_jax.vision.images import BrokenImage
 
 
@@ -31,25 +32,25 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
     Returns:
       The final record: ``final/params_sha256``.
     """
-    with folder.open_run(config, workdir, "imagenet") as open_run, _named(config):
+    with open_run(config, workdir, "imagenet") as opened, _named(config):
         problem = Problem.make(config)
         chunks = [(start, training.make_chunk(problem, advantage)) for start, advantage in loss.phases(config)]
-        every = [loop.Every(config.eval.every_steps, Evaluator(problem), at_start=True)]
+        every = [Every(config.eval.every_steps, Evaluator(problem), at_start=True)]
         if config.eval.gradient_norm_step:
-            every.append(_gradient_norms(open_run, problem))
-        state = loop.run_steps(
-            open_run,
-            "train",
-            sharding.shard_parameters(training.make_state(problem), problem.mesh),
-            chunks,
-            config.steps,
-            config.steps_per_call,
+            every.append(_gradient_norms(opened, problem))
+        phase = Phase(
+            name="train",
+            chunk=chunks,
+            num_steps=config.steps,
+            steps_per_call=config.steps_per_call,
             every=every,
             data=problem.images.host_batches,
             show=("loss", "top1", "pass@1"),
             rates={"images": config.batch_size},
         )
-        return open_run.finish(state["params"])
+        state = sharding.shard_parameters(training.make_state(problem), problem.mesh)
+        state = run_steps(opened, phase, state)
+        return opened.finish(state["params"])
 
 
 @contextlib.contextmanager
@@ -61,7 +62,7 @@ def _named(config: Any) -> Iterator[None]:
         raise ConfigError("data.dir", config.data.dir, f"a folder of images that can be read; {error}") from None
 
 
-def _gradient_norms(open_run: folder.Run, problem: Problem) -> loop.Every:
+def _gradient_norms(opened: Run, problem: Problem) -> Every:
     """Writes figures/gradient_norms.csv at eval.gradient_norm_step, by the loss the run has then."""
     config = problem.config
 
@@ -72,10 +73,10 @@ def _gradient_norms(open_run: folder.Run, problem: Problem) -> loop.Every:
         own = gradient_norms.make_loss(advantage, config.loss.num_rollouts, config.loss.sampling)
         table = gradient_norms.table(problem, state, [own], step)
         if jax.process_index() == 0:
-            (open_run.figures / gradient_norms.FILE).write_text(table.to_csv(index=False))
+            (opened.figures / gradient_norms.FILE).write_text(table.to_csv(index=False))
 
-    return loop.Every(config.eval.gradient_norm_step, write, at_end=False)
+    return Every(config.eval.gradient_norm_step, write, at_end=False)
 
 
 if __name__ == "__main__":
-    launch.main(run, check)
+    launch.main(run, check, config_file="configs/imagenet.py")

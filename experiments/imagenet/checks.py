@@ -10,8 +10,8 @@ from maxrl_jax import objectives
 from maxrl_jax.advantages import Advantage
 from maxrl_jax.categorical import SAMPLINGS
 from maxrl_jax.runs import launch
-from maxrl_jax.runs.config import config as checks
-from maxrl_jax.runs.config.config import ConfigError
+from maxrl_jax.runs.config import checks
+from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.loop import optimizer
 from maxrl_jax.vision import resnet

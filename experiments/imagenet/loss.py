@@ -11,7 +11,7 @@ from experiments.imagenet.measures import label_log_prob
 from maxrl_jax import objectives
 from maxrl_jax.advantages import Advantage
 from maxrl_jax.categorical import CategoricalTerms, categorical_terms
-from maxrl_jax.runs.config import config as checks
+from maxrl_jax.runs.config import estimator
 
 LOSSES = ("cross_entropy", "policy_gradient")
 
@@ -24,7 +24,7 @@ def phases(config: Any) -> list[tuple[int, Advantage | None]]:
     """
     if config.loss.name == "cross_entropy":
         return [(0, None)]
-    return list(checks.advantage(config, "loss.advantage", num_rollouts=config.loss.num_rollouts))
+    return list(estimator.phases(config, "loss.advantage", num_rollouts=config.loss.num_rollouts))
 
 
 def terms(

@@ -11,8 +11,8 @@ from maxrl_jax.lm import decoder
 from maxrl_jax.lm.step import PROVIDES
 from maxrl_jax.lm.task import Task
 from maxrl_jax.runs import launch
-from maxrl_jax.runs.config import config as checks
-from maxrl_jax.runs.config.config import ConfigError
+from maxrl_jax.runs.config import checks, estimator
+from maxrl_jax.runs.config.errors import ConfigError, as_config_error
 from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.loop import optimizer
 from maxrl_jax.tasks import maze
@@ -40,7 +40,7 @@ def check(config: Any) -> None:
 
 def estimator_phases(config: Any, task: Task) -> list[tuple[int, Advantage]]:
     """The estimator of RL, one for each phase of its schedule; ConfigError where it does not fit the task."""
-    return checks.advantage(
+    return estimator.phases(
         config,
         "rl.advantage",
         num_rollouts=config.rl.num_rollouts,
@@ -75,7 +75,7 @@ def _check_shape(config: Any) -> None:
     for key in ("hidden_size", "intermediate_size", "num_layers", "num_heads", "num_kv_heads", "max_positions"):
         checks.positive_int(config, f"model.{key}")
     checks.one_of(config, "model.compute_dtype", ("auto", "float32", "bfloat16"))
-    _as_config_error("model", config.model.num_heads, lambda: fresh_model_config(config, 1))
+    as_config_error("model", config.model.num_heads, lambda: fresh_model_config(config, 1))
 
 
 def _check_model(config: Any, task: Task) -> None:
@@ -83,7 +83,7 @@ def _check_model(config: Any, task: Task) -> None:
     folder = config.model.init_from
     if not folder:
         return
-    given = _as_config_error("model.init_from", folder, lambda: decoder.check_hf(folder))
+    given = as_config_error("model.init_from", folder, lambda: decoder.check_hf(folder))
     for field in ("vocab_size", "hidden_size", "intermediate_size", "num_layers", "num_heads", "num_kv_heads"):
         if getattr(given, field) != getattr(shape, field):
             raise ConfigError(
@@ -100,14 +100,14 @@ def _check_model(config: Any, task: Task) -> None:
 
 def _check_maze(config: Any) -> None:
     size = checks.integer(config, "maze.size", 5)
-    _as_config_error("maze.size", size, lambda: maze.check_size(size))
+    as_config_error("maze.size", size, lambda: maze.check_size(size))
     checks.one_of(config, "maze.reward", tuple(KINDS))
     checks.positive_int(config, "maze.num_held_out")
     checks.integer(config, "maze.training_set", 0, 2**30)
     checks.non_negative_int(config, "maze.answer_length")
     key = "maze.answer_length" if config.maze.answer_length else "model.max_positions"
-    length = _as_config_error(key, checks.field(config, key), lambda: answer_length(config))
-    _as_config_error("maze.answer_length", length, lambda: maze.check_answer_length(size, length))
+    length = as_config_error(key, checks.field(config, key), lambda: answer_length(config))
+    as_config_error("maze.answer_length", length, lambda: maze.check_answer_length(size, length))
     needed = maze.prompt_length(size) + length
     if needed > config.model.max_positions:
         raise ConfigError(
@@ -146,13 +146,3 @@ def _check_rl(config: Any) -> None:
     checks.positive_int(config, "rl.steps_per_call")
     for key in ("rl.decode_rows", "rl.micro_batch_tokens"):
         checks.non_negative_int(config, key)
-
-
-def _as_config_error(key: str, got: Any, call: Any) -> Any:
-    """The call's result; its ValueError as a ConfigError about `key`."""
-    try:
-        return call()
-    except ConfigError:
-        raise
-    except (ValueError, FileNotFoundError) as error:
-        raise ConfigError(key, got, str(error)) from None

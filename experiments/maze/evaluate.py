@@ -27,6 +27,7 @@ from maxrl_jax.lm import decoder, evaluation
 from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.rollout import Settings
 from maxrl_jax.runs import keys
+from maxrl_jax.runs.command_line import Parser, path, say_error
 from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.devices.precision import compute_dtype
 from maxrl_jax.tasks.maze import task as maze_task
@@ -34,12 +35,10 @@ from maxrl_jax.tasks.maze import task as maze_task
 FILE = "evaluation.jsonl"
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command's flags."""
-    flags = argparse.ArgumentParser(
-        prog="python -m experiments.maze.evaluate", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    flags.add_argument("--model", type=Path, required=True, help="folder in Hugging Face's format")
+    flags = Parser("python -m experiments.maze.evaluate", __doc__)
+    flags.add_argument("--model", type=path, required=True, help="folder in Hugging Face's format")
     flags.add_argument("--size", type=int, help="squares a side, odd; by default the model's own")
     flags.add_argument("--mazes", type=int, default=256, help="held-out mazes evaluated (256)")
     flags.add_argument("--samples", type=int, default=256, help="answers to each, a multiple of --round (256)")
@@ -51,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--top_p", type=float, default=1.0)
     flags.add_argument("--reward", default="solved", help="solved or path_quality")
     flags.add_argument("--length", type=int, default=0, help="tokens of an answer; 0: as in training")
-    flags.add_argument("--out", type=Path, help="where the counts are kept")
+    flags.add_argument("--out", type=path, help="where the counts are kept")
     return flags
 
 
@@ -180,10 +179,9 @@ def show(found: dict[str, Any]) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     try:
-        show(evaluate(parser().parse_args(arguments)))
+        show(evaluate(parser().read(arguments)))
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(say_error(error, 2))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from experiments.maze.problem import Problem
 from maxrl_jax.lm.rollout import rollout
 from maxrl_jax.lm.task import Prompts
 from maxrl_jax.runs import keys
-from maxrl_jax.runs.folder import folder
+from maxrl_jax.runs.folder.run import Run
 from maxrl_jax.tasks import maze
 from maxrl_jax.tasks.maze import pictures as drawing
 from maxrl_jax.tasks.maze import tokens
@@ -39,7 +39,7 @@ def answers_to_held_out(problem: Problem, params: Any, num_samples: int = 8) -> 
     return {"walls": np.asarray(prompts.state.walls), "answers": answers, "reason": reason}
 
 
-def save_answers(run: folder.Run, problem: Problem, params: Any) -> None:
+def save_answers(run: Run, problem: Problem, params: Any) -> None:
     """Draws a right and a failed answer into the run's figures/ and keeps the samples they are from; in process 0."""
     samples = answers_to_held_out(problem, params)
     with run.figure_file("answers.npz") as path:

@@ -13,7 +13,8 @@ from maxrl_jax.advantages import Advantage
 from maxrl_jax.lm import step
 from maxrl_jax.runs import keys
 from maxrl_jax.runs.devices.data_parallel import Share, over_batch
-from maxrl_jax.runs.loop import loop, optimizer
+from maxrl_jax.runs.loop import optimizer
+from maxrl_jax.runs.loop.chunks import scan
 
 
 def make_optimizer(config: Any) -> optax.GradientTransformation:
@@ -54,4 +55,4 @@ def make_chunk(problem: Problem, advantage: Advantage) -> Callable[..., Any]:
             metrics["adam_variance_proxy"] = optimizer.adam_variance_proxy(opt, b1=settings.b1, b2=settings.b2)
         return {**state, "params": params, "opt": opt}, metrics
 
-    return loop.scan(one)
+    return scan(one)

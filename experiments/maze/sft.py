@@ -11,7 +11,8 @@ import optax
 from experiments.maze.problem import Problem, by_platform
 from maxrl_jax.lm import sft
 from maxrl_jax.runs.devices.data_parallel import Share, over_batch
-from maxrl_jax.runs.loop import loop, optimizer
+from maxrl_jax.runs.loop import optimizer
+from maxrl_jax.runs.loop.chunks import scan
 
 
 def make_optimizer(config: Any) -> optax.GradientTransformation:
@@ -42,4 +43,4 @@ def make_chunk(problem: Problem) -> Callable[..., Any]:
         metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradients)}
         return {**state, "params": params, "opt": opt}, metrics
 
-    return loop.scan(one)
+    return scan(one)

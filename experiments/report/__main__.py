@@ -9,41 +9,30 @@ page is DIR/report.html for one DIR, report.html here for several. Exit status 2
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 from experiments.report import page, runs
-from maxrl_jax.runs.config.checks import ConfigError
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as the drivers do."""
-
-    def error(self, message: str):
-        print(f"error: command line: {message}", file=sys.stderr)
-        raise SystemExit(2)
+from maxrl_jax.runs.command_line import Parser, path, say_error
+from maxrl_jax.runs.config.errors import ConfigError
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Writes the page; returns the exit status."""
-    parser = _Parser(
-        prog="python -m experiments.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folders", nargs="+", metavar="DIR", help="a run folder, or a folder of run folders")
-    parser.add_argument("--out", type=Path, help="the file to write")
+    parser = Parser("python -m experiments.report", __doc__)
+    parser.add_argument("folders", nargs="+", type=path, metavar="DIR", help="a run folder, or a folder of run folders")
+    parser.add_argument("--out", type=path, help="the file to write")
     parser.add_argument("--title", default="", help="the page's heading")
-    options = parser.parse_args(arguments)
-    one = len(options.folders) == 1
-    out = options.out or (Path(options.folders[0]) / "report.html" if one else Path("report.html"))
     try:
+        options = parser.read(arguments)
+        one = len(options.folders) == 1
+        out = options.out or (options.folders[0] / "report.html" if one else Path("report.html"))
         found = runs.find(options.folders)
-        title = options.title or (Path(options.folders[0]).resolve().name if one else "")
+        title = options.title or (options.folders[0].resolve().name if one else "")
         text = page.write(found, title)
         _write(out, text)
     except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return say_error(error, 2)
     print(f"{out}: {len(found)} {'run' if len(found) == 1 else 'runs'}, {len(text) / 1e6:.1f} MB")
     return 0
 

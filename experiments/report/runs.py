@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from experiments.results import folders
 from experiments.results.folders import RunFolder
-from maxrl_jax.runs.config.checks import ConfigError
+from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.folder import resume
 
 PREFIXES = ("eval", "train", "sft", "perf")

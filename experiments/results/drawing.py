@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.results import style
-from maxrl_jax.runs.folder.folder import Run
+from maxrl_jax.runs.folder.run import Run
 
 KINDS = ("png", "svg")
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from maxrl_jax.runs.config.checks import ConfigError
-from maxrl_jax.runs.config.config import flatten
+from maxrl_jax.runs.config import fields
+from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.folder import metric_writer
 
 _METRICS = re.compile(r"metrics(-\d+)?\.jsonl")  # of a file system, or the numbered parts of a bucket's copy
@@ -40,7 +40,7 @@ class RunFolder:
     @property
     def fields(self) -> dict[str, Any]:
         """The config by dotted names, ``{"rl.steps": 200}``."""
-        return flatten(self.config)
+        return fields.flatten(self.config)
 
     @property
     def seed(self) -> int:

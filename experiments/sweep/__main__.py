@@ -9,38 +9,39 @@ starts, each is checked as its driver would. The same command again skips what i
 afterwards, makes the table. Exit status: 0 all runs are finished; 1 some failed (listed at the end); 2 a wrong setting.
 """
 
-import importlib.util
-import os
+import argparse
 import pathlib
 import pkgutil
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import experiments
 from experiments.sweep import check, grid, runner
-from maxrl_jax.runs.config import config as config_module
-from maxrl_jax.runs.config.checks import ConfigError, Words, suggestion
+from maxrl_jax.runs.command_line import Parser, add_config, exit_with
+from maxrl_jax.runs.config.errors import ConfigError, suggestion
+from maxrl_jax.runs.config.override import split_arguments
 from maxrl_jax.runs.folder import paths
-
-_TOOLS = ("sweep", "figures", "report")
-"""Modules of experiments/ that are not drivers."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the sweep of a command line; returns the exit status."""
-    try:
-        flags, spec, overrides = parse(argv)
-        points = grid.part(grid.points(flags.grid, flags.seeds), flags.part)
-        module = find_module(flags.experiment)
-        jobs = plan(flags, module, spec, overrides, points)
-        commands = {job.name: job.arguments for job in jobs}
-        settings = check.check(module, commands, runner.environment(0, flags.jobs))
-        paths.make_writable(flags.workdir)
-        runner.skip_finished(jobs, settings)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    """Runs the sweep of a command line; returns the exit status.
+
+    Raises:
+        ConfigError: a wrong setting, of the sweep or of one of its runs.
+    """
+    flags, spec, overrides = parse(argv)
+    every = grid.points(flags.grid, flags.seeds)
+    grid.check_not_fixed(every, overrides)
+    points = grid.part(every, flags.part)
+    module = find_module(flags.experiment)
+    jobs = plan(flags, module, spec, overrides, points)
+    commands = {job.name: job.arguments for job in jobs}
+    settings = check.check(module, commands, runner.environment(0, flags.jobs))
+    grid.check_all_differ(points, settings)
+    paths.make_writable(flags.workdir)
+    runner.skip_finished(jobs, settings)
     print(f"{len(points)} runs of {flags.experiment} in {flags.workdir}, {flags.jobs} at a time", flush=True)
     try:
         runner.run_all(jobs, flags.jobs, say=lambda text: print(text, flush=True))
@@ -58,41 +59,36 @@ def main(argv: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def parse(argv: Sequence[str]) -> tuple[Any, str, list[str]]:
+def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, str, list[str]]:
     """Reads the command line: (flags, config spec, --config.a.b=value arguments for every run).
 
     Raises:
         ConfigError: anything wrong in it.
     """
-    from absl import flags as absl_flags
-
-    spec, overrides, others = config_module.split_arguments(argv)
-    values = absl_flags.FlagValues()
-    define = {"flag_values": values}
-    absl_flags.DEFINE_string("experiment", None, "driver: a module of experiments/", **define)
-    absl_flags.DEFINE_multi_string("grid", [], "FIELD=VALUE,VALUE; may be given several times", **define)
-    absl_flags.DEFINE_integer("seeds", 1, "seeds 0 .. seeds - 1 of each combination", **define)
-    absl_flags.DEFINE_string("workdir", None, "folder of the sweep", **define)
-    absl_flags.DEFINE_integer("jobs", 1, "runs at a time", **define)
-    absl_flags.DEFINE_string("part", "", "I/N: every N-th run from the I-th on, I from 0", **define)
-    absl_flags.DEFINE_string("metric", "", "metrics of the table, first one drawn: eval/pass@1,...", **define)
-    try:
-        leftover = values(["", *others])[1:]
-    except absl_flags.Error as error:
-        raise ConfigError("command line", Words(str(error)), "--" + ", --".join(["config", *values])) from None
-    if leftover:
-        raise ConfigError("command line", leftover[0], "flags only, --NAME=VALUE")
+    parser = Parser("python -m experiments.sweep", __doc__)
+    parser.add_argument("--experiment", metavar="NAME", help="driver: a module of experiments/")
+    add_config(parser)
+    parser.add_argument("--grid", action="append", default=[], metavar="FIELD=V,V", help="may be given several times")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds 0 .. N - 1 of each combination (1)")
+    parser.add_argument("--workdir", metavar="DIR", help="folder of the sweep")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time (1)")
+    parser.add_argument("--part", default="", metavar="I/N", help="every N-th run from the I-th on, I from 0")
+    names = "metrics of the table, the first one drawn (eval/pass@1,...)"
+    parser.add_argument("--metric", default="", metavar="NAMES", help=names)
+    if any(argument in ("-h", "--help") for argument in argv):
+        parser.parse_args(["--help"])
+    spec, overrides, others = split_arguments(argv)
+    flags = parser.read(others)
     if not spec:
-        raise ConfigError("--config", Words("nothing"), "a config file, --config=configs/NAME.py:VARIANT")
-    if not values.workdir:
-        raise ConfigError("--workdir", Words("nothing"), "the folder of the sweep, --workdir=DIR")
-    if os.path.exists(values.workdir) and not os.path.isdir(values.workdir):
-        raise ConfigError("--workdir", values.workdir, "a folder, not a file")
-    if "://" in values.workdir:
-        raise ConfigError("--workdir", values.workdir, "a folder of the file system, which the table can be written to")
-    if values.jobs < 1:
-        raise ConfigError("--jobs", values.jobs, "at least 1")
-    return values, spec, overrides
+        raise ConfigError("--config", None, "a config file, --config=configs/NAME.py:VARIANT", shown="nothing")
+    if not flags.workdir:
+        raise ConfigError("--workdir", None, "the folder of the sweep, --workdir=DIR", shown="nothing")
+    if "://" in flags.workdir:
+        raise ConfigError("--workdir", flags.workdir, "a folder of the file system, which the table can be written to")
+    flags.workdir = paths.folder("--workdir", flags.workdir)
+    if flags.jobs < 1:
+        raise ConfigError("--jobs", flags.jobs, "at least 1")
+    return flags, spec, overrides
 
 
 def plan(
@@ -119,12 +115,12 @@ def find_module(name: str | None) -> str:
     Raises:
         ConfigError: there is no such experiment.
     """
-    drivers = [m.name for m in pkgutil.iter_modules(experiments.__path__) if m.name not in _TOOLS]
+    drivers = [m.name for m in pkgutil.iter_modules(experiments.__path__) if find_spec(f"configs.{m.name}")]
     if not name:
-        raise ConfigError("--experiment", Words("nothing"), ", ".join(drivers))
+        raise ConfigError("--experiment", None, ", ".join(drivers), shown="nothing")
     module = name if "." in name else f"experiments.{name}"
     try:
-        found = importlib.util.find_spec(module)
+        found = find_spec(module)
     except ImportError:
         found = None
     if found is None:
@@ -133,4 +129,4 @@ def find_module(name: str | None) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    exit_with(main)

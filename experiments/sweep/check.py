@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from maxrl_jax.runs import launch
-from maxrl_jax.runs.config import config as config_module
-from maxrl_jax.runs.config.checks import ConfigError, Words
+from maxrl_jax.runs.config import fields
+from maxrl_jax.runs.config.errors import ConfigError
 
 
 def check(module: str, commands: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -40,7 +40,7 @@ def check(module: str, commands: Mapping[str, Sequence[str]], environment: Mappi
     answer = json.loads(ended.stdout.splitlines()[-1])
     if "error" in answer:
         key, got, allowed = answer["error"]
-        raise ConfigError(key, Words(got), allowed)
+        raise ConfigError(key, None, allowed, shown=got)
     return answer["configs"]
 
 
@@ -53,9 +53,9 @@ def main(module: str) -> None:
             config, *_ = launch.parse(arguments)
             driver.check(config)
         except ConfigError as error:
-            print(json.dumps({"error": [error.key, repr(error.got), f"{error.allowed} (in the run {name})"]}))
+            print(json.dumps({"error": [error.key, error.shown, f"{error.allowed} (in the run {name})"]}))
             return
-        configs.append(config_module.to_dict(config))
+        configs.append(fields.to_dict(config))
     print(json.dumps({"configs": configs}))
 
 

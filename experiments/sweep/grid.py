@@ -2,10 +2,13 @@
 
 import dataclasses
 import itertools
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from maxrl_jax.runs.config.config import ConfigError
+from maxrl_jax.runs.config import override
+from maxrl_jax.runs.config.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +107,38 @@ def points(grids: Sequence[str], seeds: int) -> list[Point]:
         if names.count(name) > 1:
             raise ConfigError("--grid", name, "values whose folder names differ")
     return runs
+
+
+def check_not_fixed(runs: Sequence[Point], overrides: Sequence[str]) -> None:
+    """Refuses a field that the command line sets for every run and the sweep for each: one of the two would be lost.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    varied = {override.key_of(argument) for run in runs for argument in run.overrides}
+    for argument in overrides:
+        key = override.key_of(argument)
+        if key in varied:
+            allowed = "--seeds=N, which gives the runs the seeds 0 to N - 1" if key == "seed" else "its --grid alone"
+            raise ConfigError(f"--config.{key}", argument.partition("=")[2], allowed)
+
+
+def check_all_differ(runs: Sequence[Point], configs: Sequence[Mapping[str, Any]]) -> None:
+    """Refuses two runs that are one, however their values were written (0.1 and 1e-1).
+
+    Args:
+        runs: of the sweep.
+        configs: each one's whole config, as plain values.
+
+    Raises:
+        ConfigError: two configs are the same.
+    """
+    seen: dict[str, str] = {}
+    for run, config in zip(runs, configs, strict=True):
+        text = json.dumps(config, sort_keys=True)
+        if text in seen:
+            raise ConfigError("--grid", run.folder, f"each value once (it is the same run as {seen[text]})")
+        seen[text] = run.folder
 
 
 def part(runs: Sequence[Point], text: str) -> list[Point]:

@@ -35,6 +35,7 @@ def write(folder: pathlib.Path, runs: Runs, metrics: str = "") -> str:
     """
     curves = read_curves(runs)
     names = choose(curves, metrics)
+    absent = [name for name in metrics.split(",") if name and name not in names]
     table = final_table(curves, names)
     table.to_csv(folder / "table.csv", index=False)
     (folder / "table.md").write_text(markdown(table, names) + "\n")
@@ -43,17 +44,23 @@ def write(folder: pathlib.Path, runs: Runs, metrics: str = "") -> str:
         spread.to_csv(folder / "curves.csv", index=False)
         draw(spread, names[0], folder)
     more = f"\n({len(names) - SHOWN} more metrics in table.md)" if len(names) > SHOWN else ""
+    more += f"\n(no run has {', '.join(absent)})" if absent else ""
     return f"{markdown(table, names[:SHOWN])}{more}\n\n{folder / 'table.csv'}  {folder / 'figure.png'}"
 
 
 def read_curves(runs: Runs) -> pd.DataFrame:
-    """Every metric of every run: columns label, seed, metric, step, value (a list of values as its mean)."""
+    """Every metric of every run: columns label, seed, metric, step, value.
+
+    A list of values is its mean; a value that is not finite is NaN, and stands for an evaluation without one.
+    """
     rows = []
     for point, folder in runs:
         for record in folders.read(folder, "--workdir").records:
             for name, value in record.items():
-                if name.startswith(("train/", "eval/")) and math.isfinite(number := metric_writer.mean(value)):
-                    rows.append((point.label, point.seed, name, record["step"], number))
+                if name.startswith(("train/", "eval/")):
+                    number = metric_writer.mean(value)
+                    finite = number if math.isfinite(number) else math.nan
+                    rows.append((point.label, point.seed, name, record["step"], finite))
     return pd.DataFrame(rows, columns=["label", "seed", "metric", "step", "value"])
 
 
@@ -66,23 +73,28 @@ def choose(curves: pd.DataFrame, metrics: str) -> list[str]:
 
 
 def final_table(curves: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Last values: columns label, metric, mean, standard_error, n, in the order of the runs."""
-    last = curves.sort_values("step", kind="stable").groupby(["label", "seed", "metric"], sort=False).last()
-    final = over_seeds(last.reset_index(), ["label", "metric"])
+    """Values of each run's last step: columns label, metric, mean, standard_error, n, in the order of the runs.
+
+    The last step is that of the phase (eval/, train/), not of the metric: one that its last evaluation lacks is
+    missing, and an older value does not take its place.
+    """
+    phase = curves.metric.str.split("/").str[0]
+    last = curves.step == curves.groupby(["label", "seed", phase]).step.transform("max")
+    final = over_seeds(curves[last & curves.metric.isin(names)], ["label", "metric"])
+    final = final[final.n > 0]
     order = {label: i for i, label in enumerate(dict.fromkeys(curves.label))}
-    final = final[final.metric.isin(names)]
     key = final.label.map(order) * len(names) + final.metric.map(lambda name: list(names).index(name))
     return final.loc[key.sort_values(kind="stable").index].reset_index(drop=True)
 
 
 def markdown(table: pd.DataFrame, names: Sequence[str]) -> str:
-    """The table as markdown: a row per combination, ``mean ± standard error`` per metric."""
+    """The table as markdown: a row per combination, ``mean ± standard error`` per metric, of n seeds or as said."""
     lines = ["| run | " + " | ".join(names) + " | n |", "|---" * (len(names) + 2) + "|"]
     for label, rows in table.groupby("label", sort=False):
         cells = []
         for name in names:
             row = rows[rows.metric == name]
-            cells.append(_cell(row.iloc[0]) if len(row) else "")
+            cells.append(_cell(row.iloc[0], int(rows.n.max())) if len(row) else "missing")
         lines.append(f"| {label} | " + " | ".join(cells) + f" | {int(rows.n.max())} |")
     return "\n".join(lines)
 
@@ -111,6 +123,7 @@ def short(label: str) -> str:
     return re.sub(r"(^|,)(?:\w+\.)+(\w+=)", r"\1\2", label).replace(",", ", ")
 
 
-def _cell(row: pd.Series) -> str:
+def _cell(row: pd.Series, seeds: int) -> str:
     error = "" if np.isnan(row.standard_error) else f" ± {row.standard_error:.2g}"
-    return f"{row['mean']:.4g}{error}"
+    fewer = f" (n={row.n})" if row.n < seeds else ""
+    return f"{row['mean']:.4g}{error}{fewer}"

@@ -5,51 +5,53 @@ Exit status: 0 done; 1 stopped by a failure that is named (not finite, checkpoin
 """
 
 import errno
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from maxrl_jax.runs.config import config as config_module
-from maxrl_jax.runs.config.checks import ConfigError, Words, in_range, integer, non_negative_int, positive_int
+from maxrl_jax.runs.command_line import Parser, add_config, say_error
+from maxrl_jax.runs.config import checks, help
+from maxrl_jax.runs.config.errors import ConfigError, one_line
+from maxrl_jax.runs.config.load import load
+from maxrl_jax.runs.config.override import override, split_arguments
 from maxrl_jax.runs.devices import distributed
-from maxrl_jax.runs.folder import paths
+from maxrl_jax.runs.folder import paths, wandb_writer
 from maxrl_jax.runs.folder.stopping import CheckpointError, Interrupted, NotFinite
 
 Main = Callable[[Any, str], Any]
 Check = Callable[[Any], Any]
 
 
-def main(run: Main, check: Check, argv: Sequence[str] | None = None) -> NoReturn:
+def main(run: Main, check: Check, argv: Sequence[str] | None = None, *, config_file: str = "") -> NoReturn:
     """Runs a driver from the command line and exits.
 
     Args:
         run: ``run(config, workdir)``, the plain function notebooks call too.
         check: ``check(config)``, raising ConfigError for anything the run could not do.
         argv: the arguments; those of the process by default.
+        config_file: the driver's config file, "configs/NAME.py", which --help describes.
     """
-    sys.exit(_status(run, check, list(sys.argv[1:] if argv is None else argv)))
+    sys.exit(_status(run, check, list(sys.argv[1:] if argv is None else argv), config_file))
 
 
-def parse(argv: Sequence[str]) -> tuple[Any, str, distributed.Cluster]:
+def parse(argv: Sequence[str], config_file: str = "") -> tuple[Any, str, distributed.Cluster]:
     """Reads a command line: (config, workdir, cluster). Starts no device.
 
     Raises:
         ConfigError: anything wrong in it.
     """
-    spec, overrides, others = config_module.split_arguments(argv)
-    flags = _other_flags(others)
+    spec, overrides, others = split_arguments(argv)
+    flags = _parser(config_file).read(others)
     if not spec:
-        raise ConfigError("--config", Words("nothing"), "a config file, --config=configs/NAME.py:VARIANT")
-    config = config_module.override(config_module.load(spec), overrides)
+        file = config_file or "configs/NAME.py"
+        raise ConfigError("--config", None, f"a config file, --config={file}:VARIANT", shown="nothing")
+    config = override(load(spec), overrides)
     check_common(config)
     if not flags.workdir:
-        raise ConfigError("--workdir", Words("nothing"), "the folder of this run, --workdir=DIR")
-    workdir = os.path.expandvars(os.path.expanduser(flags.workdir))
-    if "$" in workdir:
-        raise ConfigError("--workdir", workdir, "a path whose variables are set")
-    if os.path.exists(workdir) and not os.path.isdir(workdir):
-        raise ConfigError("--workdir", workdir, "a folder, not a file")
+        raise ConfigError("--workdir", None, "the folder of this run, --workdir=DIR", shown="nothing")
+    workdir = paths.folder("--workdir", flags.workdir)
     return config, workdir, distributed.Cluster.from_flags(flags)
 
 
@@ -59,14 +61,12 @@ def check_common(config: Any) -> None:
     Raises:
         ConfigError: one of them is wrong.
     """
-    from maxrl_jax.runs.folder import wandb_writer
-
-    integer(config, "seed", 0, 2**32 - 1)
-    positive_int(config, "mesh.fsdp")
-    non_negative_int(config, "checkpoint.every_steps")
-    positive_int(config, "checkpoint.max_to_keep")
-    positive_int(config, "log.every_steps")
-    in_range(config, "log.console_seconds", 0.0)
+    checks.integer(config, "seed", 0, 2**32 - 1)
+    checks.positive_int(config, "mesh.fsdp")
+    checks.non_negative_int(config, "checkpoint.every_steps")
+    checks.positive_int(config, "checkpoint.max_to_keep")
+    checks.positive_int(config, "log.every_steps")
+    checks.in_range(config, "log.console_seconds", 0.0)
     init_from = config.checkpoint.init_from
     if init_from and "://" not in init_from and not os.path.isdir(init_from):
         raise ConfigError("checkpoint.init_from", init_from, "a run folder or a checkpoint in one")
@@ -80,12 +80,11 @@ def check_common(config: Any) -> None:
 def set_up(config: Any) -> None:
     """Sets what must be set before the first computation: determinism on GPU, the compilation cache.
 
-    Quiets absl's log: orbax writes a traceback there for each of its threads that a failed save passes through,
-    and the exception itself ends in one line of ours.
+    Warnings of absl's log, which is orbax's too, become one line each: it writes a traceback there for each of its
+    threads that a failed save passes through, and the exception itself ends in one line of ours.
     """
-    from absl import logging
-
-    logging.set_verbosity(logging.FATAL)
+    absl = logging.getLogger("absl")
+    absl.handlers, absl.propagate = [_OneLine(logging.WARNING)], False
     sys.unraisablehook = _without_closed_loops(sys.unraisablehook)
     if config.deterministic and "--xla_gpu_deterministic_ops" not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_gpu_deterministic_ops=true"
@@ -95,13 +94,13 @@ def set_up(config: Any) -> None:
         jax.config.update("jax_compilation_cache_dir", config.compilation_cache)
 
 
-def _status(run: Main, check: Check, argv: list[str]) -> int:
+def _status(run: Main, check: Check, argv: list[str], config_file: str) -> int:
     """The exit status of a run, after one line on standard error for what ended it early."""
-    if any(argument in ("-h", "--help") for argument in argv):
-        print(_usage(argv))
-        return 0
     try:
-        config, workdir, cluster = parse(argv)
+        if any(argument in ("-h", "--help") for argument in argv):
+            print(usage(argv, config_file))
+            return 0
+        config, workdir, cluster = parse(argv, config_file)
         set_up(config)
         cluster.start()  # before the driver's check, which may ask how many devices there are
         check(config)
@@ -122,6 +121,20 @@ def _status(run: Main, check: Check, argv: list[str]) -> int:
     return 0
 
 
+class _OneLine(logging.Handler):
+    """Says the first line of a warning, each once, and never a traceback."""
+
+    def __init__(self, level: int):
+        super().__init__(level)
+        self._said: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = one_line(ValueError(record.getMessage().strip().partition("\n")[0]))
+        if text not in self._said:
+            self._said.add(text)
+            print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
 def _without_closed_loops(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Leaves out what tensorstore's unfinished writes and reads say when they outlive a failed one."""
 
@@ -133,39 +146,29 @@ def _without_closed_loops(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _say(error: Any, status: int) -> int:
-    print(f"{'error: ' if status <= 2 else ''}{error}", file=sys.stderr, flush=True)
+    if status <= 2:
+        return say_error(error, status)
+    print(error, file=sys.stderr, flush=True)
     return status
 
 
-def _other_flags(arguments: Sequence[str]) -> Any:
-    from absl import flags
+def usage(argv: Sequence[str], config_file: str = "") -> str:
+    """What --help prints: the flags, then what the config file says of itself and of each of its fields.
 
-    values = flags.FlagValues()
-    flags.DEFINE_string("workdir", None, "folder of this run; the same again resumes it", flag_values=values)
-    distributed.define_flags(values)
-    try:
-        leftover = values(["", *arguments])[1:]
-    except flags.UnrecognizedFlagError as error:
-        known = ["config", "config.FIELD", *values]
-        close = config_module.suggestion(error.flagname, known)
-        raise ConfigError(f"--{error.flagname}", Words("an unknown flag"), "--" + ", --".join(known) + close) from None
-    except flags.Error as error:
-        raise ConfigError("command line", " ".join(arguments), str(error)) from None
-    if leftover:
-        raise ConfigError("command line", leftover[0], "flags only, --NAME=VALUE")
-    return values
+    Args:
+        argv: the command line; its --config, if there, is the one described.
+        config_file: the driver's own.
+    """
+    spec = split_arguments([argument for argument in argv if argument not in ("-h", "--help")])[0] or config_file
+    return _parser(config_file).format_help() + ("\n" + help.describe(spec) if spec else "")
 
 
-def _usage(argv: Sequence[str]) -> str:
-    """Help: the flags, and with --config the fields of that config."""
-    text = (
-        "usage: python -m experiments.NAME --config=configs/NAME.py:VARIANT --workdir=DIR"
-        " [--config.FIELD=VALUE ...]\n"
-        "  --workdir=DIR            folder of this run; the same again resumes it\n" + distributed.HELP
-    )
-    spec = config_module.split_arguments(argv)[0]
-    if spec:
-        config = config_module.load(spec)
-        fields = config_module.flatten(config.to_dict())
-        text += f"fields of {spec}:\n" + "\n".join(f"  --config.{key}={value}" for key, value in fields.items())
-    return text
+def _parser(config_file: str) -> Parser:
+    file = config_file or "configs/NAME.py"
+    name = os.path.splitext(os.path.basename(file))[0]
+    parser = Parser(f"python -m experiments.{name}", None)
+    parser.usage = f"%(prog)s --config={file}:VARIANT --workdir=DIR [--config.FIELD=VALUE ...]"
+    add_config(parser)
+    parser.add_argument("--workdir", metavar="DIR", help="folder of this run; the same again resumes it")
+    distributed.add_flags(parser)
+    return parser

@@ -5,8 +5,10 @@ import jax.numpy as jnp
 
 from configs import common
 from maxrl_jax.runs import keys
-from maxrl_jax.runs.folder import folder
-from maxrl_jax.runs.loop import loop
+from maxrl_jax.runs.folder.run import open_run
+from maxrl_jax.runs.loop.chunks import scan
+from maxrl_jax.runs.loop.phase import Phase
+from maxrl_jax.runs.loop.steps import run_steps
 
 
 def config(**fields):
@@ -39,9 +41,11 @@ def run(path, settings=None, *, num_steps=12, chunk_steps=2, chunk=None, phases=
     """Runs ``train`` (after the ``phases`` (prefix, steps)); returns (final state, finish's record)."""
     settings = settings or config()
     state = initial() if state is None else state
-    chunk = loop.scan(step) if chunk is None else chunk
-    with folder.open_run(settings, path, "small") as opened:
+    chunk = scan(step) if chunk is None else chunk
+    with open_run(settings, path, "small") as opened:
         for prefix, steps in phases:
-            state = loop.run_steps(opened, prefix, state, loop.scan(step), steps, chunk_steps)
-        state = loop.run_steps(opened, "train", state, chunk, num_steps, chunk_steps, **keywords)
+            before = Phase(name=prefix, chunk=scan(step), num_steps=steps, steps_per_call=chunk_steps)
+            state = run_steps(opened, before, state)
+        phase = Phase(name="train", chunk=chunk, num_steps=num_steps, steps_per_call=chunk_steps, **keywords)
+        state = run_steps(opened, phase, state)
         return state, opened.finish(state["params"])

@@ -12,7 +12,7 @@ from etils import epath
 from maxrl_jax.runs import launch
 from maxrl_jax.runs.folder import checkpoint, digest
 from maxrl_jax.runs.folder.checkpoint import CheckpointError, Checkpoints
-from maxrl_jax.runs.loop import loop
+from maxrl_jax.runs.loop.phase import Every
 from tests.runs import small
 from tests.runs.runs import deterministic
 
@@ -176,7 +176,7 @@ def test_a_disk_that_fills_up_ends_a_run_in_one_line_and_the_run_continues(tmp_p
         return exit.value.code
 
     try:
-        assert launched([loop.Every(6, fill)]) == 1
+        assert launched([Every(6, fill)]) == 1
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]

@@ -7,9 +7,10 @@ from ml_collections import ConfigDict
 
 from configs import common
 from maxrl_jax import advantages
-from maxrl_jax.runs.config import checks
-from maxrl_jax.runs.config import config as cfg
-from maxrl_jax.runs.config.checks import ConfigError
+from maxrl_jax.runs.config import checks, comments, estimator, fields, help
+from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.config.load import load, module_of
+from maxrl_jax.runs.config.override import override, split_arguments
 from tests.runs.runs import CONFIG, ROOT
 
 TINY = f"{ROOT / CONFIG}:tiny"
@@ -26,11 +27,11 @@ def test_load_sets_fields_with_their_types():
         "rl.advantage.k": ((0, 4), (10, 2)),
         "rl.advantage.baseline": None,
     }
-    config = cfg.load(TINY, overrides)
-    assert {key: cfg.field(config, key) for key in overrides} == overrides
+    config = load(TINY, overrides)
+    assert {key: checks.field(config, key) for key in overrides} == overrides
     assert isinstance(config.rl.learning_rate, float)
     assert config.is_locked
-    assert cfg.load(TINY, {"rl.steps": "12"}).rl.steps == 12
+    assert load(TINY, {"rl.steps": "12"}).rl.steps == 12
 
 
 def test_a_hyper_parameter_that_a_config_sets_may_be_set_back_to_none(tmp_path):
@@ -43,34 +44,34 @@ def test_a_hyper_parameter_that_a_config_sets_may_be_set_back_to_none(tmp_path):
         "    return config\n"
     )
     for value in (None, "None"):
-        config = cfg.load(str(file), {"advantage.baseline": value, "advantage.k": value})
+        config = load(str(file), {"advantage.baseline": value, "advantage.k": value})
         assert (config.advantage.baseline, config.advantage.k) == (None, None)
-    assert cfg.load(str(file), {"advantage.baseline": "none"}).advantage.baseline == "none"
+    assert load(str(file), {"advantage.baseline": "none"}).advantage.baseline == "none"
     with pytest.raises(ConfigError, match=r"^wandb\.group: got None, allowed: a string"):
-        cfg.load(str(file), {"wandb.group": None})
+        load(str(file), {"wandb.group": None})
 
 
 def test_load_leaves_nothing_behind():
-    cfg.load(TINY, {"rl.steps": 12})
-    assert cfg.load(TINY).rl.steps == 30
+    load(TINY, {"rl.steps": 12})
+    assert load(TINY).rl.steps == 30
 
 
 def test_command_line_forms():
-    spec, overrides, others = cfg.split_arguments(
+    spec, overrides, others = split_arguments(
         ["--config", "f.py:v", "--config.a.b", "3", "-config.c=4", "--noconfig.d", "--workdir=x", "--jobs", "2"]
     )
     assert spec == "f.py:v"
     assert overrides == ["--config.a.b=3", "--config.c=4", "--noconfig.d"]
     assert others == ["--workdir=x", "--jobs", "2"]
-    config = cfg.override(cfg.load(TINY), ["--config.deterministic"])
+    config = override(load(TINY), ["--config.deterministic"])
     assert config.deterministic is True
 
 
 def test_flatten_and_to_dict_read_back_from_a_file():
-    config = cfg.load(TINY, {"rl.advantage.k": ((0, 4), (10, 2))})
-    plain = cfg.to_dict(config)
+    config = load(TINY, {"rl.advantage.k": ((0, 4), (10, 2))})
+    plain = fields.to_dict(config)
     assert plain["rl"]["advantage"]["k"] == [[0, 4], [10, 2]]
-    assert cfg.flatten(plain)["rl.advantage.k"] == [[0, 4], [10, 2]]
+    assert fields.flatten(plain)["rl.advantage.k"] == [[0, 4], [10, 2]]
 
 
 def test_every_error_is_one_line_with_key_got_and_allowed():
@@ -157,7 +158,9 @@ def test_wrong_values_say_key_got_allowed(wrong, message):
 
 def chosen(num_rollouts=8, provides=(), reward_kind="binary", **hyper):
     config = ConfigDict({"rl": {"advantage": common.advantage(**hyper)}})
-    return cfg.advantage(config, "rl.advantage", num_rollouts=num_rollouts, provides=provides, reward_kind=reward_kind)
+    return estimator.phases(
+        config, "rl.advantage", num_rollouts=num_rollouts, provides=provides, reward_kind=reward_kind
+    )
 
 
 def test_every_estimator_of_the_table_is_reachable_from_a_config():
@@ -216,6 +219,11 @@ def test_a_users_own_estimator():
         ({"name": "tests.runs.own_estimator:not_callable"}, "name", "not callable"),
         ({"name": "no.such.module:f"}, "name", "cannot load"),
         ({"name": "tests.runs.own_estimator:scaled", "k": 3}, "k", "unexpected keyword"),
+        ({"name": "tests.runs.own_estimator:scaled", "scale": 2.0, "k": 3}, "k", "unexpected keyword"),
+        ({"name": "pkpo", "k": 0, "baseline": "loo"}, "k", "1 <= k"),
+        ({"name": "grpo", "ddof": 1, "num_rollouts": 1}, "ddof", "N >= 2"),
+        ({"name": "chen", "k": 4, "normalize": True, "eps": -1.0}, "eps", ">= 0"),
+        ({"name": "mixture", "coefficients": (1.0, 2.0, 3.0), "num_rollouts": 3}, "coefficients", "N - 1"),
     ],
 )
 def test_impossible_estimators_name_the_field(fields, key, message):
@@ -223,3 +231,140 @@ def test_impossible_estimators_name_the_field(fields, key, message):
         chosen(**fields)
     assert error.value.key == f"rl.advantage.{key}"
     assert "\n" not in str(error.value)
+
+
+OWN = "tests.runs.own_estimator:"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mean_of_each_group", "given [9, 8] it returns [9], not [9, 8]"),
+        ("one_for_each_group", "given [9, 8] it returns [9, 1], not [9, 8]"),
+        ("over_the_batch", "given [9, 8] it returns [72], not [9, 8]"),
+        ("transposed", "given [9, 8] it returns [8, 9], not [9, 8]"),
+        ("two_results", "it returns tuple, not one array"),
+        ("no_result", "it returns NoneType, not one array"),
+        ("with_numpy", "given [9, 8] it raises TracerArrayConversionError"),
+        ("branching", "given [9, 8] it raises TracerBoolConversionError"),
+        ("batches_only", "given [8] it raises IndexError"),
+        ("misspelt", "given [9, 8] it raises AttributeError"),
+        ("whole_numbers", "it returns int32, not floating point"),
+    ],
+)
+def test_an_own_estimator_that_does_not_map_groups_to_groups_is_refused_when_configured(name, said):
+    with pytest.raises(ConfigError, match=re.escape(said)) as error:
+        chosen(name=OWN + name)
+    assert error.value.key == "rl.advantage.name"
+    assert "allowed: a function of rewards [*batch, N] to advantages [*batch, N]" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_every_phase_of_an_own_estimator_is_tried():
+    with pytest.raises(ConfigError, match="it raises TypeError"):
+        chosen(name=OWN + "scaled", scale=((0, 2.0), (5, (1.0, 2.0))))
+
+
+LAST = [  # several arguments for one field, and what it holds then
+    (["rl.advantage.k=(4,)", "rl.advantage.k=(16,)"], "rl.advantage.k", (16,)),
+    (["wandb.tags=('a','b')", "wandb.tags=('c',)"], "wandb.tags", ("c",)),
+    (["wandb.tags=('a',)", "wandb.tags=('b',)", "wandb.tags=()"], "wandb.tags", ()),
+    (["rl.steps=3", "rl.steps=4"], "rl.steps", 4),
+    (["wandb.group=a", "wandb.group=b"], "wandb.group", "b"),
+    (["deterministic=True", "deterministic=False"], "deterministic", False),
+]
+
+
+@pytest.mark.parametrize(("arguments", "key", "value"), LAST, ids=str)
+def test_of_several_arguments_for_a_field_the_last_one_wins(arguments, key, value):
+    config = override(load(TINY), [f"--config.{argument}" for argument in arguments])
+    assert checks.field(config, key) == value
+    assert override(config, []).rl.steps == config.rl.steps
+
+
+def test_an_argument_that_is_overridden_must_be_legal_too():
+    with pytest.raises(ConfigError, match=r"^rl\.steps: got 'many'"):
+        override(load(TINY), ["--config.rl.steps=many", "--config.rl.steps=3"])
+
+
+def test_home_and_variables_are_replaced_in_every_path_of_a_config(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("DATA", "/data")
+    values = {
+        "compilation_cache": ("~/cache", "/home/me/cache"),
+        "checkpoint.init_from": ("$DATA/run", "/data/run"),
+        "wandb.project": ("${DATA}", "/data"),
+        "wandb.group": ("a~b $c", "a~b $c"),  # no path: it does not begin like one
+    }
+    config = load(TINY, {key: text for key, (text, _) in values.items()})
+    assert {key: checks.field(config, key) for key in values} == {key: whole for key, (_, whole) in values.items()}
+    for wrong in ("$NO_SUCH_VARIABLE/x", "~no_such_user/x"):
+        with pytest.raises(ConfigError, match=r"^checkpoint\.init_from: got '"):
+            load(TINY, {"checkpoint.init_from": wrong})
+
+
+def test_a_config_file_itself_may_lie_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.py").write_text("from configs import common\nget_config = common.base\n")
+    assert load("~/mine.py:tiny").wandb.mode == "disabled"
+    assert load("~/mine.py:full").wandb.mode == "offline"
+
+
+FILE_WITH_COMMENTS = '''
+"""What it is.
+
+    a command
+
+Time: none.
+"""
+from configs import common
+
+def get_config(variant="tiny"):
+    config = common.base(variant)
+    config.plain = 1  # a number
+    config.none = 2
+    config.group = _group()  # things
+    config.group.later = 3  # set outside
+    config.opt = common.optimizer("sgd")
+    if variant == "big":
+        config.plain = 10  # not the first comment
+    return config
+
+def _group():
+    made = common.ConfigDict()
+    made.inside = "a # b"  # text; with a sign
+    made.deeper = common.ConfigDict()
+    made.deeper.x = (  # of the first line
+        1,
+        2,
+    )  # the last line's
+    return made
+'''
+
+
+def test_help_takes_the_comments_of_the_config_file(tmp_path):
+    (tmp_path / "c.py").write_text(FILE_WITH_COMMENTS)
+    found = comments.of_module(module_of(f"{tmp_path}/c.py"))
+    own = {key: text for key, text in found.items() if key.startswith(("plain", "none", "group"))}
+    assert own == {
+        "plain": "a number",
+        "group": "things",
+        "group.later": "set outside",
+        "group.inside": "text; with a sign",
+        "group.deeper.x": "the last line's",
+    }
+    assert found["seed"] == "every random stream derives from it"
+    assert found["opt.name"] == "adamw, adam, sgd"
+    said = help.describe(f"{tmp_path}/c.py:big")
+    assert said.startswith("What it is.\n\n    a command\n")
+    assert re.search(r"^  --config\.plain=10 +a number$", said, re.M)
+    assert re.search(r"^  --config\.none=2$", said, re.M)
+
+
+@pytest.mark.parametrize("name", ["bandit", "corridor", "gaussian", "imagenet", "maze"])
+def test_every_config_describes_itself(name):
+    said = help.describe(f"{ROOT}/configs/{name}.py")
+    assert "tiny" in said.split("fields of")[0]
+    fields_said = re.findall(r"^  --config\.([\w.]+)=", said, re.M)
+    assert fields_said == list(fields.flatten(load(f"{ROOT}/configs/{name}.py").to_dict()))
+    assert "every random stream derives from it" in said

@@ -7,7 +7,7 @@ import sys
 import jax
 import pytest
 
-from maxrl_jax.runs.config.checks import ConfigError
+from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.devices import distributed
 
 VARIABLES = (
@@ -71,7 +71,10 @@ def test_on_where_nothing_says_how_is_one_line(joined, monkeypatch):
 
 @pytest.mark.parametrize(("end", "said"), [("os.abort()", True), ("sys.exit(3)", False), ("1 / 0", False)])
 def test_a_process_that_dies_without_a_word_gets_one(end, said):
-    code = f"import os, sys; from maxrl_jax.runs import distributed as d; d._announce_death('process 1 of 2'); {end}"
+    code = (
+        "import os, sys; from maxrl_jax.runs.devices import distributed; "
+        f"distributed._announce_death('process 1 of 2'); {end}"
+    )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, check=False)
     assert ended.returncode != 0
     line = (

@@ -1,13 +1,18 @@
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
-from maxrl_jax.runs.config.checks import ConfigError
-from maxrl_jax.runs.folder import folder, resume
+from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.folder import resume
 from maxrl_jax.runs.folder.metric_writer import read_metrics
+from maxrl_jax.runs.folder.run import EXTENDABLE, open_run
+from maxrl_jax.runs.loop.chunks import scan
+from maxrl_jax.runs.loop.phase import Every, Phase
+from maxrl_jax.runs.loop.steps import run_steps
 from tests.runs import small
 
 
@@ -61,12 +66,120 @@ BEFORE = {"seed": 0, "steps": 100, "rl": {"steps": 10, "k": [1, 2]}, "log": {"ev
 )
 def test_what_may_change(change, allowed):
     if allowed:
-        assert resume.changes(BEFORE, {**BEFORE, **change}, folder.EXTENDABLE)
+        assert resume.changes(BEFORE, {**BEFORE, **change}, EXTENDABLE)
     else:
         with pytest.raises(ConfigError):
-            resume.changes(BEFORE, {**BEFORE, **change}, folder.EXTENDABLE)
+            resume.changes(BEFORE, {**BEFORE, **change}, EXTENDABLE)
     with pytest.raises(ConfigError, match=r"^seed: got no such field, allowed: 0"):
-        resume.changes(BEFORE, {k: v for k, v in BEFORE.items() if k != "seed"}, folder.EXTENDABLE)
+        resume.changes(BEFORE, {k: v for k, v in BEFORE.items() if k != "seed"}, EXTENDABLE)
+
+
+def rates(steps, **optimizer):
+    return {"steps": steps, "rl": {"steps": steps, "optimizer": optimizer}, "optimizer": optimizer}
+
+
+@pytest.mark.parametrize("optimizer", [{"schedule": "cosine"}, {"schedule": "linear"}, {"schedule": "cosine", "x": 1}])
+def test_steps_that_the_learning_rate_depends_on_do_not_grow(optimizer):
+    """20 steps and then 20 more of a cosine over 40 would go at rates that no single run has."""
+    before, now = rates(20, **optimizer), rates(40, **optimizer)
+    with pytest.raises(ConfigError, match=r"^rl\.steps: got 40, allowed: 20, .*more would change the learning rate"):
+        resume.changes(before, now, EXTENDABLE)
+    assert resume.changes(before, before, EXTENDABLE) == {}
+
+
+@pytest.mark.parametrize("optimizer", [{"schedule": "constant"}, {}, {"schedule": "constant", "warmup_steps": 5}])
+def test_steps_at_a_constant_rate_may_grow(optimizer):
+    changed = resume.changes(rates(20, **optimizer), rates(40, **optimizer), EXTENDABLE)
+    assert changed == {"steps": (20, 40), "rl.steps": (20, 40)}
+
+
+def test_only_the_phase_with_the_schedule_keeps_its_steps():
+    sft = {"sft": {"steps": 5, "optimizer": {"schedule": "cosine"}}, "rl": {"steps": 5}}
+    assert resume.changes(sft, {**sft, "rl": {"steps": 6}}, EXTENDABLE) == {"rl.steps": (5, 6)}
+
+
+@pytest.mark.parametrize("name", ["[a]", "a*", "what?", "[!x]y"])
+def test_a_folder_that_reads_as_a_pattern_is_refused_before_anything_runs(name, tmp_path):
+    with pytest.raises(ConfigError, match="a path without"):
+        small.run(tmp_path / name)
+    with pytest.raises(ConfigError, match="a path without"):
+        small.run(tmp_path / name / "inside")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a b", "it's", 'say "a"', "Läufe", "実験", "a]", "{a,b}", "%s", "#1;&$x", "-a"])
+def test_any_other_folder_works_and_resumes(name, tmp_path):
+    whole = small.run(tmp_path / "whole", num_steps=8)[1]
+    small.run(tmp_path / name / "run", num_steps=4)
+    assert small.run(tmp_path / name / "run", num_steps=8)[1] == whole
+    assert not (tmp_path / name / "run/broken").exists()
+
+
+def test_a_checkpoint_moved_into_a_folder_with_brackets_is_still_read(tmp_path):
+    given = small.run(tmp_path / "given", num_steps=8)[0]
+    (tmp_path / "given").rename(tmp_path / "[given]")
+    settings = small.config(checkpoint__init_from=str(tmp_path / "[given]"))
+    assert (small.run(tmp_path / "new", settings, num_steps=0)[0]["params"]["w"] == given["params"]["w"]).all()
+    assert read_metrics(tmp_path / "[given]")[-1]["step"] == 8
+
+
+def fail(path):
+    raise RuntimeError("latex could not\nbe found")
+
+
+def index_error(path):
+    return [][0]
+
+
+def never_written(path):
+    return None
+
+
+def wrong_place(path):
+    with open("/no/such/folder/x.png", "wb") as file:
+        file.write(b"")
+
+
+@pytest.mark.parametrize("draw", [fail, index_error, never_written, wrong_place])
+def test_a_drawing_that_fails_is_one_line_and_the_run_is_finished(draw, tmp_path, capsys):
+    for _ in range(2):  # the same again when the run is started again
+        with open_run(small.config(), tmp_path / "a", "small") as run:
+            state = run_steps(run, Phase(name="train", chunk=scan(small.step), num_steps=2), small.initial())
+            with run.figure_file("curves.png") as path:
+                draw(path)
+            with run.figure_file("good.png") as path, open(path, "wb") as file:
+                file.write(b"picture")
+            run.finish(state["params"])
+        said = [line for line in capsys.readouterr().err.splitlines() if "could not be made" in line]
+        assert len(said) == 1
+        assert said[0].startswith("figures/curves.png could not be made (")
+        assert resume.finished(tmp_path / "a")
+        assert [path.name for path in (tmp_path / "a/figures").iterdir()] == ["good.png"]
+
+
+def test_an_interrupt_while_drawing_is_not_swallowed(tmp_path):
+    with (
+        open_run(small.config(), tmp_path / "a", "small") as run,
+        pytest.raises(KeyboardInterrupt),
+        run.figure_file("x.png"),
+    ):
+        raise KeyboardInterrupt
+
+
+def test_a_run_ends_with_what_it_found_and_where_it_is(tmp_path, capsys):
+    def evaluate(state, step):
+        return {"eval/pass@1": step / 10, "eval/pass@4": step / 5, "eval/shortest": 1.0}
+
+    every = [Every(2, evaluate, at_start=True)]
+    small.run(tmp_path / "a", num_steps=4, every=every)
+    for first, last in ((0, 4), (0, 4)):
+        said = capsys.readouterr().err
+        assert f"step {first} " in said
+        assert re.search(rf"step {last}\b", said)
+        assert re.search(r"pass@4 +. +0 . +0\.8 ", said)
+        assert f"metrics: {tmp_path}/a/metrics.jsonl" in said
+        small.run(tmp_path / "a", num_steps=4, every=every)
+    assert "small train 4/4 evaluated:" not in said  # the second time nothing was left to evaluate
 
 
 def test_a_config_may_change_while_nothing_is_saved(tmp_path):
@@ -81,7 +194,7 @@ def test_a_config_may_change_while_nothing_is_saved(tmp_path):
 
 def test_a_second_process_in_the_folder_is_refused(tmp_path):
     code = (
-        "import sys, time; from etils import epath; from maxrl_jax.runs import resume\n"
+        "import sys, time; from etils import epath; from maxrl_jax.runs.folder import resume\n"
         f"with resume.lock(epath.Path({str(tmp_path)!r})): print('held', flush=True); time.sleep(60)"
     )
     other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -104,12 +217,12 @@ def test_a_folder_that_cannot_be_written_is_named():
 
 
 def test_what_is_logged_before_the_restored_step_is_not_logged_twice(tmp_path):
-    from maxrl_jax.runs.loop import loop
 
     def once(num_steps):
-        with folder.open_run(small.config(), tmp_path / "a", "small") as run:
+        with open_run(small.config(), tmp_path / "a", "small") as run:
             run.log(0, {"eval/before": 1.0})
-            state = loop.run_steps(run, "train", small.initial(), loop.scan(small.step), num_steps, 2)
+            phase = Phase(name="train", chunk=scan(small.step), num_steps=num_steps, steps_per_call=2)
+            state = run_steps(run, phase, small.initial())
             run.log(num_steps, {"eval/after": 2.0})
             run.finish(state["params"], solved=0.5)
 
@@ -124,7 +237,7 @@ def test_a_checkpoint_that_no_phase_restores_is_an_error(tmp_path):
     small.run(tmp_path / "a", num_steps=4)
     with (
         pytest.raises(RuntimeError, match="its checkpoint of train step 4 was never restored"),
-        folder.open_run(small.config(), tmp_path / "a", "small") as run,
+        open_run(small.config(), tmp_path / "a", "small") as run,
     ):
         run.finish({})
     with pytest.raises(RuntimeError, match="the run's checkpoint is of train step 4, and the run begins with sft"):

@@ -8,8 +8,8 @@ import jax
 import pytest
 
 from maxrl_jax.runs import launch
-from maxrl_jax.runs.config import config as cfg
-from maxrl_jax.runs.config.checks import ConfigError
+from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.config.load import load
 from tests.runs import toy
 from tests.runs.runs import CONFIG, ROOT, deterministic
 
@@ -26,7 +26,7 @@ WRONG = [  # arguments, the key that is named, a part of what is said
     ([TINY, "--workdir=$NO_SUCH_VARIABLE/x"], "--workdir", "variables are set"),
     ([TINY, f"--workdir={__file__}"], "--workdir", "a folder, not a file"),
     ([TINY, "more"], "command line", "flags only"),
-    ([TINY, "--wrkdir=W"], "--wrkdir", "did you mean workdir"),
+    ([TINY, "--wrkdir=W"], "--wrkdir", "did you mean --workdir"),
     ([TINY, "--config.rl"], "--config.rl", "nothing"),
     ([TINY, "--config.rl.stps=3"], "rl.stps", "did you mean rl.steps"),
     ([TINY, "--config.steps=3"], "steps", "did you mean .*rl.steps"),
@@ -186,7 +186,7 @@ def test_as_processes_each_within_seconds(toy, tmp_path, monkeypatch):
 
 
 def test_the_plain_function_needs_no_flags(tmp_path):
-    config = cfg.load(f"{ROOT / CONFIG}:tiny", {"rl.steps": 3, "chunk_steps": 3})
+    config = load(f"{ROOT / CONFIG}:tiny", {"rl.steps": 3, "chunk_steps": 3})
     toy.check(config)
     record = toy.run(config, tmp_path / "run")
     assert deterministic(tmp_path / "run")[-1]["final/params_sha256"] == record["final/params_sha256"]

@@ -5,10 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maxrl_jax.runs.folder import folder
 from maxrl_jax.runs.folder.metric_writer import read_metrics
+from maxrl_jax.runs.folder.run import Run
 from maxrl_jax.runs.folder.stopping import Interrupted, NotFinite
-from maxrl_jax.runs.loop import loop
+from maxrl_jax.runs.loop.chunks import boundary, scan
+from maxrl_jax.runs.loop.phase import Every
+from maxrl_jax.runs.loop.steps import run_steps
 from tests.runs import small
 from tests.runs.runs import deterministic
 
@@ -20,7 +22,7 @@ from tests.runs.runs import deterministic
 def test_boundaries_are_a_function_of_the_step_alone(num_steps, chunk_steps, cuts, starts):
     ends, step = [], 0
     while step < num_steps:
-        step = loop.boundary(step, num_steps, chunk_steps, cuts, starts)
+        step = boundary(step, num_steps, chunk_steps, cuts, starts)
         ends.append(step)
     expected = {num_steps, *starts} | {
         multiple for cut in (chunk_steps, *cuts) if cut for multiple in range(cut, num_steps, cut)
@@ -28,7 +30,7 @@ def test_boundaries_are_a_function_of_the_step_alone(num_steps, chunk_steps, cut
     assert ends == sorted(expected)
     # Beginning anywhere inside a call ends at the same place.
     for step in range(num_steps):
-        assert loop.boundary(step, num_steps, chunk_steps, cuts, starts) == min(e for e in ends if e > step)
+        assert boundary(step, num_steps, chunk_steps, cuts, starts) == min(e for e in ends if e > step)
 
 
 def test_one_line_a_step_from_zero_and_a_hash_at_the_end(tmp_path):
@@ -57,13 +59,13 @@ def test_stopped_by_an_exception_and_resumed_equals_uninterrupted(tmp_path, at):
             raise Stop
         return {"eval/w": jnp.sum(state["params"]["w"])}
 
-    whole, end = small.run(tmp_path / "whole", every=[loop.Every(1, lambda s, i: fail(s, -i))])
-    hooks = [loop.Every(1, fail)]
+    whole, end = small.run(tmp_path / "whole", every=[Every(1, lambda s, i: fail(s, -i))])
+    hooks = [Every(1, fail)]
     with pytest.raises(Stop):
         small.run(tmp_path / "cut", every=hooks)
     torn = tmp_path / "cut" / "metrics.jsonl"
     torn.write_text(torn.read_text() + '{"step": 99, "train/lo')
-    resumed, end_of_resumed = small.run(tmp_path / "cut", every=[loop.Every(1, lambda s, i: fail(s, -i))])
+    resumed, end_of_resumed = small.run(tmp_path / "cut", every=[Every(1, lambda s, i: fail(s, -i))])
     assert end == end_of_resumed
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):
         assert np.array_equal(a, b)
@@ -79,7 +81,7 @@ def test_two_phases_count_their_own_steps_and_resume_in_the_second(tmp_path):
             raise Stop
 
     with pytest.raises(Stop):
-        small.run(tmp_path / "cut", phases=phases, every=[loop.Every(2, fail)])
+        small.run(tmp_path / "cut", phases=phases, every=[Every(2, fail)])
     state, end_of_resumed = small.run(tmp_path / "cut", phases=phases)
     assert end == end_of_resumed
     assert int(state["count"]) == 18
@@ -106,7 +108,7 @@ def test_a_longer_run_continues(tmp_path):
 
 def test_metrics_are_fetched_one_call_late(tmp_path, monkeypatch):
     events = []
-    real = folder.Run.log_many
+    real = Run.log_many
 
     def log_many(self, records):
         events.extend(step for step, values in records if "train/loss" in values)
@@ -126,7 +128,7 @@ def test_metrics_are_fetched_one_call_late(tmp_path, monkeypatch):
     def chunk(state, steps, batches):
         return state, {"loss": batches}
 
-    monkeypatch.setattr(folder.Run, "log_many", log_many)
+    monkeypatch.setattr(Run, "log_many", log_many)
     small.run(
         tmp_path / "a", small.config(checkpoint__every_steps=0), num_steps=3, chunk_steps=1, chunk=chunk, data=Numbers
     )
@@ -154,7 +156,7 @@ def test_data_position_is_the_step(tmp_path):
             raise Stop
 
     with pytest.raises(Stop):
-        small.run(tmp_path / "a", chunk=chunk, data=data, every=[loop.Every(2, fail)])
+        small.run(tmp_path / "a", chunk=chunk, data=data, every=[Every(2, fail)])
     small.run(tmp_path / "a", chunk=chunk, data=data)
     assert begun == [0, 4]
     assert ended == [5, 11]
@@ -183,9 +185,9 @@ def test_hooks_run_when_due(tmp_path):
         return lambda state, step: seen[name].append((step, int(state["count"])))
 
     hooks = [
-        loop.Every(5, note("a"), at_start=True),
-        loop.Every(4, note("b"), at_end=False),
-        loop.Every(0, note("c")),
+        Every(5, note("a"), at_start=True),
+        Every(4, note("b"), at_end=False),
+        Every(0, note("c")),
     ]
     small.run(tmp_path / "a", every=hooks, num_steps=11)
     assert seen["a"] == [(0, 0), (5, 5), (10, 10), (11, 11)]
@@ -199,7 +201,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_metric_and_last_good_checkpoi
         return state, {**metrics, "loss": jnp.where(i == 6, jnp.inf, metrics["loss"])}
 
     with pytest.raises(NotFinite) as error:
-        small.run(tmp_path / "a", chunk=loop.scan(bad), chunk_steps=4)
+        small.run(tmp_path / "a", chunk=scan(bad), chunk_steps=4)
     expected = f"not finite at train step 6: train/loss = inf; last good checkpoint: {tmp_path}/a/checkpoints/4"
     assert str(error.value) == expected
     last = deterministic(tmp_path / "a")[-1]
@@ -214,7 +216,7 @@ def test_a_parameter_that_is_not_finite_is_never_saved(tmp_path):
         return {**state, "params": {"w": w}}, {"loss": jnp.float32(1.0)}
 
     with pytest.raises(NotFinite, match=r"train step 7: parameter or state params\.w; .*checkpoints/4$"):
-        small.run(tmp_path / "a", chunk=loop.scan(bad))
+        small.run(tmp_path / "a", chunk=scan(bad))
 
 
 def test_the_given_state_survives_donation(tmp_path):
@@ -225,7 +227,7 @@ def test_the_given_state_survives_donation(tmp_path):
         new, metrics = small.step({k: state[k] for k in ("params", "count")}, i)
         return {**new, "reference": state["reference"]}, metrics
 
-    end, _ = small.run(tmp_path / "a", state=shared, chunk=loop.scan(keeps))
+    end, _ = small.run(tmp_path / "a", state=shared, chunk=scan(keeps))
     assert np.array_equal(end["reference"]["w"], state["params"]["w"])
     assert not np.array_equal(end["params"]["w"], state["params"]["w"])
 
@@ -241,7 +243,7 @@ def test_leaves_off_the_mesh_are_replicated_over_it(tmp_path):
         new, metrics = small.step(state, i)
         return {**new, "key": state["key"]}, metrics
 
-    end, _ = small.run(tmp_path / "a", state=state, chunk=loop.scan(keeps))
+    end, _ = small.run(tmp_path / "a", state=state, chunk=scan(keeps))
     assert {leaf.sharding for leaf in jax.tree.leaves(end)} == {sharding.replicated(mesh)}
 
 
@@ -253,12 +255,10 @@ def test_a_signal_saves_and_raises(tmp_path, monkeypatch):
             opened[0].stop.signum = 15
 
     opened = []
-    real = loop.run_steps
-    monkeypatch.setattr(
-        loop, "run_steps", lambda run, *args, **keywords: (opened.append(run), real(run, *args, **keywords))[1]
-    )
+    real = run_steps
+    monkeypatch.setattr(small, "run_steps", lambda run, phase, state: (opened.append(run), real(run, phase, state))[1])
     with pytest.raises(Interrupted, match="stopped at train step 6 and saved"):
-        small.run(tmp_path / "a", small.config(checkpoint__every_steps=100), every=[loop.Every(6, interrupt)])
+        small.run(tmp_path / "a", small.config(checkpoint__every_steps=100), every=[Every(6, interrupt)])
     assert small.run(tmp_path / "a", small.config(checkpoint__every_steps=100))[1] == whole
 
 
@@ -286,7 +286,7 @@ def test_a_not_finite_run_stops_again_where_it_stopped(tmp_path):
 
     for _ in range(2):
         with pytest.raises(NotFinite, match="train step 6"):
-            small.run(tmp_path / "a", chunk=loop.scan(bad))
+            small.run(tmp_path / "a", chunk=scan(bad))
     assert [r["step"] for r in deterministic(tmp_path / "a")] == list(range(7))
 
 

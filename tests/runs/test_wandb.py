@@ -6,9 +6,13 @@ import types
 
 import pytest
 
-from maxrl_jax.runs.config.checks import ConfigError
+from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.folder import wandb_writer
 from maxrl_jax.runs.folder.metric_writer import read_metrics
+from maxrl_jax.runs.folder.run import open_run
+from maxrl_jax.runs.loop.chunks import scan
+from maxrl_jax.runs.loop.phase import Every, Phase
+from maxrl_jax.runs.loop.steps import run_steps
 from tests.runs import small
 from tests.runs.test_loop import Stop
 
@@ -43,7 +47,12 @@ class Fake:
 
         module = types.ModuleType("wandb")
         module.__dict__.update(
-            init=init, Settings=dict, Image=lambda path: f"image {path}", login=lambda prompt, verify: False
+            init=init,
+            Table=lambda columns, data: (columns, data),
+            plot=types.SimpleNamespace(line=lambda table, x, y, title: ("line", *table, x, y, title)),
+            Settings=dict,
+            Image=lambda path: f"image {path}",
+            login=lambda prompt, verify: False,
         )
         monkeypatch.setitem(sys.modules, "wandb", module)
         monkeypatch.delenv("WANDB_MODE", raising=False)
@@ -71,7 +80,6 @@ def test_it_mirrors_the_metrics_with_steps_of_its_own(tmp_path, monkeypatch):
 
 
 def test_the_id_survives_and_no_step_is_sent_twice(tmp_path, monkeypatch):
-    from maxrl_jax.runs.loop import loop
 
     fake = Fake(monkeypatch)
 
@@ -80,7 +88,7 @@ def test_the_id_survives_and_no_step_is_sent_twice(tmp_path, monkeypatch):
             raise Stop
 
     with pytest.raises(Stop):
-        small.run(tmp_path / "a", settings(), every=[loop.Every(2, fail)])
+        small.run(tmp_path / "a", settings(), every=[Every(2, fail)])
     small.run(tmp_path / "a", settings())
     (first, broken), (second, resumed) = fake.started
     assert first["id"] == second["id"] == (tmp_path / "a/wandb_id").read_text().strip()
@@ -88,6 +96,105 @@ def test_the_id_survives_and_no_step_is_sent_twice(tmp_path, monkeypatch):
     assert broken.exit_code == 1
     steps = [r["train/step"] for run in (broken, resumed) for r in run.records if "train/loss" in r]
     assert steps == list(range(12))
+
+
+def points(fake, name):
+    """(step, value) of every point of a metric that any launch sent."""
+    prefix = name.split("/")[0]
+    return [(r[f"{prefix}/step"], r[name]) for _, run in fake.started for r in run.records if name in r]
+
+
+def in_file(folder, name):
+    return [(record["step"], record[name]) for record in read_metrics(folder) if name in record]
+
+
+def test_speed_is_sent_after_a_kill_in_the_phase_before(tmp_path, monkeypatch):
+    """perf/sft_... of late steps does not stand for perf/train_... of early ones."""
+    fake = Fake(monkeypatch)
+    with pytest.raises(Stop), open_run(settings(), tmp_path / "a", "small") as run:
+        run_steps(run, Phase(name="sft", chunk=scan(small.step), num_steps=20, steps_per_call=2), small.initial())
+        raise Stop
+    small.run(tmp_path / "a", settings(), num_steps=12, phases=[("sft", 20)])
+    for name in ("perf/train_seconds_per_step", "train/loss", "sft/loss"):
+        assert points(fake, name) == in_file(tmp_path / "a", name), name
+
+
+@pytest.mark.parametrize("unsent", [1, 2, 5, 9])
+def test_lines_written_but_unsent_at_a_kill_are_sent_on_resume(unsent, tmp_path, monkeypatch):
+    fake = Fake(monkeypatch)
+    real = wandb_writer.WandbWriter.send
+    sent = []
+
+    def send(self, lines):
+        """Dies, as a process does, while it sends."""
+        for line in lines:
+            if len(sent) == 10 - unsent:
+                raise Stop
+            sent.append(line)
+            real(self, [line])
+
+    monkeypatch.setattr(wandb_writer.WandbWriter, "send", send)
+    with pytest.raises(Stop):
+        small.run(tmp_path / "a", settings(checkpoint__every_steps=1), chunk_steps=1)
+    monkeypatch.setattr(wandb_writer.WandbWriter, "send", real)
+    small.run(tmp_path / "a", settings(checkpoint__every_steps=1), chunk_steps=1)
+    assert points(fake, "train/loss") == in_file(tmp_path / "a", "train/loss")
+    assert [step for step, _ in points(fake, "train/loss")] == list(range(12))
+
+
+def test_killed_again_while_it_replays_no_step_is_sent_twice(tmp_path, monkeypatch):
+    fake = Fake(monkeypatch)
+    save_once = {"checkpoint__every_steps": 100}
+    for at in (8, 4, 6, 10):
+        with pytest.raises(Stop):
+            small.run(tmp_path / "a", settings(**save_once), every=[Every(2, stop_at(at))])
+    small.run(tmp_path / "a", settings(**save_once))
+    assert [step for step, _ in points(fake, "train/loss")] == list(range(12))
+    assert points(fake, "train/loss") == in_file(tmp_path / "a", "train/loss")
+
+
+def stop_at(step):
+    def stop(state, at):
+        if at == step:
+            raise Stop
+
+    return stop
+
+
+def test_wandb_turned_on_later_gets_the_whole_run(tmp_path, monkeypatch):
+    fake = Fake(monkeypatch)
+    with pytest.raises(Stop):
+        small.run(tmp_path / "a", small.config(), every=[Every(2, stop_at(8))])
+    small.run(tmp_path / "a", settings())
+    assert [step for step, _ in points(fake, "train/loss")] == list(range(12))
+
+
+def test_a_finished_run_started_again_sends_nothing_more(tmp_path, monkeypatch):
+    fake = Fake(monkeypatch)
+    small.run(tmp_path / "a", settings())
+    small.run(tmp_path / "a", settings())
+    assert fake.started[1][1].records == []
+
+
+def test_a_replay_that_goes_another_way_is_sent(tmp_path, monkeypatch):
+    """With fewer lines logged after a kill, only those that were sent are left out."""
+    fake = Fake(monkeypatch)
+    with pytest.raises(Stop):
+        small.run(tmp_path / "a", settings(), every=[Every(2, stop_at(6))])
+    small.run(tmp_path / "a", settings(log__every_steps=3))
+    steps = [step for step, _ in points(fake, "train/loss")]
+    assert steps == sorted(set(steps))
+    assert {0, 1, 2, 3, 4, 5, 6, 9, 11} <= set(steps)
+
+
+def test_pass_at_k_is_a_curve_over_k(tmp_path, monkeypatch):
+    fake = Fake(monkeypatch)
+    values = {"eval/pass@4": 0.4, "eval/pass@1": 0.1, "eval/pass@16": 0.5, "eval/best@2": 1.0}
+    small.run(tmp_path / "a", settings(), num_steps=2, every=[Every(2, lambda state, step: values)])
+    (sent,) = [r for r in fake.started[0][1].records if "eval/pass@1" in r]
+    rows = [[1, 0.1], [4, 0.4], [16, 0.5]]
+    assert sent["eval/pass@k over k"] == ("line", ["k", "pass@k"], rows, "k", "pass@k", "pass@k over k after 2 steps")
+    assert "eval/best@k over k" not in sent
 
 
 def test_the_agents_id_is_taken(tmp_path, monkeypatch):
@@ -128,12 +235,10 @@ def test_the_variable_goes_before_the_config(monkeypatch):
 
 
 def test_lists_are_sent_as_means_and_pictures_as_images(tmp_path, monkeypatch):
-    from maxrl_jax.runs.folder import folder
-    from maxrl_jax.runs.loop import loop
 
     fake = Fake(monkeypatch)
-    with folder.open_run(settings(), tmp_path / "a", "small") as run:
-        state = loop.run_steps(run, "train", small.initial(), loop.scan(small.step), 1)
+    with open_run(settings(), tmp_path / "a", "small") as run:
+        state = run_steps(run, Phase(name="train", chunk=scan(small.step), num_steps=1), small.initial())
         run.log(1, {"eval/pass": [0.0, 1.0]})
         run.log_image(1, "eval/mazes", run.figures / "mazes.png")
         run.finish(state["params"])
@@ -143,12 +248,10 @@ def test_lists_are_sent_as_means_and_pictures_as_images(tmp_path, monkeypatch):
 
 
 def test_every_figure_of_the_run_is_sent_once_at_the_end(tmp_path, monkeypatch):
-    from maxrl_jax.runs.folder import folder
-    from maxrl_jax.runs.loop import loop
 
     fake = Fake(monkeypatch)
-    with folder.open_run(settings(), tmp_path / "a", "small") as run:
-        state = loop.run_steps(run, "train", small.initial(), loop.scan(small.step), 2)
+    with open_run(settings(), tmp_path / "a", "small") as run:
+        state = run_steps(run, Phase(name="train", chunk=scan(small.step), num_steps=2), small.initial())
         for name in ("mazes.png", "curves.png"):
             with run.figure_file(name) as path, open(path, "wb") as file:
                 file.write(name.encode())
@@ -164,10 +267,9 @@ def test_every_figure_of_the_run_is_sent_once_at_the_end(tmp_path, monkeypatch):
 
 
 def test_what_is_not_finite_in_a_list_is_left_out_of_its_mean(tmp_path, monkeypatch):
-    from maxrl_jax.runs.folder import folder
 
     fake = Fake(monkeypatch)
-    with folder.open_run(settings(), tmp_path / "a", "small") as run:
+    with open_run(settings(), tmp_path / "a", "small") as run:
         run.log(0, {"eval/ratio": [1.0, float("nan"), 3.0]})
     assert {"eval/step": 0, "eval/ratio": 2.0} in fake.started[0][1].records
 

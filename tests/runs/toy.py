@@ -8,22 +8,24 @@ import numpy as np
 import optax
 
 from maxrl_jax.runs import keys, launch
-from maxrl_jax.runs.config import config as cfg
+from maxrl_jax.runs.config import checks, estimator
 from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.devices.data_parallel import over_batch
-from maxrl_jax.runs.folder import folder
-from maxrl_jax.runs.loop import loop
+from maxrl_jax.runs.folder.run import open_run
+from maxrl_jax.runs.loop.chunks import scan
+from maxrl_jax.runs.loop.phase import Every, Phase
+from maxrl_jax.runs.loop.steps import run_steps
 
 
 def check(config):
-    cfg.non_negative_int(config, "sft.steps")
-    cfg.non_negative_int(config, "rl.steps")
-    cfg.positive_int(config, "chunk_steps")
-    cfg.positive_int(config, "size")
-    cfg.non_negative_int(config, "eval.every_steps")
-    cfg.positive_int(config, "rl.num_rollouts")
-    cfg.positive(config, "rl.learning_rate")
-    cfg.advantage(config, "rl.advantage", num_rollouts=config.rl.num_rollouts)
+    checks.non_negative_int(config, "sft.steps")
+    checks.non_negative_int(config, "rl.steps")
+    checks.positive_int(config, "chunk_steps")
+    checks.positive_int(config, "size")
+    checks.non_negative_int(config, "eval.every_steps")
+    checks.positive_int(config, "rl.num_rollouts")
+    checks.positive(config, "rl.learning_rate")
+    estimator.phases(config, "rl.advantage", num_rollouts=config.rl.num_rollouts)
     sharding.check_batch(config, "batch")
     sharding.check_batch(config, "size")
 
@@ -64,16 +66,20 @@ def run(config, workdir):
         time.sleep(config.sleep)
         return {"eval/norm": np.sum(jax.device_get(squares(state["params"]["w"])))}
 
-    phases = cfg.advantage(config, "rl.advantage", num_rollouts=config.rl.num_rollouts)
+    phases = estimator.phases(config, "rl.advantage", num_rollouts=config.rl.num_rollouts)
     state = sharding.init(init, mesh, keys.stream(config.seed, "init"))
-    hook = loop.Every(config.eval.every_steps, evaluate, at_start=True)
-    with folder.open_run(config, workdir, "toy") as run:
-        first = loop.scan(step_of("sft", phases[0][1]))
-        state = loop.run_steps(run, "sft", state, first, config.sft.steps, config.chunk_steps)
+    hook = Every(config.eval.every_steps, evaluate, at_start=True)
+    with open_run(config, workdir, "toy") as run:
+        first = scan(step_of("sft", phases[0][1]))
+        sft = Phase(name="sft", chunk=first, num_steps=config.sft.steps, steps_per_call=config.chunk_steps)
+        state = run_steps(run, sft, state)
         state["opt"] = sharding.replicate(optimizer.init(state["params"]), mesh)
         run.log(0, {"eval/between": jnp.float32(1.5)})
-        chunks = [(start, loop.scan(step_of("rl", advantage))) for start, advantage in phases]
-        state = loop.run_steps(run, "train", state, chunks, config.rl.steps, config.chunk_steps, every=[hook])
+        chunks = [(start, scan(step_of("rl", advantage))) for start, advantage in phases]
+        train = Phase(
+            name="train", chunk=chunks, num_steps=config.rl.steps, steps_per_call=config.chunk_steps, every=[hook]
+        )
+        state = run_steps(run, train, state)
         return run.finish(state["params"])
 
 

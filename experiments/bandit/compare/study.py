@@ -7,12 +7,12 @@ from typing import Any
 
 from experiments.bandit.compare import comparison, draw
 from experiments.bandit.output import log_curves, write
-from experiments.bandit.prompts import checks
+from experiments.bandit.prompts import shared_checks
 from experiments.results.drawing import save_in_run
 from maxrl_jax import advantages, objectives
-from maxrl_jax.runs.config import config as config_module
-from maxrl_jax.runs.config.config import ConfigError
-from maxrl_jax.runs.folder.folder import Run
+from maxrl_jax.runs.config import checks
+from maxrl_jax.runs.config.errors import ConfigError, suggestion
+from maxrl_jax.runs.folder.run import Run
 
 GROUPS = ("problem", "rl", "compare")
 """Groups of config fields that the study reads."""
@@ -20,18 +20,18 @@ GROUPS = ("problem", "rl", "compare")
 
 def check(config: Any) -> None:
     """Raises ConfigError for the first field that is wrong."""
-    checks.problem(config)
-    config_module.positive_int(config, "rl.steps")
-    config_module.positive(config, "rl.learning_rate")
+    shared_checks.problem(config)
+    checks.positive_int(config, "rl.steps")
+    checks.positive(config, "rl.learning_rate")
     for key in ("compare.k", "compare.order", "compare.num_seeds"):
-        config_module.positive_int(config, key)
-    checks.ks(config, "compare.num_rollouts")
-    names = config_module.tuple_of(config, "compare.objectives", str)
+        checks.positive_int(config, key)
+    shared_checks.ks(config, "compare.num_rollouts")
+    names = checks.tuple_of(config, "compare.objectives", str)
     unknown = [name for name in names if name not in objectives.OBJECTIVES]
     if unknown or "ml" not in names:
         allowed = f"names among {', '.join(objectives.OBJECTIVES)}, ml (the reference) one of them"
         raise ConfigError("compare.objectives", names, allowed)
-    estimators = config_module.tuple_of(config, "compare.estimators", str)
+    estimators = checks.tuple_of(config, "compare.estimators", str)
     for name in estimators:
         _comparable(name)
     if not comparison.families(config):
@@ -48,7 +48,7 @@ def _comparable(name: str) -> None:
         and all(key in ("k", "order") or value is not inspect.Parameter.empty for key, value in entry.defaults.items())
     ]
     if name not in fits:
-        close = config_module.suggestion(name, fits)
+        close = suggestion(name, fits)
         raise ConfigError("compare.estimators", name, "names among " + ", ".join(fits) + close)
 
 

@@ -10,9 +10,9 @@ import pandas as pd
 from experiments.bandit.maxpo import draw, tables
 from experiments.bandit.output import write
 from experiments.results.drawing import save_in_run
-from maxrl_jax.runs.config import config as config_module
-from maxrl_jax.runs.config.config import ConfigError
-from maxrl_jax.runs.folder.folder import Run
+from maxrl_jax.runs.config import checks
+from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.folder.run import Run
 
 GROUPS = ("arms",)
 """Groups of config fields that the study reads."""
@@ -20,20 +20,20 @@ GROUPS = ("arms",)
 
 def check(config: Any) -> None:
     """Raises ConfigError for the first field that is wrong."""
-    config_module.positive_int(config, "arms.num_seeds")
-    n = config_module.integer(config, "arms.error_rollouts", 2)
-    config_module.integer(config, "arms.error_actions", 2)
-    config_module.integer(config, "arms.error_k", 1, n - 1)
-    config_module.integer(config, "arms.variance_batches", 2)
-    config_module.divides(config, "arms.error_batches_per_chunk", config.arms.error_batches, "arms.error_batches")
-    config_module.tuple_of(config, "arms.actions", int, low=2)
-    config_module.integer(config, "arms.k_actions", 2)
-    sizes = config_module.tuple_of(config, "arms.num_rollouts", int, low=2)
+    checks.positive_int(config, "arms.num_seeds")
+    n = checks.integer(config, "arms.error_rollouts", 2)
+    checks.integer(config, "arms.error_actions", 2)
+    checks.integer(config, "arms.error_k", 1, n - 1)
+    checks.integer(config, "arms.variance_batches", 2)
+    checks.divides(config, "arms.error_batches_per_chunk", config.arms.error_batches, "arms.error_batches")
+    checks.tuple_of(config, "arms.actions", int, low=2)
+    checks.integer(config, "arms.k_actions", 2)
+    sizes = checks.tuple_of(config, "arms.num_rollouts", int, low=2)
     if min(sizes) <= config.arms.error_k:
         raise ConfigError("arms.num_rollouts", sizes, f"values above arms.error_k = {config.arms.error_k}")
     if n not in sizes:
         raise ConfigError("arms.num_rollouts", sizes, f"values with arms.error_rollouts = {n} among them")
-    ks = config_module.tuple_of(config, "arms.ks", int, low=1)
+    ks = checks.tuple_of(config, "arms.ks", int, low=1)
     if min(ks) >= min(sizes):
         raise ConfigError("arms.ks", ks, f"at least one k below every N, the smallest of which is {min(sizes)}")
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from experiments.bandit.output import log_curves, write
 from experiments.bandit.pkpo import draw, groups
-from experiments.bandit.prompts import checks
+from experiments.bandit.prompts import shared_checks
 from experiments.results.drawing import save_in_run
-from maxrl_jax.runs.config import config as config_module
-from maxrl_jax.runs.folder.folder import Run
+from maxrl_jax.runs.config import checks
+from maxrl_jax.runs.folder.run import Run
 
 GROUPS = ("pkpo",)
 """Groups of config fields that the study reads."""
@@ -18,16 +18,16 @@ GROUPS = ("pkpo",)
 def check(config: Any) -> None:
     """Raises ConfigError for the first field that is wrong."""
     for key in ("num_groups", "group_size", "num_rollouts", "steps", "num_seeds"):
-        config_module.positive_int(config, f"pkpo.{key}")
-    config_module.positive(config, "pkpo.learning_rate")
-    config_module.in_range(config, "pkpo.shared", 0.0, 1.0)
-    config_module.integer(config, "pkpo.num_answers", 2)
-    config_module.integer(config, "pkpo.hard_favourites_wrong", 0, config.pkpo.num_answers - 1)
-    n = config_module.integer(config, "pkpo.num_rollouts", 2)
-    checks.ks(config, "pkpo.k_opt", n, "pkpo.num_rollouts")
-    config_module.integer(config, "pkpo.anneal_from", 1, n)
-    config_module.integer(config, "pkpo.anneal_step", 1, config.pkpo.steps)
-    checks.ks(config, "pkpo.k_eval")
+        checks.positive_int(config, f"pkpo.{key}")
+    checks.positive(config, "pkpo.learning_rate")
+    checks.in_range(config, "pkpo.shared", 0.0, 1.0)
+    checks.integer(config, "pkpo.num_answers", 2)
+    checks.integer(config, "pkpo.hard_favourites_wrong", 0, config.pkpo.num_answers - 1)
+    n = checks.integer(config, "pkpo.num_rollouts", 2)
+    shared_checks.ks(config, "pkpo.k_opt", n, "pkpo.num_rollouts")
+    checks.integer(config, "pkpo.anneal_from", 1, n)
+    checks.integer(config, "pkpo.anneal_step", 1, config.pkpo.steps)
+    shared_checks.ks(config, "pkpo.k_eval")
 
 
 def run(open_run: Run, config: Any) -> groups.Runs:

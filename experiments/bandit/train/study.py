@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.bandit.prompts import checks, gradients, measures
+from experiments.bandit.prompts import gradients, measures, shared_checks
 from experiments.bandit.prompts.dynamics import State, apply, initial_state
 from experiments.bandit.prompts.methods import of_advantage
 from experiments.bandit.prompts.problem import (
@@ -23,10 +23,13 @@ from experiments.bandit.prompts.problem import (
 from maxrl_jax import losses, objectives
 from maxrl_jax.advantages import Advantage
 from maxrl_jax.runs import keys
-from maxrl_jax.runs.config import config as config_module
+from maxrl_jax.runs.config import checks, estimator
+from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.devices import sharding
-from maxrl_jax.runs.folder.folder import Run
-from maxrl_jax.runs.loop import loop
+from maxrl_jax.runs.folder.run import Run
+from maxrl_jax.runs.loop.chunks import scan
+from maxrl_jax.runs.loop.phase import Every, Phase
+from maxrl_jax.runs.loop.steps import run_steps
 
 GROUPS = ("problem", "rl", "eval")
 """Groups of config fields that the study reads."""
@@ -34,14 +37,14 @@ GROUPS = ("problem", "rl", "eval")
 
 def check(config: Any) -> None:
     """Raises ConfigError for the first field that is wrong."""
-    checks.problem(config)
-    config_module.positive_int(config, "rl.steps")
-    config_module.positive_int(config, "rl.steps_per_call")
-    config_module.positive_int(config, "rl.num_rollouts")
-    config_module.positive(config, "rl.learning_rate")
-    config_module.one_of(config, "rl.sampling", gradients.SAMPLINGS)
-    config_module.non_negative_int(config, "eval.every_steps")
-    checks.ks(config, "eval.ks")
+    shared_checks.problem(config)
+    checks.positive_int(config, "rl.steps")
+    checks.positive_int(config, "rl.steps_per_call")
+    checks.positive_int(config, "rl.num_rollouts")
+    checks.positive(config, "rl.learning_rate")
+    checks.one_of(config, "rl.sampling", gradients.SAMPLINGS)
+    checks.non_negative_int(config, "eval.every_steps")
+    shared_checks.ks(config, "eval.ks")
     phases(config)
 
 
@@ -51,16 +54,14 @@ def phases(config: Any) -> list[tuple[int, Advantage]]:
     Raises:
       ConfigError: see `config.advantage`; or counts and expected asked of an estimator that has no binary form.
     """
-    found = config_module.advantage(
-        config, "rl.advantage", num_rollouts=config.rl.num_rollouts, provides=gradients.PROVIDES
-    )
+    found = estimator.phases(config, "rl.advantage", num_rollouts=config.rl.num_rollouts, provides=gradients.PROVIDES)
     if config.rl.sampling == "rollouts":
         return found
     for _, advantage in found:
         try:
             objectives.binary_form(advantage, config.rl.num_rollouts)
         except ValueError as error:
-            raise config_module.ConfigError("rl.sampling", config.rl.sampling, f"rollouts, as {error}") from None
+            raise ConfigError("rl.sampling", config.rl.sampling, f"rollouts, as {error}") from None
     return found
 
 
@@ -127,9 +128,11 @@ def run(open_run: Run, config: Any) -> dict[str, Any]:
     sharding.check_batch(config, "problem.num_prompts", mesh)
     problem = make_problem(keys.stream(config.seed, "problem"), **problem_settings(config.problem))
     state = sharding.replicate(initial_state(problem), mesh)
-    chunks = [(first, loop.scan(make_step(config, a, problem, mesh))) for first, a in phases(config)]
+    chunks = [(first, scan(make_step(config, a, problem, mesh))) for first, a in phases(config)]
     evaluate = make_evaluation(config, problem)
-    hooks = [loop.Every(config.eval.every_steps, evaluate, at_start=True)]
-    state = loop.run_steps(open_run, "train", state, chunks, config.rl.steps, config.rl.steps_per_call, every=hooks)
+    hooks = [Every(config.eval.every_steps, evaluate, at_start=True)]
+    steps, per_call = config.rl.steps, config.rl.steps_per_call
+    phase = Phase(name="train", chunk=chunks, num_steps=steps, steps_per_call=per_call, every=hooks)
+    state = run_steps(open_run, phase, state)
     ends = {name.removeprefix("eval/"): value for name, value in evaluate(state, config.rl.steps).items()}
     return open_run.finish(state.params, **ends)

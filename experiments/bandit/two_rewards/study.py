@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from experiments.bandit.output import log_curves, write
-from experiments.bandit.prompts import checks
+from experiments.bandit.prompts import shared_checks
 from experiments.bandit.two_rewards import draw, tasks
 from experiments.results.drawing import save_in_run
-from maxrl_jax.runs.config import config as config_module
-from maxrl_jax.runs.folder.folder import Run
+from maxrl_jax.runs.config import checks
+from maxrl_jax.runs.folder.run import Run
 
 GROUPS = ("two_rewards",)
 """Groups of config fields that the study reads."""
@@ -17,14 +17,14 @@ GROUPS = ("two_rewards",)
 
 def check(config: Any) -> None:
     """Raises ConfigError for the first field that is wrong."""
-    config_module.multiple_of(config, "two_rewards.num_prompts", 2, "compatible and conflict prompts alternate")
+    checks.multiple_of(config, "two_rewards.num_prompts", 2, "compatible and conflict prompts alternate")
     for key in ("answers_each", "steps", "num_seeds"):
-        config_module.positive_int(config, f"two_rewards.{key}")
-    config_module.integer(config, "two_rewards.num_rollouts", 2)
-    config_module.positive(config, "two_rewards.coefficient")
-    config_module.positive(config, "two_rewards.learning_rate")
-    config_module.in_range(config, "two_rewards.second_rate", 0.0, 1.0, low_open=True, high_open=True)
-    checks.rates(config, "two_rewards.first_range")
+        checks.positive_int(config, f"two_rewards.{key}")
+    checks.integer(config, "two_rewards.num_rollouts", 2)
+    checks.positive(config, "two_rewards.coefficient")
+    checks.positive(config, "two_rewards.learning_rate")
+    checks.in_range(config, "two_rewards.second_rate", 0.0, 1.0, low_open=True, high_open=True)
+    shared_checks.rates(config, "two_rewards.first_range")
 
 
 def run(open_run: Run, config: Any) -> tasks.Runs:

@@ -8,28 +8,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-
-class Words(str):
-    """A description standing where a value would be shown in quotes, such as "no such field"."""
-
-    __repr__ = str.__str__
-
-
-class ConfigError(ValueError):
-    """A wrong setting. ``str()`` is one line: the key, what was got, what is allowed.
-
-    Attributes:
-        key: dotted name of the field (or flag) to change.
-        got: the value found there.
-        allowed: what would have been accepted, in words.
-    """
-
-    def __init__(self, key: str, got: Any, allowed: str):
-        self.key, self.got, self.allowed = key, got, allowed
-        shown = repr(got)
-        if len(shown) > 200:
-            shown = shown[:197] + "..."
-        super().__init__(" ".join(f"{key}: got {shown}, allowed: {allowed}".split()))
+from maxrl_jax.runs.config.errors import ConfigError, suggestion
 
 
 def field(config: Any, key: str) -> Any:
@@ -43,7 +22,7 @@ def field(config: Any, key: str) -> Any:
         try:
             value = getattr(value, name)
         except AttributeError:
-            raise ConfigError(key, Words("no such field"), "a config file that defines this field") from None
+            raise ConfigError(key, None, "a config file that defines this field", shown="no such field") from None
     return value
 
 
@@ -133,14 +112,6 @@ def tuple_of(config: Any, key: str, kind: type, *, low: float | None = None, min
         if low is not None and entry < low:
             raise ConfigError(key, value, wanted)
     return value
-
-
-def suggestion(word: Any, options: Iterable[Any]) -> str:
-    """'; did you mean X?' when an option is close to the word, else ''."""
-    import difflib
-
-    close = difflib.get_close_matches(str(word), [str(option) for option in options], n=3, cutoff=0.6)
-    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def _between(low: int | None, high: int | None) -> str:

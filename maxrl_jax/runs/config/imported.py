@@ -3,7 +3,8 @@
 import importlib
 from typing import Any
 
-from maxrl_jax.runs.config.checks import ConfigError, field
+from maxrl_jax.runs.config.checks import field
+from maxrl_jax.runs.config.errors import ConfigError, one_line
 
 
 def imported(config: Any, key: str, builtin: str) -> Any:
@@ -26,4 +27,4 @@ def imported(config: Any, key: str, builtin: str) -> Any:
     except AttributeError:
         raise ConfigError(key, name, f"a name that module {module} has (it has no {attribute})") from None
     except Exception as error:  # whatever a user's module raises while it is imported
-        raise ConfigError(key, name, f"a module that imports ({type(error).__name__}: {error})") from None
+        raise ConfigError(key, name, f"a module that imports ({type(error).__name__}: {one_line(error)})") from None

@@ -1,18 +1,13 @@
 """Starts `jax.distributed` when the environment (or a flag) says that a run has several processes."""
 
+import argparse
 import atexit
 import dataclasses
 import os
 import subprocess
 from typing import Any
 
-from maxrl_jax.runs.config.checks import ConfigError
-
-HELP = (
-    "  --distributed=auto       auto: several processes when SLURM, Open MPI or a TPU pod says so; on; off\n"
-    "  --coordinator=HOST:PORT --num_processes=N --process_id=I   several processes started by hand\n"
-    "  --heartbeat_seconds=100  a process silent for so long is taken for dead, and ends the run\n"
-)
+from maxrl_jax.runs.config.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +30,7 @@ class Cluster:
 
     @classmethod
     def from_flags(cls, flags: Any) -> "Cluster":
-        """Reads and checks the flags of `define_flags`.
+        """Reads and checks the flags of `add_flags`.
 
         Raises:
             ConfigError: they do not make sense together.
@@ -99,15 +94,16 @@ def _announce_death(name: str) -> None:
     atexit.register(os.write, writer, b"ended\n")
 
 
-def define_flags(values: Any) -> None:
+def add_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags a `Cluster` is read from."""
-    from absl import flags
-
-    flags.DEFINE_string("distributed", "auto", "auto, on or off", flag_values=values)
-    flags.DEFINE_string("coordinator", "", "HOST:PORT of process 0", flag_values=values)
-    flags.DEFINE_integer("num_processes", 0, "processes of the run", flag_values=values)
-    flags.DEFINE_integer("heartbeat_seconds", 100, "silence that means death", flag_values=values)
-    flags.DEFINE_integer("process_id", -1, "number of this process", flag_values=values)
+    mode = "auto: several processes when SLURM, Open MPI or a TPU pod says so; on; off"
+    parser.add_argument("--distributed", default="auto", metavar="MODE", help=mode)
+    by_hand = "address of process 0, for several processes started by hand"
+    parser.add_argument("--coordinator", default="", metavar="HOST:PORT", help=by_hand)
+    parser.add_argument("--num_processes", type=int, default=0, metavar="N", help="processes of the run")
+    parser.add_argument("--process_id", type=int, default=-1, metavar="I", help="number of this process, from 0")
+    silence = "a process silent for so long is taken for dead, and ends the run (100)"
+    parser.add_argument("--heartbeat_seconds", type=int, default=100, metavar="S", help=silence)
 
 
 def _several_processes() -> bool:

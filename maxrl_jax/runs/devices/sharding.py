@@ -11,7 +11,8 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from maxrl_jax.runs.config.checks import ConfigError, divides, field
+from maxrl_jax.runs.config.checks import divides, field
+from maxrl_jax.runs.config.errors import ConfigError
 
 DATA, FSDP = "data", "fsdp"
 BATCH = (DATA, FSDP)
@@ -82,12 +83,12 @@ def init(function: Any, mesh: Mesh, *arguments: Any) -> Any:
 
 def shard_parameters(tree: Any, mesh: Mesh) -> Any:
     """Places parameters (each process holds the same host values) with `parameter_sharding`."""
-    return jax.tree.map(lambda leaf: _place(leaf, parameter_sharding(mesh, leaf)), tree)
+    return jax.tree.map(lambda leaf: place(leaf, parameter_sharding(mesh, leaf)), tree)
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """Places a whole copy of every leaf on every device; each process holds the same host values."""
-    return jax.tree.map(lambda leaf: _place(leaf, replicated(mesh)), tree)
+    return jax.tree.map(lambda leaf: place(leaf, replicated(mesh)), tree)
 
 
 def shard_batch(tree: Any, mesh: Mesh | None, axis: int = 0) -> Any:
@@ -115,7 +116,7 @@ def shard_if_even(tree: Any, mesh: Mesh, axis: int = 0) -> Any:
     """
     even = all(np.shape(leaf)[axis] % mesh.size == 0 for leaf in jax.tree.leaves(tree))
     target = batch_sharding(mesh, axis) if even else replicated(mesh)
-    return jax.tree.map(lambda leaf: _place(leaf, target), tree)
+    return jax.tree.map(lambda leaf: place(leaf, target), tree)
 
 
 def constrain_batch(tree: Any, mesh: Mesh, axis: int = 0) -> Any:
@@ -132,7 +133,8 @@ def mesh_of(tree: Any) -> Mesh | None:
     return None
 
 
-def _place(leaf: Any, target: NamedSharding) -> jax.Array:
+def place(leaf: Any, target: jax.sharding.Sharding) -> jax.Array:
+    """Places one array, which every process holds in full, with a sharding over all of them."""
     if target.is_fully_addressable:
         return jax.device_put(leaf, target)
     host = np.asarray(leaf)

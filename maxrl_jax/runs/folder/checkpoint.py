@@ -15,8 +15,10 @@ import jax
 import numpy as np
 from etils import epath
 
+from maxrl_jax.runs.config.errors import one_line
+from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.folder import digest
-from maxrl_jax.runs.folder.stopping import CheckpointError as CheckpointError
+from maxrl_jax.runs.folder.stopping import CheckpointError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,18 +199,11 @@ def place_named(
             raise CheckpointError(
                 f"{source}: {name} is {got.dtype}{list(got.shape)}, this run has {wanted.dtype}{list(wanted.shape)}"
             )
-        array = put(got, wanted.sharding)
+        array = sharding.place(got, wanted.sharding)
         if wanted is not target:
             array = jax.random.wrap_key_data(array, impl=jax.random.key_impl(target))
         placed[name] = array
     return placed
-
-
-def put(array: np.ndarray, sharding: jax.sharding.Sharding) -> jax.Array:
-    """A host array that every process holds in full, placed with a sharding over all of them."""
-    if sharding.is_fully_addressable:
-        return jax.device_put(array, sharding)
-    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
 
 def read_given(path: str) -> Saved:
@@ -256,9 +251,8 @@ def _read(manager: Any, step: int) -> Saved:
     return Saved(step, meta["position"], meta["metrics_lines"], leaves)
 
 
-def _short(error: BaseException, limit: int = 200) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    for sign in ("No space left on device", "Disk quota exceeded", "File too large"):
-        if sign.lower() in text.lower():
-            return sign
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+def _short(error: BaseException) -> str:
+    """A failed save's or read's reason: a full disk by its name, whatever it is wrapped in."""
+    text = one_line(error)
+    signs = ("No space left on device", "Disk quota exceeded", "File too large")
+    return next((sign for sign in signs if sign.lower() in str(error).lower()), text)

@@ -8,6 +8,7 @@ segments ``metrics-000000.jsonl``, ... are put, one at every checkpoint and at l
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from etils import epath
 
 NAME = "metrics.jsonl"
 _SEGMENT = "metrics-{:06d}.jsonl"
+_SEGMENT_NAME = re.compile(r"metrics-[0-9]+\.jsonl")
 SEGMENT_SECONDS = 30.0
 
 
@@ -150,7 +152,9 @@ def _text(lines: Sequence[str]) -> str:
 
 
 def _segments(folder: epath.Path) -> list[epath.Path]:
-    return sorted(folder.glob("metrics-[0-9]*.jsonl"), key=lambda path: path.name) if folder.exists() else []
+    """The segments there are, in order; not by glob, for which a folder's own brackets would be a pattern."""
+    there = folder.iterdir() if folder.exists() else ()
+    return sorted((path for path in there if _SEGMENT_NAME.fullmatch(path.name)), key=lambda path: path.name)
 
 
 def _open_append(path: epath.Path) -> int:

@@ -7,8 +7,8 @@ from typing import Any
 
 from etils import epath
 
-from maxrl_jax.runs.config.checks import ConfigError, Words
-from maxrl_jax.runs.config.config import flatten
+from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.config.fields import flatten
 from maxrl_jax.runs.folder import metric_writer
 
 FREE = ("wandb", "checkpoint", "log", "compilation_cache", "mesh")
@@ -25,16 +25,16 @@ def changes(
     """
     old, new = flatten(before), flatten(now)
     changed = {key: (old.get(key), new.get(key)) for key in sorted({*old, *new}) if old.get(key) != new.get(key)}
-    refused = {key: pair for key, pair in changed.items() if not _free(key) and not (key in extend and _grows(*pair))}
+    refused = {key: pair for key, pair in changed.items() if not _free(key) and not _may_grow(new, key, pair, extend)}
     if refused:
         key, (was, _) = next(iter(refused.items()))
         others = "; changed too: " + ", ".join(list(refused)[1:]) if len(refused) > 1 else ""
-        can_grow = " or more" if key in extend else ""
-        raise ConfigError(
-            key,
-            new.get(key, Words("no such field")),
-            f"{was!r}{can_grow}, with which this --workdir was started (or another --workdir){others}",
-        )
+        schedule = _schedule(new, key)
+        can_grow = " or more" if key in extend and not schedule else ""
+        if key in extend and schedule:
+            others = f"; more would change the learning rate of the steps done, which is a {schedule} over all{others}"
+        allowed = f"{was!r}{can_grow}, with which this --workdir was started (or another --workdir){others}"
+        raise ConfigError(key, new.get(key), allowed, shown=None if key in new else "no such field")
     return changed
 
 
@@ -83,6 +83,19 @@ def locked(path: epath.Path) -> bool:
             return False
     except ConfigError:
         return True
+
+
+def _may_grow(config: Mapping[str, Any], key: str, change: tuple[Any, Any], extend: Sequence[str]) -> bool:
+    return key in extend and _grows(*change) and not _schedule(config, key)
+
+
+def _schedule(config: Mapping[str, Any], key: str) -> str:
+    """The schedule by which the learning rate depends on this number of steps; "" where it does not.
+
+    The phase of ``rl.steps`` has its schedule in ``rl.optimizer.schedule``.
+    """
+    name = config.get(f"{key.removesuffix('steps')}optimizer.schedule", "constant")
+    return "" if name == "constant" else name
 
 
 def _free(key: str) -> bool:

@@ -1,10 +1,11 @@
 """Weights & Biases behind the run's writer: it mirrors metrics.jsonl and never stops training.
 
 The run's id is kept in ``wandb_id`` in the run folder, so a resumed run continues the same W&B run. Steps
-are the run's own (``train/step``, ``eval/step``, ...), declared with define_metric. After a resume the steps
-replayed since the last checkpoint equal those sent before, so they are not sent again.
+are the run's own (``train/step``, ``eval/step``, ...), declared with define_metric. Which lines were handed to
+W&B is kept in the folder too (`sent_lines`): a resumed run sends those that a kill left unsent, and none twice.
 """
 
+import json
 import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -12,10 +13,14 @@ from typing import Any, Literal
 
 from etils import epath
 
-from maxrl_jax.runs.config.checks import ConfigError, one_of
-from maxrl_jax.runs.folder import metric_writer
+from maxrl_jax.runs.config.checks import one_of
+from maxrl_jax.runs.config.errors import ConfigError, one_line
+from maxrl_jax.runs.folder import headline, metric_writer
+from maxrl_jax.runs.folder.sent_lines import SentLines
 
 MODES = ("online", "offline", "disabled")
+CURVES = ("pass@", "best@")
+"""Families shown as a curve over k too."""
 
 
 def mode(config: Any) -> Literal["online", "offline", "disabled"]:
@@ -53,26 +58,38 @@ class WandbWriter:
         Args:
             config: the run's config, for its ``wandb`` fields.
             settings: the config as plain values, recorded with the run.
-            folder: the run folder; holds the run's id.
+            folder: the run folder; holds the run's id and what was sent.
             name: name shown for the run.
             say: called with a line for the user.
         """
         self._say = say
         self._run: Any = None
-        self._sent: dict[str, int] = {}
+        self._sent = SentLines(folder)
         self._prefixes: set[str] = set()
         self._guarded(lambda: self._start(config, settings, folder, name))
 
-    def skip_sent(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Marks records that an earlier launch sent and that will be replayed: they are not sent again."""
-        for record in records:
-            for prefix in _prefixes(record):
-                self._sent[prefix] = max(self._sent.get(prefix, -1), record["step"])
+    def resume(self, kept: Sequence[str], dropped: Sequence[str]) -> None:
+        """Continues where earlier launches left off: sends the lines they wrote and did not send.
 
-    def log(self, step: int, values: Mapping[str, Any]) -> None:
-        """Sends one record; lists (one value a seed) are sent as the mean of what is finite in them."""
-        if self._run is not None:
-            self._guarded(lambda: self._log(step, values))
+        Args:
+            kept: the lines of metrics.jsonl before the checkpoint that the run continues from.
+            dropped: those after it, which will be written again.
+        """
+        self.send(self._sent.resume(kept, dropped))
+
+    def send(self, lines: Sequence[str]) -> None:
+        """Sends lines of metrics.jsonl, in its order; lists (one value a seed) as the mean of what is finite."""
+        if self._run is None:
+            return
+        for line in lines:
+            record = json.loads(line)
+            step = record.pop("step")
+            if not self._sent.already(step, record):
+                self._guarded(lambda step=step, record=record: self._log(step, record))
+            if self._run is None:
+                break
+            self._sent.add()
+        self._sent.keep()
 
     def image(self, step: int, name: str, path: str) -> None:
         """Sends a picture file, of the file system or a bucket, under a metric's name."""
@@ -89,6 +106,10 @@ class WandbWriter:
 
         if self._run is not None:
             self._guarded(send)
+
+    def sync(self) -> None:
+        """Makes what is known of the lines sent durable, on stores that are too slow to do so at every call."""
+        self._sent.keep(now=True)
 
     def close(self, exit_code: int = 0) -> None:
         """Ends the W&B run."""
@@ -117,21 +138,20 @@ class WandbWriter:
         except Exception as error:
             if chosen != "online":
                 raise
-            self._say(f"W&B cannot be reached ({_short(error)}); logging offline, `wandb sync` sends it later")
+            self._say(f"W&B cannot be reached ({one_line(error)}); logging offline, `wandb sync` sends it later")
             self._run = wandb.init(mode="offline", **arguments)
 
     def _log(self, step: int, values: Mapping[str, Any]) -> None:
         record: dict[str, Any] = {}
         for name, value in values.items():
             prefix = name.split("/")[0]
-            if step <= self._sent.get(prefix, -1):
-                continue
-            if prefix not in self._prefixes:
+            if prefix not in self._prefixes:  # a section of charts a phase, over the phase's own steps
                 self._prefixes.add(prefix)
                 self._run.define_metric(f"{prefix}/step", hidden=True)
                 self._run.define_metric(f"{prefix}/*", step_metric=f"{prefix}/step")
             record[f"{prefix}/step"] = step
             record[name] = metric_writer.mean(value) if isinstance(value, list) else value
+        record |= _curves(step, values)
         if record:
             self._run.log(record)
 
@@ -141,7 +161,7 @@ class WandbWriter:
             action()
         except Exception as error:
             self._run = None
-            self._say(f"W&B failed and is left out of the rest of this run ({_short(error)})")
+            self._say(f"W&B failed and is left out of the rest of this run ({one_line(error)})")
 
 
 def run_id(folder: epath.Path) -> str:
@@ -154,8 +174,20 @@ def run_id(folder: epath.Path) -> str:
     return made
 
 
-def _prefixes(record: Mapping[str, Any]) -> set[str]:
-    return {name.split("/")[0] for name in record if name != "step"}
+def _curves(step: int, values: Mapping[str, Any]) -> dict[str, Any]:
+    """A chart of pass@k over k, for an evaluation that has it at three k or more."""
+    charts = {}
+    for prefix in dict.fromkeys(name.split("/")[0] for name in values):
+        own = {name.partition("/")[2]: value for name, value in values.items() if name.startswith(f"{prefix}/")}
+        for family in CURVES:
+            curve = headline.family(own, family)
+            if len(curve) > 2:
+                import wandb
+
+                table = wandb.Table(columns=["k", f"{family}k"], data=[list(point) for point in curve.items()])
+                title = f"{family}k over k after {step} steps"
+                charts[f"{prefix}/{family}k over k"] = wandb.plot.line(table, "k", f"{family}k", title=title)
+    return charts
 
 
 def _has_key() -> bool:
@@ -170,8 +202,3 @@ def _has_key() -> bool:
             return bool(wandb.api.api_key)
     except Exception:
         return False
-
-
-def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else text[:197] + "..."

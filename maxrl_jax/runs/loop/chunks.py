@@ -22,17 +22,19 @@ def scan(step: Callable[[Any, jax.Array], tuple[Any, Mapping[str, jax.Array]]]) 
     return chunk
 
 
-def boundary(step: int, num_steps: int, chunk_steps: int, cuts: Sequence[int] = (), starts: Sequence[int] = ()) -> int:
+def boundary(
+    step: int, num_steps: int, steps_per_call: int, cuts: Sequence[int] = (), starts: Sequence[int] = ()
+) -> int:
     """Where the call that begins at ``step`` ends: a function of the step alone, not of where a run began.
 
     Args:
         step: first step of the call.
         num_steps: steps of the phase.
-        chunk_steps: calls end at multiples of it,
+        steps_per_call: calls end at multiples of it,
         cuts: at multiples of each of these,
         starts: and at each of these steps.
     """
-    ends = [num_steps, (step // chunk_steps + 1) * chunk_steps]
+    ends = [num_steps, (step // steps_per_call + 1) * steps_per_call]
     ends += [(step // cut + 1) * cut for cut in cuts if cut > 0]
     ends += [start for start in starts if start > step]
     return min(ends)

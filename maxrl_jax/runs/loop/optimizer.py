@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from maxrl_jax.runs.config import checks
-from maxrl_jax.runs.config.checks import ConfigError
+from maxrl_jax.runs.config.errors import ConfigError
 
 NAMES = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maxrl_jax.runs.config import config as checks
+from maxrl_jax.runs.config.load import load
 from maxrl_jax.runs.folder.metric_writer import read_metrics
 from maxrl_jax.vision.images import BrokenImage
 
@@ -35,7 +35,7 @@ SMALL = {
 def small(**overrides):
     """The config; ``small(a__b=1)`` sets a.b."""
     given = {key.replace("__", "."): value for key, value in overrides.items()}
-    return checks.load(f"{ROOT}/configs/imagenet.py:tiny", {**SMALL, **given})
+    return load(f"{ROOT}/configs/imagenet.py:tiny", {**SMALL, **given})
 
 
 def lines(folder, *prefixes):

@@ -17,7 +17,7 @@ from experiments.imagenet import checks, loss, measure_norms, training
 from experiments.imagenet.evaluation import Evaluator
 from experiments.imagenet.problem import Problem
 from experiments.results import image_runs
-from maxrl_jax.runs.config.config import ConfigError
+from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.folder.metric_writer import read_metrics
 from maxrl_jax.vision.imagenet2012 import images as record_files
 from tests.experiments.imagenet.small import ROOT, SMALL, FakeFiles, lines, small

@@ -6,8 +6,8 @@ import pytest
 
 from experiments.imagenet import checks
 from experiments.imagenet.problem import make_images
-from maxrl_jax.runs.config import config as cfg
-from maxrl_jax.runs.config.config import ConfigError
+from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.config.load import load
 from maxrl_jax.vision import glyphs
 from maxrl_jax.vision.imagenet2012 import images as record_files
 from tests.experiments.imagenet.small import ROOT, FakeFiles, small
@@ -71,28 +71,28 @@ def test_every_variant_is_checked(variant, monkeypatch):
     files.num_validation = 50_000
     monkeypatch.setattr(record_files, "source", files)
     folder = {"data.dir": "somewhere"} if variant in ("paper", "pod") else {}
-    checks.check(cfg.load(f"{ROOT}/configs/imagenet.py:{variant}", {"wandb.mode": "disabled", **folder}))
+    checks.check(load(f"{ROOT}/configs/imagenet.py:{variant}", {"wandb.mode": "disabled", **folder}))
 
 
 def test_an_unknown_variant_lists_those_there_are():
     with pytest.raises(ConfigError, match="standin"):
-        cfg.load(f"{ROOT}/configs/imagenet.py:papr")
+        load(f"{ROOT}/configs/imagenet.py:papr")
 
 
 def test_the_paper_variant_is_the_papers():
     """MaxRL D.2: 20 epochs of 1,281,167 images in batches of 256, the first of them warm-up; the pod's epochs too."""
-    paper = cfg.load(f"{ROOT}/configs/imagenet.py:paper")
+    paper = load(f"{ROOT}/configs/imagenet.py:paper")
     assert (paper.model.depth, paper.batch_size, paper.steps) == (50, 256, 100_091)
     assert paper.optimizer.warmup_steps == math.ceil(1_281_167 / 256)
     assert paper.optimizer.name == "sgd" and paper.optimizer.momentum == 0.9
     assert (paper.optimizer.learning_rate, paper.optimizer.schedule) == (0.1, "cosine")
     assert (paper.optimizer.weight_decay, paper.optimizer.clip_norm) == (0, 0)
     assert not paper.data.eval_crop and paper.loss.sampling == "counts"
-    pod = cfg.load(f"{ROOT}/configs/imagenet.py:pod")
+    pod = load(f"{ROOT}/configs/imagenet.py:pod")
     assert pod.optimizer.learning_rate / pod.batch_size == paper.optimizer.learning_rate / paper.batch_size
     assert pod.steps * pod.batch_size == pytest.approx(20 * 1_281_167, rel=1e-3)
 
 
 def test_tiny_starts_from_one_in_a_thousand():
-    tiny = cfg.load(f"{ROOT}/configs/imagenet.py:tiny")
+    tiny = load(f"{ROOT}/configs/imagenet.py:tiny")
     assert tiny.data.num_classes >= 1000 and tiny.batch_size % 8 == 0 and tiny.log.every_steps == 1

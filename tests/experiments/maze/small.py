@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from maxrl_jax.runs.config import config as checks
+from maxrl_jax.runs.config.load import load
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -29,4 +29,4 @@ SMALL = {
 
 
 def small(**overrides):
-    return checks.load(str(ROOT / "configs/maze.py") + ":tiny", {**SMALL, **overrides})
+    return load(str(ROOT / "configs/maze.py") + ":tiny", {**SMALL, **overrides})

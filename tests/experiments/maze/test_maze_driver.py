@@ -21,8 +21,9 @@ from maxrl_jax.lm import decoder
 from maxrl_jax.lm import sft as fine_tuning
 from maxrl_jax.lm.evaluation import orders, summary
 from maxrl_jax.lm.step import PROVIDES
-from maxrl_jax.runs.config import config as checks
-from maxrl_jax.runs.config.config import ConfigError
+from maxrl_jax.runs.config import estimator
+from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.config.load import load
 from maxrl_jax.runs.folder.metric_writer import read_metrics
 from maxrl_jax.runs.loop import optimizer
 from tests.experiments.maze.small import ROOT, SMALL, small
@@ -229,7 +230,7 @@ def test_every_method_traces_through_one_whole_step(overrides):
     config = small(**overrides)
     check(config)
     problem = Problem.make(config)
-    [(start, advantage)] = checks.advantage(
+    [(start, advantage)] = estimator.phases(
         config, "rl.advantage", num_rollouts=config.rl.num_rollouts, provides=PROVIDES
     )
     assert start == 0
@@ -242,7 +243,7 @@ def test_every_method_traces_through_one_whole_step(overrides):
 
 def test_a_schedule_of_k_is_one_chunk_a_phase():
     config = small(**{"rl.advantage.name": "maxpo", "rl.advantage.k": ((0, 3), (1, 1))})
-    phases = checks.advantage(config, "rl.advantage", num_rollouts=4, provides=PROVIDES)
+    phases = estimator.phases(config, "rl.advantage", num_rollouts=4, provides=PROVIDES)
     assert phases == [(0, advantages.get("maxpo", k=3)), (1, advantages.get("maxpo", k=1))]
 
 
@@ -335,4 +336,4 @@ def test_a_checkpoint_of_another_shape_is_named(finished):
 
 @pytest.mark.parametrize("variant", ["tiny", "base", "table3", "figure3", "scarce"])
 def test_every_variant_is_checked(variant):
-    check(checks.load(f"{ROOT}/configs/maze.py:{variant}", {"wandb.mode": "disabled"}))
+    check(load(f"{ROOT}/configs/maze.py:{variant}", {"wandb.mode": "disabled"}))

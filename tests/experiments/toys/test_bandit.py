@@ -14,8 +14,8 @@ from experiments.bandit.maxpo import tables as maxpo
 from experiments.figures import theory
 from experiments.figures.registry import Context
 from maxrl_jax import advantages, objectives
-from maxrl_jax.runs.config import config as config_module
-from maxrl_jax.runs.config.config import ConfigError
+from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.config.load import load
 
 REWARDS = np.array([0.7, -1.2, 0.1, 1.5])
 LOGITS = np.array([0.3, 1.1, -0.4, -0.9])
@@ -119,7 +119,7 @@ def test_total_variance_is_the_enumerated_one(x64):
 
 
 def test_error_falls_with_the_batches_except_for_leave_one_out_which_stops_at_its_bias():
-    config = config_module.load("configs/bandit.py:maxpo_quick", {"arms.error_batches": 10_000})
+    config = load("configs/bandit.py:maxpo_quick", {"arms.error_batches": 10_000})
     table = maxpo.error_table(config)
     last = table[table.batches == 10_000].groupby("estimator")[["error", "bias", "predicted"]].mean()
     first = table[table.batches == table.batches.min()].groupby("estimator")["error"].mean()
@@ -158,13 +158,13 @@ def over_actions():
         begin = arms._no_batches
         patch.setattr(arms, "_no_batches", lambda *given: traces.append(1) or begin(*given))
         arms.total_variance.clear_cache()
-        yield maxpo.variance_over_actions(config_module.load("configs/bandit.py:maxpo_quick")), traces
+        yield maxpo.variance_over_actions(load("configs/bandit.py:maxpo_quick")), traces
 
 
 def test_seeds_differ_and_a_second_call_does_not_compile(over_actions):
     table, traces = over_actions
     assert len(traces) == table.num_rollouts.nunique()
-    second = maxpo.variance_over_actions(config_module.load("configs/bandit.py:maxpo_quick", {"seed": 7}))
+    second = maxpo.variance_over_actions(load("configs/bandit.py:maxpo_quick", {"seed": 7}))
     assert len(traces) == table.num_rollouts.nunique()
     assert not np.any(np.isclose(table.variance, second.variance))
     assert table.groupby("seed").variance.mean().nunique() == table.seed.nunique()
@@ -228,7 +228,7 @@ def test_figure_1_draws_the_exact_weights():
     ],
 )
 def test_wrong_settings_name_their_key(overrides, key):
-    config = config_module.load("configs/bandit.py:maxpo_quick", overrides)
+    config = load("configs/bandit.py:maxpo_quick", overrides)
     with pytest.raises(ConfigError) as error:
         check(config)
     assert error.value.key == key

@@ -16,7 +16,8 @@ from experiments.corridor import __main__ as driver
 from experiments.corridor import environment, gradient, learner, variance
 from experiments.corridor.environment import Corridor, Episodes
 from maxrl_jax import advantages
-from maxrl_jax.runs.config import config as config_module
+from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.config.load import load
 from tests.xla_flags import with_devices
 
 TINY = "configs/corridor.py:tiny"
@@ -272,7 +273,7 @@ SMALL = {
 
 
 def _small_config(steps):
-    config = config_module.load(TINY, {**SMALL, "rl.steps": steps})
+    config = load(TINY, {**SMALL, "rl.steps": steps})
     with config.unlocked():
         del config.methods["rloo_entropy"], config.methods["expected_improvement_k4"]
     return config
@@ -308,12 +309,12 @@ def test_driver_learns_logs_and_resumes_bitwise(tmp_path):
     ],
 )
 def test_driver_refuses_what_it_cannot_run(field, value, words):
-    with pytest.raises(config_module.ConfigError, match=words):
-        driver.check(config_module.load(TINY, {field: value}))
+    with pytest.raises(ConfigError, match=words):
+        driver.check(load(TINY, {field: value}))
 
 
 def test_paper_config_is_legal_and_has_every_method():
-    (phase,) = driver.check(config_module.load("configs/corridor.py:paper"))
+    (phase,) = driver.check(load("configs/corridor.py:paper"))
     names = {(method.advantage.name, method.entropy_coef > 0) for method in phase[1].values()}
     assert names == {("rloo", False), ("rloo", True), ("expected_improvement", False), ("maxpo", False)}
 

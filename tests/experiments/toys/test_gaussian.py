@@ -20,7 +20,8 @@ from experiments.gaussian import estimators, problem, training
 from maxrl_jax import advantages, metrics
 from maxrl_jax.advantages.subset_max import rank_weights
 from maxrl_jax.runs import keys
-from maxrl_jax.runs.config import config as config_module
+from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.config.load import load
 from tests.xla_flags import with_devices
 
 THETAS = (-0.2, 0.3, 0.7, 0.9, 1.0, 1.3)
@@ -197,7 +198,7 @@ SMALL = {"variance.num_estimates": 50, "variance.sample_sizes": (8,), "wandb.mod
 
 
 def test_driver_ascends_to_the_optimum_and_resumes_bitwise(tmp_path):
-    whole = config_module.load(TINY, {**SMALL, "rl.steps": 400})
+    whole = load(TINY, {**SMALL, "rl.steps": 400})
     final = driver.run(whole, tmp_path / "whole")
     lines = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
     rows = [line for line in lines if "train/theta" in line]
@@ -209,7 +210,7 @@ def test_driver_ascends_to_the_optimum_and_resumes_bitwise(tmp_path):
     assert abs(final["final/theta_mean"][-1] - final["final/theta_optimum"]) < 0.01
     assert final["final/max_at_k"][-1] > 0.999 * final["final/max_at_k_optimum"]
     assert len(set(rows[-1]["train/theta"][-1])) == 4
-    driver.run(config_module.load(TINY, {**SMALL, "rl.steps": 200}), tmp_path / "parts")
+    driver.run(load(TINY, {**SMALL, "rl.steps": 200}), tmp_path / "parts")
     resumed = driver.run(whole, tmp_path / "parts")
     assert resumed["final/params_sha256"] == final["final/params_sha256"]
 
@@ -226,18 +227,18 @@ def test_driver_ascends_to_the_optimum_and_resumes_bitwise(tmp_path):
 )
 def test_driver_refuses_what_it_cannot_run(field, value, words):
     overrides = {field: value} | ({"rl.advantage.k": None} if value == "maxrl" else {})
-    with pytest.raises(config_module.ConfigError, match=words):
-        driver.check(config_module.load(TINY, overrides))
+    with pytest.raises(ConfigError, match=words):
+        driver.check(load(TINY, overrides))
 
 
 def test_k_may_follow_a_schedule():
-    config = config_module.load(TINY, {"rl.advantage.k": ((0, 8), (20, 2))})
+    config = load(TINY, {"rl.advantage.k": ((0, 8), (20, 2))})
     phases = driver.check(config)
     assert [(first, training.estimated_k(advantage, 16)) for first, advantage in phases] == [(0, 8), (20, 2)]
 
 
 def test_paper_config_is_legal():
-    driver.check(config_module.load("configs/gaussian.py:paper"))
+    driver.check(load("configs/gaussian.py:paper"))
 
 
 @pytest.mark.slow

@@ -22,8 +22,8 @@ from experiments.bandit.prompts import gradients, measures
 from experiments.bandit.two_rewards import tasks as two_rewards
 from experiments.bandit.two_rewards.draw import draw_two_rewards
 from maxrl_jax import objectives
-from maxrl_jax.runs.config import config as config_module
-from maxrl_jax.runs.config.config import ConfigError
+from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.config.load import load
 
 
 def lines_of(folder):
@@ -32,7 +32,7 @@ def lines_of(folder):
 
 def config_of(variant="tiny", **overrides):
     dotted = {key.replace("__", "."): value for key, value in overrides.items()}
-    return config_module.load(f"configs/bandit.py:{variant}", {"wandb.mode": "disabled", **dotted})
+    return load(f"configs/bandit.py:{variant}", {"wandb.mode": "disabled", **dotted})
 
 
 # ------------------------------------------------------------------ studies
@@ -93,7 +93,7 @@ def list_of_panels(count):
 
 
 def test_choosing_k_chooses_where_pass_at_k_is_best():
-    config = config_module.load("configs/bandit.py:pkpo_quick", {"pkpo.learning_rate": 0.2, "pkpo.num_groups": 6})
+    config = load("configs/bandit.py:pkpo_quick", {"pkpo.learning_rate": 0.2, "pkpo.num_groups": 6})
     runs = groups.run(config)
     table = groups.table(runs, config.pkpo.k_eval)
     end = table[table.step == config.pkpo.steps].groupby(["task_set", "method"]).mean(numeric_only=True)
@@ -150,7 +150,7 @@ def test_decoupled_maxrl_ascends_the_sum_of_two_truncated_log_likelihoods():
 
 def test_only_decoupled_maxrl_keeps_both_rewards_where_they_conflict():
     overrides = {"two_rewards.learning_rate": 0.5, "two_rewards.first_range": (0.05, 0.3)}
-    table = two_rewards.table(two_rewards.run(config_module.load("configs/bandit.py:two_rewards_quick", overrides)))
+    table = two_rewards.table(two_rewards.run(load("configs/bandit.py:two_rewards_quick", overrides)))
     end = table[(table.step == table.step.max()) & (table.kind == "conflict")].groupby("way").mean(numeric_only=True)
     kept = end["reward 1"] > 0.35
     assert set(kept[kept].index) == {"maxrl decoupled", "maxrl standard"}
@@ -214,7 +214,7 @@ def test_other_samplings_and_a_schedule_of_k_run(tmp_path, sampling):
     ],
 )
 def test_wrong_settings_name_their_key(variant, overrides, key):
-    config = config_module.load(f"configs/bandit.py:{variant}", overrides)
+    config = load(f"configs/bandit.py:{variant}", overrides)
     with pytest.raises(ConfigError) as error:
         check(config)
     assert error.value.key == key
@@ -244,7 +244,7 @@ def test_every_variant_loads_and_is_sound():
 )
 def test_a_field_of_another_study_is_refused_in_one_line(variant, field):
     with pytest.raises(ConfigError, match="an unknown field") as error:
-        config_module.load(f"configs/bandit.py:{variant}", {field: 1})
+        load(f"configs/bandit.py:{variant}", {field: 1})
     assert error.value.key == field and "\n" not in str(error.value)
 
 

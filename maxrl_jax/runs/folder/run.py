@@ -7,6 +7,7 @@ writes; the others hold a Run that writes nothing.
 import contextlib
 import json
 import os
+import pathlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,10 +15,10 @@ from typing import Any
 import jax
 from etils import epath
 
-from maxrl_jax.runs.config import config as config_module
-from maxrl_jax.runs.config.checks import ConfigError
+from maxrl_jax.runs.config import fields
+from maxrl_jax.runs.config.errors import ConfigError, one_line
 from maxrl_jax.runs.devices import environment
-from maxrl_jax.runs.folder import digest, metric_writer, resume, wandb_writer
+from maxrl_jax.runs.folder import digest, headline, metric_writer, resume, wandb_writer
 from maxrl_jax.runs.folder.checkpoint import Checkpoints, Saved
 from maxrl_jax.runs.folder.paths import absolute, make_writable
 from maxrl_jax.runs.folder.progress import Progress
@@ -47,6 +48,7 @@ class Run:
         self.stop = StopRequest()
         self.position: dict[str, int] = {}
         self._shown: set[str] = set()
+        self._headline = headline.DEFAULT
         self._lines: metric_writer.LineFile | None = None
         self._wandb: wandb_writer.WandbWriter | None = None
 
@@ -77,9 +79,7 @@ class Run:
         lines = [metric_writer.encode(step, values) for step, values in records]
         self._lines.append(lines)
         if self._wandb is not None:
-            for line in lines:
-                record = json.loads(line)
-                self._wandb.log(record.pop("step"), record)
+            self._wandb.send(lines)
 
     def log_image(self, step: int, name: str, path: str | os.PathLike) -> None:
         """Shows a picture file (under figures/) in W&B."""
@@ -89,7 +89,9 @@ class Run:
 
     @contextlib.contextmanager
     def figure_file(self, name: str) -> Iterator[str]:
-        """A local path to write a picture or an array file to; it then lies in figures/, also of a bucket.
+        """A local path to draw a picture or write an array file to; it then lies in figures/, also of a bucket.
+
+        A drawing that fails, for a font or a style of this machine, is one line: the run has its results and goes on.
 
         Example:
             with run.figure_file("curves.png") as path:
@@ -97,19 +99,40 @@ class Run:
         """
         with tempfile.TemporaryDirectory() as local:
             path = os.path.join(local, name)
-            yield path
+            try:
+                yield path
+                content = pathlib.Path(path).read_bytes()
+            except Exception as error:
+                self.say(f"figures/{name} could not be made ({type(error).__name__}: {one_line(error)})")
+                return
             if jax.process_index() == 0:
-                with open(path, "rb") as file:
-                    (self.figures / name).write_bytes(file.read())
+                (self.figures / name).write_bytes(content)
 
     def say(self, text: str) -> None:
         """One line for the user."""
         self.progress.say(text)
 
+    def evaluated(self, step: int, num_steps: int, values: Mapping[str, Any], names: Sequence[str]) -> None:
+        """Logs an evaluation and tells what it found in one line.
+
+        The names of the last one are those of the closing table.
+
+        Args:
+            step: steps done.
+            num_steps: of the phase.
+            values: what is logged.
+            names: what of it is told, see `headline.of`.
+        """
+        self._headline = tuple(names)
+        self.log(step, values)
+        self.progress.evaluated(step, num_steps, headline.of(values, names))
+
     def sync(self) -> None:
         """Makes the metrics written so far durable."""
         if self._lines is not None:
             self._lines.sync()
+        if self._wandb is not None:
+            self._wandb.sync()
 
     def finish(self, params: Any, **values: Any) -> dict[str, Any]:
         """Writes the last line of a finished run, with ``final/params_sha256``.
@@ -130,13 +153,30 @@ class Run:
         self._show_figures(step)
         self.log(step, record)
         self.sync()
+        self._tell(record)
         return record
+
+    def _tell(self, record: Mapping[str, Any]) -> None:
+        """The closing words: what the evaluations found at the start and at the end, and where the files are."""
+        if self._lines is None:
+            return
+        ends = headline.first_and_last(metric_writer.read_lines(self.path))
+        found = [headline.of(end, self._headline) for end in ends] or [headline.of(record)]
+        columns = [f"step {end['step']}" for end in ends] or ["final"]
+        names = dict.fromkeys(name for values in found for name in values)
+        rows = [[name, *(f"{values[name]:.4g}" if name in values else "" for values in found)] for name in names]
+        if rows:
+            self.progress.table(f"{self.name}: {self.path}", ["", *columns], rows)
+        pictures = sorted(p.name for p in self.figures.iterdir() if p.name.endswith((".png", ".svg")))
+        for name in pictures:
+            self.say(f"figure: {self.figures / name}")
+        self.say(f"metrics: {self.path / metric_writer.NAME}")
 
     def _show_figures(self, step: int) -> None:
         """Sends the pictures of figures/ that the driver has not sent itself."""
         if self._wandb is not None:
-            for path in sorted(self.figures.glob("*.png")):
-                if path.name not in self._shown:
+            for path in sorted(self.figures.iterdir()):
+                if path.name.endswith(".png") and path.name not in self._shown:
                     self.log_image(step, f"figures/{path.stem}", path)
 
 
@@ -179,7 +219,7 @@ def open_run(
         run = Run(config, path, name, checkpoints, progress)
         run.saved = checkpoints.latest()
         if writes:
-            settings = config_module.to_dict(config)
+            settings = fields.to_dict(config)
             metric_writer.write_whole(path / "config.json", json.dumps(settings, indent=2) + "\n")
             _record_environment(path)
             _open_writers(run, settings, stack)
@@ -196,7 +236,7 @@ def _open_writers(run: Run, settings: Mapping[str, Any], stack: contextlib.ExitS
     dropped = run._lines.cut(run.saved.metrics_lines if run.saved else 0)
     if wandb_writer.mode(run.config) != "disabled":
         run._wandb = wandb_writer.WandbWriter(run.config, settings, run.path, f"{run.name}-{run.path.name}", run.say)
-        run._wandb.skip_sent([json.loads(line) for line in dropped])
+        run._wandb.resume(metric_writer.read_lines(run.path), dropped)
 
         def close(kind: Any, error: Any, trace: Any) -> None:
             assert run._wandb is not None
@@ -214,7 +254,7 @@ def _check_fields(path: epath.Path, config: Any, extend: Sequence[str], progress
         before = json.loads(file.read_text())
     except ValueError:
         raise ConfigError("--workdir", os.fspath(path), "a folder whose config.json is readable") from None
-    changed = resume.changes(before, config_module.to_dict(config), extend)
+    changed = resume.changes(before, fields.to_dict(config), extend)
     for key, (old, new) in changed.items():
         progress.say(f"resuming with {key} changed from {old!r} to {new!r}")
 

@@ -6,32 +6,36 @@ static estimator, so a driver compiles once per phase.
 
 import inspect
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from maxrl_jax.runs.config.checks import ConfigError, field, suggestion
+import jax
+import jax.numpy as jnp
 
-if TYPE_CHECKING:
-    from maxrl_jax.advantages import Advantage
+from maxrl_jax import advantages
+from maxrl_jax.advantages import Advantage
+from maxrl_jax.runs.config import own
+from maxrl_jax.runs.config.checks import field
+from maxrl_jax.runs.config.errors import ConfigError, suggestion
 
 Schedule = tuple[tuple[int, Any], ...]
 
 
 def hyper_names() -> tuple[str, ...]:
     """Every hyper-parameter of the estimators in the table, in the table's order, each once."""
-    from maxrl_jax.advantages import TABLE
-
-    return tuple(dict.fromkeys(name for entry in TABLE.values() for name in entry.defaults))
+    return tuple(dict.fromkeys(name for entry in advantages.TABLE.values() for name in entry.defaults))
 
 
-def advantage(
+def phases(
     config: Any,
     key: str,
     *,
     num_rollouts: int,
     reward_kind: str = "binary",
     provides: tuple[str, ...] = (),
-) -> "list[tuple[int, Advantage]]":
+) -> list[tuple[int, Advantage]]:
     """The estimator of a config, as one entry per phase.
+
+    A user's own function is evaluated abstractly, so one that returns another shape is refused here.
 
     Args:
         config: the run's config.
@@ -39,7 +43,7 @@ def advantage(
             ``my.module:function``) and its hyper-parameters beside it; those left at None take the
             estimator's default.
         num_rollouts: N, the group size.
-        reward_kind: what the judge declares its rewards to be: 'binary', 'unit' (in [0, 1]) or 'real'.
+        reward_kind: what the judge declares its rewards to be: binary (0 or 1), unit (in [0, 1]) or real.
         provides: the keyword arrays the driver hands to the estimator beside the rewards.
 
     Returns:
@@ -47,7 +51,8 @@ def advantage(
 
     Raises:
         ConfigError: unknown name or hyper-parameter, a value that N does not allow, a malformed schedule,
-            rewards the estimator is not defined for, or an array the driver does not have.
+            rewards the estimator is not defined for, an array the driver does not have, or an own function that
+            does not map [*batch, N] to [*batch, N].
     """
     settings = field(config, key)
     name = settings.name
@@ -56,26 +61,17 @@ def advantage(
     given = {k: settings[k] for k in sorted(settings.keys()) if k != "name" and settings[k] is not None}
     _known_hyper(key, name, given)
     schedules = {k: _schedule(f"{key}.{k}", value) for k, value in given.items()}
-    phases = []
+    found = []
     for start in sorted({0} | {step for schedule in schedules.values() for step, _ in schedule}):
         hyper = {k: _value_at(schedule, start) for k, schedule in schedules.items()}
         chosen = _build(key, name, hyper, num_rollouts, reward_kind)
-        missing = [array for array in chosen.needs if array not in provides]
-        if missing:
-            here = ", ".join(provides) or "none beside the rewards"
-            raise ConfigError(
-                f"{key}.name",
-                name,
-                f"an estimator that needs no {', '.join(missing)} (this driver has: {here})",
-            )
-        phases.append((start, chosen))
-    return phases
+        _check_arrays(key, chosen, provides)
+        found.append((start, chosen))
+    return found
 
 
 def _known_hyper(key: str, name: str, given: dict[str, Any]) -> None:
     """Refuses a hyper-parameter that is set but that the estimator ignores."""
-    from maxrl_jax import advantages
-
     if ":" in name:
         return
     if name not in advantages.names():
@@ -92,19 +88,48 @@ def _known_hyper(key: str, name: str, given: dict[str, Any]) -> None:
             raise ConfigError(f"{key}.{hyper}", None, f"a value: {name} has no default for it")
 
 
-def _build(key: str, name: str, hyper: dict[str, Any], num_rollouts: int, reward_kind: str) -> "Advantage":
-    from maxrl_jax import advantages
-
+def _build(key: str, name: str, hyper: dict[str, Any], num_rollouts: int, reward_kind: str) -> Advantage:
+    """The estimator, legal at N and for the rewards; the error names the hyper-parameter that is not."""
     try:
         chosen = advantages.get(name, **hyper)
         chosen.check(num_rollouts, reward_kind=reward_kind)
     except ValueError as error:
-        text = str(error)
-        # The message names the hyper-parameter it is about; otherwise it is about the name (or N).
-        words = text.replace("=", " ").replace(",", " ").split()
-        about = next((h for h in hyper if h in words or repr(h) in words), "name")
-        raise ConfigError(f"{key}.{about}", hyper.get(about, name), text) from None
+        wrong = _at_fault(name, hyper, num_rollouts)
+        raise ConfigError(f"{key}.{wrong}", hyper.get(wrong, name), str(error)) from None
+    if chosen.entry is None:
+        _check_own(key, chosen, num_rollouts)
     return chosen
+
+
+def _at_fault(name: str, hyper: dict[str, Any], num_rollouts: int) -> str:
+    """The hyper-parameter whose change alone would make the estimator legal at N, or "name" where none would."""
+    entry = advantages.TABLE.get(name)
+    legal = entry.settings(num_rollouts) if entry else []
+    for key in hyper:
+        others = {k: value for k, value in hyper.items() if k != key}
+        for change in ({}, *({key: setting[key]} for setting in legal if key in setting)):
+            try:
+                advantages.get(name, **others, **change).check(num_rollouts)
+            except ValueError:
+                continue
+            return key
+    return "name"
+
+
+def _check_arrays(key: str, chosen: Advantage, provides: tuple[str, ...]) -> None:
+    missing = [array for array in chosen.needs if array not in provides]
+    if missing:
+        here = ", ".join(provides) or "none beside the rewards"
+        allowed = f"an estimator that needs no {', '.join(missing)} (this driver has: {here})"
+        raise ConfigError(f"{key}.name", chosen.name, allowed)
+
+
+def _check_own(key: str, chosen: Advantage, num_rollouts: int) -> None:
+    """What an own function makes of a batch of groups, of another size than N so that the axes differ, and of one."""
+    takes = "rewards [*batch, N] to advantages [*batch, N]"
+    for shape in ((num_rollouts + 1, num_rollouts), (num_rollouts,)):
+        rewards = jax.ShapeDtypeStruct(shape, jnp.float32)
+        own.check_shape(f"{key}.name", chosen.name, chosen, [rewards], shape, takes=takes)
 
 
 def _schedule(key: str, value: Any) -> Schedule:

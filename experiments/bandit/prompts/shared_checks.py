@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from experiments.bandit.prompts.problem import FEATURES
-from maxrl_jax.runs.config import config as checks
+from maxrl_jax.runs.config import checks
+from maxrl_jax.runs.config.errors import ConfigError
 
 
 def problem(config: Any) -> None:
@@ -26,11 +27,11 @@ def rates(config: Any, key: str) -> None:
     low, high = checks.tuple_of(config, key, float, min_length=2)[:2]
     value = checks.field(config, key)
     if len(value) != 2 or not 0 < low < high < 1:
-        raise checks.ConfigError(key, value, "(low, high) with 0 < low < high < 1")
+        raise ConfigError(key, value, "(low, high) with 0 < low < high < 1")
 
 
 def ks(config: Any, key: str, highest: int | None = None, what: str = "") -> None:
     """Checks a tuple of k >= 1, at most ``highest`` (which is ``what``)."""
     given = checks.tuple_of(config, key, int, low=1)
     if highest is not None and max(given) > highest:
-        raise checks.ConfigError(key, given, f"values from 1 to {highest} ({what})")
+        raise ConfigError(key, given, f"values from 1 to {highest} ({what})")
