@@ -14,13 +14,15 @@ from maxrl_jax.lm.decoder import Decoder, Prefix, Rule, attention
 from maxrl_jax.lm.update.batch import Objective, Plan, pad
 
 
-def start(model: Decoder, prompts_PxS: jax.Array) -> tuple[jax.Array, Prefix]:
+def start(model: Decoder, prompts_PxS: jax.Array, lengths_P: jax.Array | None = None) -> tuple[jax.Array, Prefix]:
     """What the answers need of their prompts: the first token's logits [P, V], and keys and values."""
-    x_PxD, prefix = model.prefill(prompts_PxS)
+    x_PxD, prefix = model.prefill(prompts_PxS, lengths_P)
     return model.logits(x_PxD), prefix
 
 
-def answer_logits(model: Decoder, prefix: tuple[jax.Array, Prefix], tokens_PxNxT: jax.Array) -> jax.Array:
+def answer_logits(
+    model: Decoder, prefix: tuple[jax.Array, Prefix], tokens_PxNxT: jax.Array, lengths_P: jax.Array | None = None
+) -> jax.Array:
     """Logits [P, N, T, V] that each answer token was drawn from, given what `start` returned."""
     first_PxV, prefix_layers = prefix
     P, N, T = tokens_PxNxT.shape
@@ -30,16 +32,22 @@ def answer_logits(model: Decoder, prefix: tuple[jax.Array, Prefix], tokens_PxNxT
 
     def attend(rule: Rule, q: jax.Array, k: jax.Array, v: jax.Array, layer: Any) -> tuple[jax.Array, None]:
         prefix_k, prefix_v = layer
-        return attention.shared_prefix(q, k, v, prefix_k, prefix_v, rule), None
+        return attention.shared_prefix(q, k, v, prefix_k, prefix_v, rule, lengths_P), None
 
     S = prefix_layers[0][0].shape[2]
-    rope = model.rotation(S, S + T - 1)
+    rope = model.answer_rotation(S, T - 1, lengths_P)
     x_PxNxTxD, _ = model.run(tokens_PxNxT[:, :, :-1], rope, attend, prefix_layers)
     return jnp.concatenate([first_PxNx1xV, model.logits(x_PxNxTxD)], axis=2)
 
 
 def score(
-    model: Decoder, prompts_PxS: jax.Array, tokens_PxNxT: jax.Array, objective: Objective, plan: Plan
+    model: Decoder,
+    prompts_PxS: jax.Array,
+    tokens_PxNxT: jax.Array,
+    objective: Objective,
+    plan: Plan,
+    *,
+    prompt_lengths_P: jax.Array | None = None,
 ) -> jax.Array:
     """Log-probabilities [P, N, T] of given answers, in micro-batches: those of a reference or an old policy.
 
@@ -49,6 +57,7 @@ def score(
         tokens_PxNxT: int32 [P, N, T].
         objective: its temperature and top-p.
         plan: its prompts, and its rollouts of the longest length.
+        prompt_lengths_P: int32 [P], as in `Batch`.
     """
     P, N, T = tokens_PxNxT.shape
     p, n = plan.prompts, plan.rollouts[-1]
@@ -56,18 +65,25 @@ def score(
     prompts = pad(prompts_PxS, -P % p, axis=0).reshape(-1, p, prompts_PxS.shape[1])
     parts = tokens.reshape(len(prompts), p, -1, n, T).swapaxes(1, 2)
 
-    def of_group(group: tuple[jax.Array, jax.Array]) -> jax.Array:
-        prefix = start(model, group[0])
-        return jax.lax.map(lambda part: token_log_probs(model, prefix, part, objective)[0], group[1])
+    lengths = None if prompt_lengths_P is None else pad(prompt_lengths_P, -P % p, axis=0).reshape(-1, p)
 
-    log_probs = jax.lax.map(of_group, (prompts, parts)).swapaxes(1, 2)
+    def of_group(group: tuple[jax.Array, jax.Array, jax.Array | None]) -> jax.Array:
+        prompts, parts, lengths = group
+        prefix = start(model, prompts, lengths)
+        return jax.lax.map(lambda part: token_log_probs(model, prefix, part, objective, lengths)[0], parts)
+
+    log_probs = jax.lax.map(of_group, (prompts, parts, lengths)).swapaxes(1, 2)
     return log_probs.reshape(*tokens.shape)[:P, :N]
 
 
 def token_log_probs(
-    model: Decoder, prefix: tuple[jax.Array, Prefix], tokens_pxnxT: jax.Array, objective: Objective
+    model: Decoder,
+    prefix: tuple[jax.Array, Prefix],
+    tokens_pxnxT: jax.Array,
+    objective: Objective,
+    lengths_p: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """Log-probabilities of the tokens [p, n, T], and those of the whole vocabulary."""
-    logits = answer_logits(model, prefix, tokens_pxnxT)
+    logits = answer_logits(model, prefix, tokens_pxnxT, lengths_p)
     log_probs = sampling.log_probs(logits, objective.temperature, objective.top_p, keep_x=tokens_pxnxT)
     return sampling.pick(log_probs, tokens_pxnxT), log_probs
