@@ -183,9 +183,13 @@ class Decoder(nnx.Module):
             return x_xD * jnp.asarray(self.config.hidden_size**0.5, x_xD.dtype)  # rounded before the product
         return x_xD
 
+    def output_matrix(self) -> jax.Array:
+        """The matrix [V, D] whose product with the normed stream is the logits."""
+        return self.embedding[...] if self.head is None else self.head[...]
+
     def logits(self, x_xD: jax.Array) -> jax.Array:
         """Final norm and output matrix: logits [..., V], float32 or wider."""
-        matrix_VxD = self.embedding[...] if self.head is None else self.head[...]
+        matrix_VxD = self.output_matrix()
         y_MxD = self.norm(x_xD).reshape(-1, x_xD.shape[-1])
         logits_MxV = jax.lax.dot_general(
             y_MxD, matrix_VxD, (((1,), (1,)), ((), ())), preferred_element_type=wide(y_MxD.dtype)

@@ -20,9 +20,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from maxrl_jax import losses
-from maxrl_jax.lm import sampling
-from maxrl_jax.lm.decoder import Decoder, Prefix, cast, wide
-from maxrl_jax.lm.update.answers import start, token_log_probs
+from maxrl_jax.lm.decoder import Decoder, cast, wide
+from maxrl_jax.lm.update.answers import Start, start, token_log_probs
 from maxrl_jax.lm.update.batch import Batch, Objective, Plan, pad
 
 Answers = dict[str, jax.Array]  # the fields of a batch that have a rollout axis, [P, N] or [P, N, T]
@@ -94,10 +93,10 @@ def loss_and_gradients(
 
         prompts_p = jax.tree.map(of_group, prompts)
 
-        def part_loss(params: Any, prefix: tuple[jax.Array, Prefix], answers: Answers) -> jax.Array:
-            return _loss(nnx.merge(graphdef, params), prefix, answers, prompts_p.lengths, objective, denominator)
+        def part_loss(params: Any, begun: Start, answers: Answers) -> jax.Array:
+            return _loss(nnx.merge(graphdef, params), begun, answers, prompts_p.lengths, objective, denominator)
 
-        def prompt_pass(params: Any) -> tuple[jax.Array, Prefix]:
+        def prompt_pass(params: Any) -> Start:
             return start(nnx.merge(graphdef, params), prompts_p.tokens, prompts_p.lengths)
 
         prefix, pull = jax.vjp(prompt_pass, params)
@@ -158,14 +157,14 @@ def _over_micro_batches(
 
 def _loss(
     model: Decoder,
-    prefix: tuple[jax.Array, Prefix],
+    begun: Start,
     answers: Answers,
     prompt_lengths: jax.Array | None,
     objective: Objective,
     denominator: jax.Array,
 ) -> jax.Array:
     """The share of one micro-batch in the loss of the whole batch."""
-    of_tokens, log_probs = token_log_probs(model, prefix, answers["tokens"], objective, prompt_lengths)
+    of_tokens, entropies = token_log_probs(model, begun, answers["tokens"], objective, prompt_lengths)
     return losses.policy_gradient(
         of_tokens,
         answers["mask"],
@@ -173,7 +172,7 @@ def _loss(
         objective.aggregation,
         answers.get("old_log_probs"),
         objective.clip_epsilon,
-        entropies=sampling.entropy(log_probs) if objective.entropy_coef else None,
+        entropies=entropies if objective.entropy_coef else None,
         entropy_coef=objective.entropy_coef,
         reference_log_probs=answers.get("reference_log_probs"),
         kl_coef=objective.kl_coef,
