@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from experiments.imagenet import gradient_norms, objective, training
+from experiments.imagenet import gradient_norms, loss, training
 from experiments.imagenet.checks import check
 from experiments.imagenet.evaluation import Evaluator
 from experiments.imagenet.problem import Problem
@@ -18,7 +18,7 @@ from maxrl_jax.runs.config.config import ConfigError
 from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.folder import folder
 from maxrl_jax.runs.loop import loop
-from maxrl_jax.vision.imagenet2012 import source as imagenet2012
+from maxrl_jax.vision.images import BrokenImage
 
 
 def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
     """
     with folder.open_run(config, workdir, "imagenet") as open_run, _named(config):
         problem = Problem.make(config)
-        chunks = [(start, training.make_chunk(problem, advantage)) for start, advantage in objective.phases(config)]
+        chunks = [(start, training.make_chunk(problem, advantage)) for start, advantage in loss.phases(config)]
         every = [loop.Every(config.eval.every_steps, Evaluator(problem), at_start=True)]
         if config.eval.gradient_norm_step:
             every.append(_gradient_norms(open_run, problem))
@@ -45,7 +45,7 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
             config.steps,
             config.steps_per_call,
             every=every,
-            data=problem.source.host_batches,
+            data=problem.images.host_batches,
             show=("loss", "top1", "pass@1"),
             rates={"images": config.batch_size},
         )
@@ -57,7 +57,7 @@ def _named(config: Any) -> Iterator[None]:
     """A broken image ends the run with one line, as a wrong setting does."""
     try:
         yield
-    except imagenet2012.BrokenImage as error:
+    except BrokenImage as error:
         raise ConfigError("data.dir", config.data.dir, f"a folder of images that can be read; {error}") from None
 
 
@@ -68,9 +68,9 @@ def _gradient_norms(open_run: folder.Run, problem: Problem) -> loop.Every:
     def write(state: dict[str, Any], step: int) -> None:
         if step != config.eval.gradient_norm_step:
             return
-        advantage = [advantage for start, advantage in objective.phases(config) if start <= step][-1]
-        loss = gradient_norms.make_loss(advantage, config.loss.num_rollouts, config.loss.sampling)
-        table = gradient_norms.table(problem, state, [loss], step)
+        advantage = [advantage for start, advantage in loss.phases(config) if start <= step][-1]
+        own = gradient_norms.make_loss(advantage, config.loss.num_rollouts, config.loss.sampling)
+        table = gradient_norms.table(problem, state, [own], step)
         if jax.process_index() == 0:
             (open_run.figures / gradient_norms.FILE).write_text(table.to_csv(index=False))
 

@@ -1,4 +1,4 @@
-"""The two losses of the experiment, and what is measured of a classifier's logits, image by image."""
+"""The two losses of the experiment, image by image: cross-entropy, and a policy gradient on right and wrong."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from experiments.imagenet.measures import label_log_prob
 from maxrl_jax import objectives
 from maxrl_jax.advantages import Advantage
 from maxrl_jax.categorical import CategoricalTerms, categorical_terms
 from maxrl_jax.runs.config import config as checks
 
 LOSSES = ("cross_entropy", "policy_gradient")
-
-KS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-"""The k of pass@k. Coverage at k, the share of images solved by one of k samples, has pass@k as its expectation."""
 
 
 def phases(config: Any) -> list[tuple[int, Advantage | None]]:
@@ -45,31 +43,5 @@ def terms(
     """
     if advantage is not None:
         return categorical_terms(logits, labels, key, num_rollouts, advantage, sampling)
-    log_p = _label_log_prob(logits, labels)
+    log_p = label_log_prob(logits, labels)
     return CategoricalTerms(-log_p, objectives.pass_at_k(jnp.exp(jax.lax.stop_gradient(log_p)), num_rollouts))
-
-
-def measures(logits: jax.Array, labels: jax.Array) -> dict[str, jax.Array]:
-    """What a classifier is worth on each image, exactly, nothing sampled.
-
-    Args:
-        logits: [*batch, C].
-        labels: [*batch].
-
-    Returns:
-        Arrays [*batch]: cross_entropy -log pi(y*) and entropy in nats, top1 (0 or 1), and pass@k = 1-(1-pi(y*))^k
-        for k in `KS` (MaxRL appendix D.4; pass@1 is the expected reward).
-    """
-    log_p = _label_log_prob(logits, labels)
-    log_pi = jax.nn.log_softmax(logits)
-    p = jnp.exp(log_p)
-    return {
-        "cross_entropy": -log_p,
-        "entropy": -jnp.sum(jnp.exp(log_pi) * log_pi, axis=-1),
-        "top1": (jnp.argmax(logits, axis=-1) == labels).astype(jnp.float32),
-        **{f"pass@{k}": objectives.pass_at_k(p, k) for k in KS},
-    }
-
-
-def _label_log_prob(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    return jnp.take_along_axis(jax.nn.log_softmax(logits), labels[..., None], axis=-1)[..., 0]
