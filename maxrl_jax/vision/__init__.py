@@ -9,8 +9,8 @@ config, and makes the images of a run (`images.Images`). ``--config.data.name=my
 `arrays.source` makes one from arrays in memory, and any other is an `images.Source` with four methods to write.
 
 **Glyphs** (`glyphs.digits` and `glyphs.kanji` too) are classes of pen strokes drawn by one renderer, which moves every
-image by a random jitter. Nothing is stored: an image is a function of its class and its key. Held-out images are therefore
-those of other keys: training draws from ``keys.stream(seed, "images", step)``, validation from
+image by a random jitter. Nothing is stored: an image is a function of its class and its key. Held-out images are
+therefore those of other keys: training draws from ``keys.stream(seed, "images", step)``, validation from
 ``keys.stream(seed, "validation", batch)``, which never meet. The classes themselves come from a key of their own.
 
 **ImageNet** (`imagenet2012`) has no state but a step: batch number s of a run is a function of (folder, batch size,
