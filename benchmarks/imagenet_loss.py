@@ -23,7 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.measure import machine, median_seconds
-from maxrl_jax import advantages, losses
+from maxrl_jax import advantages
+from maxrl_jax.categorical import SAMPLINGS, categorical_rollouts
 
 
 def main() -> None:
@@ -47,12 +48,10 @@ def main() -> None:
     adv = advantages.get(options.advantage)
 
     def rollouts_loss(n: int, sampling: str) -> Callable[[jax.Array, jax.Array], jax.Array]:
-        return lambda x, key: losses.categorical_rollouts(x, labels, key, n, adv, sampling)
+        return lambda x, key: categorical_rollouts(x, labels, key, n, adv, sampling)
 
     counts = [int(n) for n in options.rollouts.split(",")]
-    result: dict = {
-        sampling: {str(n): seconds(rollouts_loss(n, sampling)) for n in counts} for sampling in losses.SAMPLINGS
-    }
+    result: dict = {sampling: {str(n): seconds(rollouts_loss(n, sampling)) for n in counts} for sampling in SAMPLINGS}
 
     def cross_entropy(x: jax.Array, key: jax.Array) -> jax.Array:
         del key

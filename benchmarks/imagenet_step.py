@@ -31,8 +31,9 @@ import numpy as np
 
 from benchmarks.maze_step import device_rates
 from benchmarks.measure import machine
-from experiments.imagenet import objective, sources, training
-from experiments.imagenet.problem import Problem, model_config
+from experiments.imagenet import loss as losses
+from experiments.imagenet import training
+from experiments.imagenet.problem import Problem, make_images, model_config
 from maxrl_jax import advantages
 from maxrl_jax.runs.config.load import load
 from maxrl_jax.runs.devices import sharding
@@ -61,9 +62,10 @@ class Programs:
 
     def __init__(self, config: Any, rollouts: list[int], samplings: list[str], advantage: str):
         self.config = config
-        self.drawn = config.data.name in sources.DRAWN
         mesh = sharding.mesh_from_config(config)
-        self.source: Any = sources.make(config, mesh) if self.drawn else Constant(config, mesh)
+        images = make_images(config)
+        self.drawn = images.host_batches is None
+        self.source: Any = images if self.drawn else Constant(config, mesh)
         network = resnet.Network.make(model_config(config), compute_dtype(config.model.compute_dtype))
         self.problem = Problem(config, network, self.source, mesh)
         self.state = sharding.shard_parameters(training.make_state(self.problem), mesh)
@@ -104,7 +106,7 @@ class Programs:
 
         def alone(estimator: Any, n: int, sampling: str) -> Callable[[], Any]:
             def loss(x: jax.Array, key: jax.Array) -> jax.Array:
-                return jnp.mean(objective.terms(x, labels, key, n, estimator, sampling).loss)
+                return jnp.mean(losses.terms(x, labels, key, n, estimator, sampling).loss)
 
             gradient = jax.jit(jax.value_and_grad(loss))
             return lambda: gradient(logits, jax.random.key(next(self.counter)))

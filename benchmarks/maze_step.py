@@ -37,7 +37,7 @@ from flax import nnx
 
 from benchmarks.measure import machine, median_seconds
 from maxrl_jax import advantages
-from maxrl_jax.lm import decoder as qwen2
+from maxrl_jax.lm import decoder
 from maxrl_jax.lm.rollout import Rollouts, Settings, rollout
 from maxrl_jax.lm.update import Batch, Objective, Plan, loss_and_gradients
 from maxrl_jax.tasks import maze
@@ -55,7 +55,7 @@ class Step:
         self.length = arguments.length or maze.answer_length(arguments.size)
         self.dtype = jnp.dtype(arguments.dtype)
         prompt_length = maze_tokens.prompt_length(self.size)
-        self.config = qwen2.Config(max_positions=max(512, prompt_length + self.length))
+        self.config = decoder.Config(max_positions=max(512, prompt_length + self.length))
         self.settings = Settings(
             max_new_tokens=self.length,
             stop_tokens=() if self.forced else (maze_tokens.DONE, maze_tokens.EOS),
@@ -71,7 +71,7 @@ class Step:
         self.objective = Objective(aggregation="token_mean")
         self.advantage = advantages.get("maxrl")
         self.optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-4, weight_decay=0.01))
-        self.graphdef, self.parameters = nnx.split(qwen2.Qwen2(self.config, rngs=nnx.Rngs(0)))
+        self.graphdef, self.parameters = nnx.split(decoder.Decoder(self.config, rngs=nnx.Rngs(0)))
         self.optimizer_state = self.optimizer.init(self.parameters)
 
     def sample(self, parameters: Any, key: jax.Array) -> tuple[Batch, jax.Array]:
@@ -79,7 +79,7 @@ class Step:
         maze_key, rollout_key, reward_key = jax.random.split(key, 3)
         mazes = maze.generate(maze_key, self.prompts, self.size)
         prompts = maze.encode_prompt(mazes.walls)
-        model = nnx.merge(self.graphdef, qwen2.cast(parameters, self.dtype))
+        model = nnx.merge(self.graphdef, decoder.cast(parameters, self.dtype))
         answers: Rollouts = rollout(model, prompts, rollout_key, self.rollouts, self.settings)
         rewards = maze.verify(mazes.walls, answers.tokens)
         if self.forced:

@@ -68,7 +68,7 @@ def _model() -> ConfigDict:
     model.num_kv_heads = 2
     model.max_positions = 512
     model.compute_dtype = "auto"  # float32, bfloat16; auto: bfloat16 on accelerators, float32 on CPU
-    model.init_from = ""  # folder with config.json and safetensors of a Qwen2ForCausalLM; must fit the fields above
+    model.init_from = ""  # a model folder in Hugging Face's format; it must fit the fields above and decides the rest
     return model
 
 
@@ -130,7 +130,7 @@ def _tiny(config: ConfigDict) -> None:
     config.rl.num_prompts = 32
     config.rl.num_rollouts = 32
     config.rl.micro_batch_tokens = 4096  # the model is small, so larger pieces than the default pay
-    config.rl.learning_rate = 3e-4  # MaxRL's own; GRPO and RLOO do best at 2e-4
+    config.rl.learning_rate = 3e-4  # MaxRL's own; the best for GRPO is 2e-4, for RLOO 1e-4
     config.eval.num_mazes = 128
     config.eval.num_samples = 128
     config.eval.every_steps = 50

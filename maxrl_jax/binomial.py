@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.special
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
 
 
 def namespace(*arrays: Any) -> types.ModuleType:
@@ -55,30 +57,32 @@ def _deviance(x: Any, mean: Any, xp: types.ModuleType) -> Any:
     return xp.where(xp.abs(v) < 0.1, series, direct)
 
 
-def probabilities(p: Any, n: int) -> Any:
+def probabilities(
+    p: Float[ArrayLike, "*batch"], n: int
+) -> Float[np.ndarray, "*batch n+1"] | Float[Array, "*batch n+1"]:
     """Bin(m; n, p) for m = 0..n.
 
     Args:
-      p: [*batch] success probability in [0, 1]; numpy or Python numbers are computed in float64.
-      n: number of trials, >= 0.
+        p: success probability in [0, 1]; numpy or Python numbers are computed in float64.
+        n: number of trials, >= 0.
 
     Returns:
-      [*batch, n + 1] probabilities, exact at p = 0 and p = 1.
+        The probabilities, exact at p = 0 and p = 1.
     """
     xp = namespace(p)
-    p = as_float(p, xp)[..., None]
+    rate = as_float(p, xp)[..., None]
     if n == 0:
-        return xp.ones_like(p)
+        return xp.ones_like(rate)
     m = np.arange(n + 1)
     inside = (m > 0) & (m < n)
     successes = np.where(inside, m, 1).astype(np.float64)
     failures = np.where(inside, n - m, 1).astype(np.float64)
     constant = _stirling_error(n)[n] - _stirling_error(n)[m] - _stirling_error(n)[n - m]
     constant = constant + 0.5 * np.log(n / (2 * np.pi * successes * failures))
-    interior = (p > 0) & (p < 1)
-    q = xp.where(interior, 1 - p, 0.5)
-    safe_p = xp.where(interior, p, 0.5)
-    as_p = functools.partial(xp.asarray, dtype=p.dtype)
+    interior = (rate > 0) & (rate < 1)
+    q = xp.where(interior, 1 - rate, 0.5)
+    safe_p = xp.where(interior, rate, 0.5)
+    as_p = functools.partial(xp.asarray, dtype=rate.dtype)
     exponent = (
         as_p(np.where(inside, constant, 0))
         - _deviance(as_p(successes), n * safe_p, xp)
@@ -88,5 +92,5 @@ def probabilities(p: Any, n: int) -> Any:
     none = xp.exp(n * xp.log1p(-safe_p))
     every = xp.exp(n * xp.log(safe_p))
     mass = xp.where(as_p(m) == 0, none, xp.where(as_p(m) == n, every, middle))
-    at_edge = xp.where(p >= 1, as_p(m == n), as_p(m == 0))
+    at_edge = xp.where(rate >= 1, as_p(m == n), as_p(m == 0))
     return xp.where(interior, mass, at_edge)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int, Int32
 
 from maxrl_jax import objectives
 from maxrl_jax.advantages import contracts
@@ -29,34 +30,34 @@ class CategoricalTerms(NamedTuple):
     """Per-example results of `categorical_terms`.
 
     Attributes:
-      loss: [*batch] surrogate losses; their gradients are minus the policy gradients.
-      solved: [*batch] whether a rollout succeeded (0 or 1; its probability when nothing is drawn).
+        loss: surrogate losses; their gradients are minus the policy gradients.
+        solved: whether a rollout succeeded (0 or 1; its probability when nothing is drawn).
     """
 
-    loss: jax.Array
-    solved: jax.Array
+    loss: Float[Array, "*batch"]
+    solved: Float[Array, "*batch"]
 
 
-def _label_log_odds(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """log p - log(1-p) of the right class [*batch], with 1-p summed over the other classes."""
+def _label_log_odds(logits: Float[Array, "*batch C"], labels: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
+    """log p - log(1-p) of the right class, with 1-p summed over the other classes."""
     is_label = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
     right = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
     return right - jax.nn.logsumexp(jnp.where(is_label, -jnp.inf, logits), axis=-1)
 
 
-def draw_counts(key: jax.Array, logits: jax.Array, num_rollouts: int) -> jax.Array:
+def draw_counts(key: jax.Array, logits: Float[Array, "*batch C"], num_rollouts: int) -> Int32[Array, "*batch C"]:
     """Multinomial counts of N draws from softmax(logits), without an N x classes array.
 
     Up to as many rollouts as classes: N uniforms, each looked up in the cumulative probabilities. Beyond: N sorted
     uniforms from exponential spacings, and one search per class. Probabilities below 2^-24 are not resolved.
 
     Args:
-      key: consumed.
-      logits: [*batch, C].
-      num_rollouts: N.
+        key: consumed.
+        logits: of the policy.
+        num_rollouts: N.
 
     Returns:
-      [*batch, C] int32 counts that sum to N.
+        Counts that sum to N.
     """
     *batch, classes = logits.shape
     cumulative = jnp.cumsum(jax.nn.softmax(logits.astype(jnp.float32), axis=-1), axis=-1)
@@ -69,8 +70,8 @@ def draw_counts(key: jax.Array, logits: jax.Array, num_rollouts: int) -> jax.Arr
     return _count_between(cumulative * (arrivals[..., -1:] / cumulative[..., -1:]), arrivals[..., :-1])
 
 
-def _histogram(cumulative: jax.Array, uniforms: jax.Array) -> jax.Array:
-    """Counts [*batch, C] of uniforms [*batch, N] falling into each class."""
+def _histogram(cumulative: Float[Array, "*batch C"], uniforms: Float[Array, "*batch N"]) -> Int32[Array, "*batch C"]:
+    """Counts of uniforms falling into each class."""
     # The last end counts for nothing: what rounding leaves beyond it belongs to the last class.
     index = number_below(cumulative[..., :-1], uniforms, or_equal=True)
     rows = jnp.zeros(cumulative.shape, jnp.int32).reshape(-1, cumulative.shape[-1])
@@ -78,25 +79,26 @@ def _histogram(cumulative: jax.Array, uniforms: jax.Array) -> jax.Array:
     return counts.reshape(cumulative.shape)
 
 
-def _count_between(cumulative: jax.Array, ascending: jax.Array) -> jax.Array:
-    """Counts [*batch, C] of ascending points [*batch, N] between consecutive ends of the classes."""
+def _count_between(
+    cumulative: Float[Array, "*batch C"], ascending: Float[Array, "*batch N"]
+) -> Int32[Array, "*batch C"]:
+    """Counts of ascending points between consecutive ends of the classes."""
     below = number_below(ascending, cumulative[..., :-1])
     return jnp.diff(below, axis=-1, prepend=0, append=ascending.shape[-1])
 
 
-def number_below(ascending: jax.Array, queries: jax.Array, *, or_equal: bool = False) -> jax.Array:
+def number_below(
+    ascending: Float[Array, "*batch n"], queries: Float[Array, "*batch q"], *, or_equal: bool = False
+) -> Int32[Array, "*batch q"]:
     """How many of the ascending numbers lie below each query, row by row.
 
     The table is padded to a power of two less one, so that a search is one gather and one comparison a level, for
     all queries at once: on a CPU several times faster than jnp.searchsorted under vmap.
 
     Args:
-      ascending: [*batch, n].
-      queries: [*batch, q].
-      or_equal: count those equal to the query too.
-
-    Returns:
-      int32 [*batch, q].
+        ascending: sorted rows.
+        queries: what is looked up in its row.
+        or_equal: count those equal to the query too.
     """
     levels = ascending.shape[-1].bit_length()
     pad = (1 << levels) - 1 - ascending.shape[-1]
@@ -112,8 +114,10 @@ def number_below(ascending: jax.Array, queries: jax.Array, *, or_equal: bool = F
     return jax.lax.fori_loop(0, levels, descend, jnp.zeros(queries.shape, jnp.int32), unroll=unroll)
 
 
-def _tables(advantage: Callable[..., jax.Array], num_rollouts: int) -> tuple[jax.Array, jax.Array]:
-    """(A_success [N+1], A_fail [N+1]) over K, float32."""
+def _tables(
+    advantage: Callable[..., jax.Array], num_rollouts: int
+) -> tuple[Float[Array, " N+1"], Float[Array, " N+1"]]:
+    """(A_success, A_fail) over K, float32."""
     success, fail = objectives.binary_form(advantage, num_rollouts)
     return jnp.asarray(success, jnp.float32), jnp.asarray(fail, jnp.float32)
 
@@ -131,8 +135,8 @@ def _as_problem(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Ar
 
 
 def categorical_terms(
-    logits: jax.Array,
-    labels: jax.Array,
+    logits: Float[Array, "*batch C"],
+    labels: Int[Array, "*batch"],
     key: jax.Array,
     num_rollouts: int,
     advantage: Callable[..., jax.Array],
@@ -141,19 +145,19 @@ def categorical_terms(
     """Per-example surrogate losses of N rollouts of softmax(logits) with reward 1 on the label.
 
     Args:
-      logits: [*batch, C].
-      labels: [*batch] integers 0..C-1; concrete ones are checked, traced ones outside count as the nearer end.
-      key: consumed (unused for `expected`).
-      num_rollouts: N, static.
-      advantage: a symmetric estimator, an `Advantage` or any such function of rewards [*batch, N].
-      sampling: 'counts', 'marginal' or 'expected', see the module.
+        logits: of the policy.
+        labels: the right classes, 0..C-1; concrete ones are checked, traced ones outside count as the nearer end.
+        key: consumed (unused for `expected`).
+        num_rollouts: N, static.
+        advantage: a symmetric estimator, an `Advantage` or any such function of rewards [*batch, N].
+        sampling: 'counts', 'marginal' or 'expected', see the module.
 
     Returns:
-      Losses and success indicators, [*batch] each.
+        Losses and success indicators.
 
     Raises:
-      ValueError: unknown sampling, N < 1, labels that do not fit the logits, an estimator that is not symmetric
-        or not defined at this N.
+        ValueError: unknown sampling, N < 1, labels that do not fit the logits, an estimator that is not symmetric
+            or not defined at this N.
     """
     if sampling not in SAMPLINGS:
         raise ValueError(f"unknown sampling {sampling!r}; allowed: {', '.join(SAMPLINGS)}")
@@ -170,7 +174,7 @@ def categorical_terms(
     else:
         p = jnp.exp(jax.lax.stop_gradient(right_log_prob))
         coefficient = p * objectives.effective_weight(advantage, p, num_rollouts)
-        solved = objectives.pass_at_k(p, num_rollouts)
+        solved = jnp.asarray(objectives.pass_at_k(p, num_rollouts))
     return CategoricalTerms(-coefficient * right_log_prob, solved)
 
 
@@ -197,16 +201,16 @@ def _from_successes(log_odds, key, num_rollouts, advantage) -> tuple[jax.Array, 
 
 
 def categorical_rollouts(
-    logits: jax.Array,
-    labels: jax.Array,
+    logits: Float[Array, "*batch C"],
+    labels: Int[Array, "*batch"],
     key: jax.Array,
     num_rollouts: int,
     advantage: Callable[..., jax.Array],
     sampling: str = "counts",
-) -> jax.Array:
+) -> Float[Array, ""]:
     """Mean over the batch of -(1/N) sum_y n_y A_y log pi(y); see `categorical_terms` for the arguments.
 
     Returns:
-      Scalar loss; its gradient is minus the mean policy gradient of the batch.
+        The loss; its gradient is minus the mean policy gradient of the batch.
     """
     return jnp.mean(categorical_terms(logits, labels, key, num_rollouts, advantage, sampling).loss)

@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
 
-from maxrl_jax.categorical import SAMPLINGS, categorical_rollouts, categorical_terms
+from maxrl_jax.categorical import categorical_rollouts
 
 __all__ = [
     "AGGREGATIONS",
-    "SAMPLINGS",
     "aggregate",
     "categorical_rollouts",
-    "categorical_terms",
     "denominator",
     "entropy",
     "may_skip_zero_advantages",
@@ -34,15 +33,15 @@ def _check_aggregation(aggregation: str) -> None:
         raise ValueError(f"unknown aggregation {aggregation!r}; allowed: {', '.join(AGGREGATIONS)}")
 
 
-def denominator(mask: jax.Array, aggregation: str) -> jax.Array:
+def denominator(mask: Bool[Array, "*batch T"], aggregation: str) -> Float[Array, ""]:
     """What `aggregate` divides by: the number of answers (sequence_*) or of answer tokens (token_mean), float32.
 
     Args:
-      mask: [*batch, T], true on answer tokens, of the WHOLE global batch.
-      aggregation: one of `AGGREGATIONS`.
+        mask: true on answer tokens, of the WHOLE global batch.
+        aggregation: one of `AGGREGATIONS`.
 
     Returns:
-      Scalar >= 1.
+        A number >= 1.
     """
     _check_aggregation(aggregation)
     if aggregation == "token_mean":
@@ -50,19 +49,24 @@ def denominator(mask: jax.Array, aggregation: str) -> jax.Array:
     return jnp.asarray(mask.size // mask.shape[-1], jnp.float32)
 
 
-def aggregate(values: jax.Array, mask: jax.Array, aggregation: str, total: jax.Array | None = None) -> jax.Array:
-    """Averages per-token values [*batch, T] to a scalar.
+def aggregate(
+    values: Float[Array, "*batch T"],
+    mask: Bool[Array, "*batch T"],
+    aggregation: str,
+    total: Float[Array, ""] | None = None,
+) -> Float[Array, ""]:
+    """Averages per-token values to a scalar.
 
     Args:
-      values: [*batch, T] per token; entries outside the mask are ignored, whatever they hold.
-      mask: [*batch, T].
-      aggregation: `sequence_sum` sums an answer's tokens and averages over answers; `token_mean` averages over
-        all answer tokens; `sequence_mean` averages within an answer, then over answers.
-      total: denominator of the whole batch when this is a part of it (a micro-batch, a shard, or a batch whose
-        all-zero groups were left out); from `mask` when None.
+        values: one a token; entries outside the mask are ignored, whatever they hold.
+        mask: true on answer tokens.
+        aggregation: `sequence_sum` sums an answer's tokens and averages over answers; `token_mean` averages over
+            all answer tokens; `sequence_mean` averages within an answer, then over answers.
+        total: denominator of the whole batch when this is a part of it (a micro-batch, a shard, or a batch whose
+            all-zero groups were left out); from `mask` when None.
 
     Returns:
-      Scalar. With `total` given, the values of the parts add up to the whole batch's.
+        The average. With `total` given, the values of the parts add up to the whole batch's.
     """
     mask = mask.astype(bool)
     if total is None:
@@ -92,39 +96,36 @@ def _surrogate(
 
 
 def policy_gradient(
-    log_probs: jax.Array,
-    mask: jax.Array,
-    advantages: jax.Array,
+    log_probs: Float[Array, "*batch N T"],
+    mask: Bool[Array, "*batch N T"],
+    advantages: Float[Array, "*batch N"],
     aggregation: str = "sequence_sum",
-    old_log_probs: jax.Array | None = None,
+    old_log_probs: Float[Array, "*batch N T"] | None = None,
     clip_epsilon: float | None = None,
     *,
-    entropies: jax.Array | None = None,
+    entropies: Float[Array, "*batch N T"] | None = None,
     entropy_coef: float = 0.0,
-    reference_log_probs: jax.Array | None = None,
+    reference_log_probs: Float[Array, "*batch N T"] | None = None,
     kl_coef: float = 0.0,
-    denominator: jax.Array | None = None,
-) -> jax.Array:
+    denominator: Float[Array, ""] | None = None,
+) -> Float[Array, ""]:
     """Loss whose gradient is minus the policy gradient; nothing is differentiated through the advantages.
 
     Args:
-      log_probs: [*batch, N, T] log-probabilities of the sampled tokens under the current policy.
-      mask: [*batch, N, T], true on answer tokens, the stop token among them.
-      advantages: [*batch, N].
-      aggregation: one of `AGGREGATIONS`, see `aggregate`.
-      old_log_probs: [*batch, N, T] under the policy that sampled; None when that is the current one.
-      clip_epsilon: PPO's clip range of the ratio; needs `old_log_probs`.
-      entropies: [*batch, N, T] of the policy at each token, differentiated through, when `entropy_coef` > 0.
-      entropy_coef: weight of the entropy bonus.
-      reference_log_probs: [*batch, N, T] of the sampled tokens under a reference, when `kl_coef` > 0.
-      kl_coef: weight of KL(policy || reference), by the estimator exp(d) - d - 1 with d = log ref - log pi.
-      denominator: of the whole global batch, when this is a part of it (see `aggregate`).
-
-    Returns:
-      Scalar loss.
+        log_probs: log-probabilities of the sampled tokens under the current policy.
+        mask: true on answer tokens, the stop token among them.
+        advantages: one a rollout.
+        aggregation: one of `AGGREGATIONS`, see `aggregate`.
+        old_log_probs: those under the policy that sampled; None when that is the current one.
+        clip_epsilon: PPO's clip range of the ratio; needs `old_log_probs`.
+        entropies: of the policy at each token, differentiated through, when `entropy_coef` > 0.
+        entropy_coef: weight of the entropy bonus.
+        reference_log_probs: of the sampled tokens under a reference, when `kl_coef` > 0.
+        kl_coef: weight of KL(policy || reference), by the estimator exp(d) - d - 1 with d = log ref - log pi.
+        denominator: of the whole global batch, when this is a part of it (see `aggregate`).
 
     Raises:
-      ValueError: shapes that do not match, an unknown aggregation, or a term without its input.
+        ValueError: shapes that do not match, an unknown aggregation, or a term without its input.
     """
     _check_aggregation(aggregation)
     if log_probs.ndim < 2 or log_probs.shape != mask.shape or log_probs.shape[:-1] != advantages.shape:
@@ -168,8 +169,8 @@ def may_skip_zero_advantages(entropy_coef: float, kl_coef: float) -> bool:
     return entropy_coef == 0 and kl_coef == 0
 
 
-def entropy(logits: jax.Array) -> jax.Array:
-    """Entropy in nats of softmax(logits) [..., classes] -> [...]; finite also for logits of -inf."""
+def entropy(logits: Float[Array, "*batch classes"]) -> Float[Array, "*batch"]:
+    """Entropy in nats of softmax(logits); finite also for logits of -inf."""
     log_pi = jax.nn.log_softmax(logits, axis=-1)
     pi = jnp.exp(log_pi)
     return -jnp.sum(jnp.where(pi > 0, pi * jnp.where(pi > 0, log_pi, 0), 0), axis=-1)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int
 
 from maxrl_jax.advantages import contracts, ranks
 from maxrl_jax.advantages.binomial_ratios import choose_ratio
 from maxrl_jax.advantages.subset_max import rank_weights
 
+# One order, or a sequence [K] of them.
+Orders = int | Sequence[int] | Int[ArrayLike, " K"]
 
-def _orders(name: str, k: int | Sequence[int] | np.ndarray, num_samples: int) -> np.ndarray:
+
+def _orders(name: str, k: Orders, num_samples: int) -> np.ndarray:
     """k as an int array, each with 1 <= k <= n; ValueError otherwise."""
     if isinstance(k, jax.core.Tracer):
         raise ValueError(f"{name}: k must be static, got a traced value; mark it static_argnames or close over it")
@@ -29,23 +34,23 @@ def _orders(name: str, k: int | Sequence[int] | np.ndarray, num_samples: int) ->
     return orders
 
 
-def pass_at_k(n: int, c: Any, k: int | Sequence[int] | np.ndarray) -> Any:
+def pass_at_k(n: int, c: Int[ArrayLike, "*batch"], k: Orders) -> Float[Array, "*shape"] | Float[np.ndarray, "*shape"]:
     """1 - C(n-c, k)/C(n, k), unbiased for pass@k from n samples with c successes (Chen et al. 2021).
 
     The ratio is a product made once in extended precision, so it is right to the last digits at n = 2,048 and
     beyond (float32 log-gammas are not).
 
     Args:
-      n: number of samples, >= 1.
-      c: [*batch] number of successes, integers 0..n; numpy and Python numbers give float64, jax arrays float32.
-        Concrete ones are checked; traced ones outside 0..n count as the nearer end.
-      k: one order or a sequence [K] of them, each 1 <= k <= n.
+        n: number of samples, >= 1.
+        c: number of successes, integers 0..n; numpy and Python numbers give float64, jax arrays float32.
+            Concrete ones are checked; traced ones outside 0..n count as the nearer end.
+        k: one order or a sequence [K] of them, each 1 <= k <= n.
 
     Returns:
-      [*batch] for one k, [*batch, K] for a sequence.
+        [*batch] for one k, [*batch, K] for a sequence.
 
     Raises:
-      ValueError: n < 1, k > n, k < 1, c of another type than integers, or concrete c outside 0..n.
+        ValueError: n < 1, k > n, k < 1, c of another type than integers, or concrete c outside 0..n.
     """
     n = contracts.at_least("metrics.pass_at_k", "n", n, 1)
     orders = _orders("metrics.pass_at_k", k, n)
@@ -58,18 +63,18 @@ def pass_at_k(n: int, c: Any, k: int | Sequence[int] | np.ndarray) -> Any:
     return values.reshape((*np.shape(c), *orders.shape))
 
 
-def max_at_k(rewards: Any, k: int | Sequence[int] | np.ndarray) -> jax.Array:
+def max_at_k(rewards: Float[ArrayLike, "*batch n"], k: Orders) -> Float[Array, "*shape"]:
     """Unbiased estimate of E[max of k rewards] from n samples: the mean max of all k-subsets (PKPO eq. 12).
 
     Args:
-      rewards: [*batch, n], real, n >= 1.
-      k: one order or a sequence [K] of them, each 1 <= k <= n.
+        rewards: real, n >= 1.
+        k: one order or a sequence [K] of them, each 1 <= k <= n.
 
     Returns:
-      [*batch] for one k, [*batch, K] for a sequence, float32 or wider.
+        [*batch] for one k, [*batch, K] for a sequence, float32 or wider.
 
     Raises:
-      ValueError: k > n or k < 1, or rewards without samples.
+        ValueError: k > n or k < 1, or rewards without samples.
     """
     rewards = jnp.asarray(rewards)
     if rewards.ndim < 1 or rewards.shape[-1] < 1:
@@ -86,29 +91,31 @@ def max_at_k(rewards: Any, k: int | Sequence[int] | np.ndarray) -> jax.Array:
     return values.reshape(*rewards.shape[:-1], *orders.shape)
 
 
-def majority_vote(answers: Any, *, valid: Any = None) -> jax.Array:
+def majority_vote(
+    answers: Int[ArrayLike, "*batch n"], *, valid: Bool[ArrayLike, "*batch n"] | None = None
+) -> Int[Array, "*batch"]:
     """The most frequent of the n answers to a question; the smallest one where several are most frequent.
 
     Answers are compared as integers. Text is numbered first, `np.unique(texts, return_inverse=True)`, and the vote is
     the number of the winner.
 
     Args:
-      answers: [*batch, n] integers, n >= 1.
-      valid: [*batch, n] bool, the answers that have a vote (an answer without a final result has none); all by
-        default. Where nobody has a vote the smallest answer is returned.
+        answers: integers, n >= 1.
+        valid: the answers that have a vote (an answer without a final result has none); all by
+            default. Where nobody has a vote the smallest answer is returned.
 
     Returns:
-      [*batch] integers of the type of `answers`.
+        The winners, in the type of `answers`.
 
     Raises:
-      ValueError: answers that are no integers, or shapes that do not fit.
+        ValueError: answers that are no integers, or shapes that do not fit.
 
     Example:
-      >>> majority_vote([[3, 1, 3, 2], [5, 4, 4, 5]]).tolist()
-      [3, 4]
-      >>> texts, numbers = np.unique(["1/2", "0.5", "1/2"], return_inverse=True)
-      >>> str(texts[majority_vote(numbers)])
-      '1/2'
+        >>> majority_vote([[3, 1, 3, 2], [5, 4, 4, 5]]).tolist()
+        [3, 4]
+        >>> texts, numbers = np.unique(["1/2", "0.5", "1/2"], return_inverse=True)
+        >>> str(texts[majority_vote(numbers)])
+        '1/2'
     """
     dtype = answers.dtype if isinstance(answers, jax.Array) else np.asarray(answers).dtype
     if not np.issubdtype(dtype, np.integer):

@@ -13,11 +13,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
 
 from maxrl_jax import binomial
 from maxrl_jax.advantages import contracts
 from maxrl_jax.advantages.table import Advantage
 from maxrl_jax.binomial import as_float, namespace
+
+# Numbers or arrays in, arrays of the same shape out: numpy for numpy and Python, jax for jax.
+Rates = Float[ArrayLike, "*batch"]
+Values = Float[np.ndarray, "*batch"] | Float[Array, "*batch"]
 
 OBJECTIVES = ("rl", "ml", "maxrl", "pass_at_k", "grpo")
 
@@ -29,41 +35,38 @@ def _rate(name: str, p: Any) -> tuple[Any, Any]:
     return as_float(p, xp), xp
 
 
-def fail_at_k(p: Any, k: int) -> Any:
-    """(1-p)^k: the chance that k independent tries all fail. p [*batch] in [0, 1] -> [*batch]."""
-    p, xp = _rate("fail_at_k", p)
+def fail_at_k(p: Rates, k: int) -> Values:
+    """(1-p)^k: the chance that k independent tries all fail."""
+    rate, xp = _rate("fail_at_k", p)
     k = contracts.at_least("fail_at_k", "k", k, 1)
-    below_one = xp.where(p < 1, p, 0)
-    return xp.where(p < 1, xp.exp(k * xp.log1p(-below_one)), 0)
+    below_one = xp.where(rate < 1, rate, 0)
+    return xp.where(rate < 1, xp.exp(k * xp.log1p(-below_one)), 0)
 
 
-def pass_at_k(p: Any, k: int) -> Any:
-    """1 - (1-p)^k, to full relative precision for small p. p [*batch] in [0, 1] -> [*batch]."""
-    p, xp = _rate("pass_at_k", p)
+def pass_at_k(p: Rates, k: int) -> Values:
+    """1 - (1-p)^k, to full relative precision for small p."""
+    rate, xp = _rate("pass_at_k", p)
     k = contracts.at_least("pass_at_k", "k", k, 1)
-    below_one = xp.where(p < 1, p, 0)
-    return xp.where(p < 1, -xp.expm1(k * xp.log1p(-below_one)), 1)
+    below_one = xp.where(rate < 1, rate, 0)
+    return xp.where(rate < 1, -xp.expm1(k * xp.log1p(-below_one)), 1)
 
 
-def log_likelihood(p: Any) -> Any:
-    """log p, the maximum-likelihood objective (-inf at 0). p [*batch] -> [*batch]."""
-    p, xp = _rate("log_likelihood", p)
-    return xp.where(p > 0, xp.log(xp.where(p > 0, p, 1)), -xp.inf)
+def log_likelihood(p: Rates) -> Values:
+    """log p, the maximum-likelihood objective (-inf at 0)."""
+    rate, xp = _rate("log_likelihood", p)
+    return xp.where(rate > 0, xp.log(xp.where(rate > 0, rate, 1)), -xp.inf)
 
 
-def maxrl(p: Any, order: int) -> Any:
+def maxrl(p: Rates, order: int) -> Values:
     """-sum_{k=1..T} (1-p)^k / k, log p truncated at order T (MaxRL eq. 4); O(T) time, O(1) memory under jit.
 
     Args:
-      p: [*batch] pass rate in [0, 1].
-      order: T >= 1.
-
-    Returns:
-      [*batch] objective values.
+        p: pass rate in [0, 1].
+        order: T >= 1.
     """
-    p, xp = _rate("maxrl", p)
+    rate, xp = _rate("maxrl", p)
     order = contracts.at_least("maxrl", "order", order, 1)
-    q = 1 - p
+    q = 1 - rate
     if xp is np:
         total, power = np.zeros_like(q), np.ones_like(q)
         for k in range(1, order + 1):
@@ -79,61 +82,63 @@ def maxrl(p: Any, order: int) -> Any:
     return jax.lax.fori_loop(1, order + 1, add, (jnp.zeros_like(q), jnp.ones_like(q)))[0]
 
 
-def weight(name: str, p: Any, **hyper: Any) -> Any:
+def weight(name: str, p: Rates, **hyper: Any) -> Values:
     """w(p) with grad J = w(p) grad p (MaxRL Table 2): how strongly an objective pulls on a task of pass rate p.
 
     rl: 1. ml: 1/p. maxrl (order=T): (1-(1-p)^T)/p. pass_at_k (k): k(1-p)^(k-1). grpo: 1/sqrt(p(1-p)).
 
     Args:
-      name: one of `OBJECTIVES`.
-      p: [*batch] pass rate in [0, 1]; ml and grpo are infinite where the formula is.
-      **hyper: `order` for maxrl, `k` for pass_at_k.
+        name: one of `OBJECTIVES`.
+        p: pass rate in [0, 1]; ml and grpo are infinite where the formula is.
+        **hyper: `order` for maxrl, `k` for pass_at_k.
 
     Returns:
-      [*batch] weights, relative precision of the type for p down to 1e-12 and order up to 1e6.
+        Weights, relative precision of the type for p down to 1e-12 and order up to 1e6.
 
     Raises:
-      ValueError: unknown name, a hyper-parameter that is missing, unknown or below 1, or a rate outside [0, 1].
+        ValueError: unknown name, a hyper-parameter that is missing, unknown or below 1, or a rate outside [0, 1].
     """
     wanted = {"maxrl": ("order",), "pass_at_k": ("k",)}.get(name, ())
     if name not in OBJECTIVES:
         raise ValueError(f"unknown objective {name!r}; allowed: {', '.join(OBJECTIVES)}")
     if tuple(hyper) != wanted:
         raise ValueError(f"objective {name}: got hyper-parameters {sorted(hyper)}, allowed: {list(wanted)}")
-    p, xp = _rate("weight", p)
+    rate, xp = _rate("weight", p)
     if name == "rl":
-        return xp.ones_like(p)
+        return xp.ones_like(rate)
     if name == "ml":
-        return _inverse(p, xp)
+        return _inverse(rate, xp)
     if name == "grpo":
-        return _inverse(xp.sqrt(p * (1 - p)), xp)
+        return _inverse(xp.sqrt(rate * (1 - rate)), xp)
     if name == "pass_at_k":
         k = contracts.at_least("objective pass_at_k", "k", hyper["k"], 1)
-        return k * fail_at_k(p, k - 1) if k > 1 else xp.ones_like(p)
+        return k * fail_at_k(rate, k - 1) if k > 1 else xp.ones_like(rate)
     order = contracts.at_least("objective maxrl", "order", hyper["order"], 1)
-    positive = p > 0
-    return xp.where(positive, pass_at_k(p, order) / xp.where(positive, p, 1), order)
+    positive = rate > 0
+    return xp.where(positive, pass_at_k(rate, order) / xp.where(positive, rate, 1), order)
 
 
 def _inverse(x: Any, xp: Any) -> Any:
     return xp.where(x > 0, 1 / xp.where(x > 0, x, 1), xp.inf)
 
 
-def binary_form(advantage_fn: Callable[..., Any], num_rollouts: int) -> tuple[np.ndarray, np.ndarray]:
-    """Tables (A_success [N+1], A_fail [N+1]) over the number of successes K = 0..N, in float64.
+def binary_form(
+    advantage_fn: Callable[..., Any], num_rollouts: int
+) -> tuple[Float[np.ndarray, " N+1"], Float[np.ndarray, " N+1"]]:
+    """Tables (A_success, A_fail) over the number of successes K = 0..N, in float64.
 
     Uses the estimator's closed form where it has one; any other function of the rewards is evaluated on binary
     groups of every K, in two arrangements.
 
     Args:
-      advantage_fn: an `Advantage` or any function ``rewards [*batch, N] -> [*batch, N]``.
-      num_rollouts: N.
+        advantage_fn: an `Advantage` or any function ``rewards [*batch, N] -> [*batch, N]``.
+        num_rollouts: N.
 
     Returns:
-      The two tables; A_success[0] and A_fail[N] describe nobody and are zero.
+        The two tables; A_success[0] and A_fail[N] describe nobody and are zero.
 
     Raises:
-      ValueError: not a symmetric function of the rewards alone; N is no whole number >= 1.
+        ValueError: not a symmetric function of the rewards alone; N is no whole number >= 1.
     """
     n = contracts.at_least("binary_form", "num_rollouts", num_rollouts, 1)
     counts = np.arange(n + 1)
@@ -170,16 +175,13 @@ def _probability(name: str, key: str, value: float) -> float:
     return float(value)
 
 
-def verdict_rate(p: Any, *, false_positive: float = 0.0, false_negative: float = 0.0) -> Any:
+def verdict_rate(p: Rates, *, false_positive: float = 0.0, false_negative: float = 0.0) -> Values:
     """a + (1-a-b) p: how often a verifier says yes that errs independently of everything but correctness.
 
     Args:
-      p: [*batch] pass rate in [0, 1].
-      false_positive: a, the chance that a wrong answer is called right.
-      false_negative: b, the chance that a right answer is called wrong.
-
-    Returns:
-      [*batch] rates.
+        p: pass rate in [0, 1].
+        false_positive: a, the chance that a wrong answer is called right.
+        false_negative: b, the chance that a right answer is called wrong.
     """
     a = _probability("verdict_rate", "false_positive", false_positive)
     b = _probability("verdict_rate", "false_negative", false_negative)
@@ -188,12 +190,12 @@ def verdict_rate(p: Any, *, false_positive: float = 0.0, false_negative: float =
 
 def effective_weight(
     advantage_fn: Callable[..., Any],
-    p: Any,
+    p: Rates,
     num_rollouts: int,
     *,
     false_positive: float = 0.0,
     false_negative: float = 0.0,
-) -> Any:
+) -> Values:
     """The exact w with E[(1/N) sum_i A_i S_i] = w grad p at finite N, for binary rewards.
 
     w = sum_{m=0}^{N-1} Bin(m; N-1, p) [A_success(m+1) - A_fail(m)]: each rollout meets m successes among the
@@ -202,17 +204,14 @@ def effective_weight(
     b makes it (1-a-b) w(a + (1-a-b) p), whatever the estimator (docs/theory.md, section 5).
 
     Args:
-      advantage_fn: an `Advantage`, or any symmetric function of the rewards [*batch, N] alone.
-      p: [*batch] pass rate in [0, 1]: how often the answer is right, whatever the verifier says.
-      num_rollouts: N.
-      false_positive: a, the chance that the verifier calls a wrong answer right.
-      false_negative: b, the chance that it calls a right answer wrong.
-
-    Returns:
-      [*batch] weights.
+        advantage_fn: an `Advantage`, or any symmetric function of the rewards [*batch, N] alone.
+        p: pass rate in [0, 1]: how often the answer is right, whatever the verifier says.
+        num_rollouts: N.
+        false_positive: a, the chance that the verifier calls a wrong answer right.
+        false_negative: b, the chance that it calls a right answer wrong.
 
     Raises:
-      ValueError: the estimator needs more than the rewards or is not symmetric in them; an error rate outside [0, 1].
+        ValueError: the estimator needs more than the rewards or is not symmetric in them; an error rate outside [0, 1].
     """
     rate = verdict_rate(p, false_positive=false_positive, false_negative=false_negative)
     slope = 1 - false_positive - false_negative
@@ -225,7 +224,7 @@ def effective_weight(
     return slope * summed_weight(advantage_fn, rate, num_rollouts)
 
 
-def summed_weight(advantage_fn: Callable[..., Any], p: Any, num_rollouts: int) -> Any:
+def summed_weight(advantage_fn: Callable[..., Any], p: Rates, num_rollouts: int) -> Values:
     """`effective_weight` by its definition, the sum over the successes among the others; O(N) a rate."""
     success, fail = binary_form(advantage_fn, num_rollouts)
     return _expectation(_rate("summed_weight", p)[0], num_rollouts - 1, success[1:] - fail[:-1])
@@ -241,12 +240,12 @@ def _expectation(p: Any, n: int, values: np.ndarray) -> Any:
 
 def effective_variance(
     advantage_fn: Callable[..., Any],
-    p: Any,
+    p: Rates,
     num_rollouts: int,
-    success_norm: Any,
-    fail_norm: Any,
-    gradient_norm: Any,
-) -> Any:
+    success_norm: Rates,
+    fail_norm: Rates,
+    gradient_norm: Rates,
+) -> Values:
     """Exact total variance (trace of the covariance) of (1/N) sum_i A_i S_i at finite N, for binary rewards.
 
     With s = A_success(K), t = A_fail(K) and |grad p|^2 = v, and the binomials shifted so that nothing is divided:
@@ -256,15 +255,12 @@ def effective_variance(
       Var = E|g|^2 - w^2 v.
 
     Args:
-      advantage_fn: as for `effective_weight`.
-      p: [*batch] pass rate in [0, 1].
-      num_rollouts: N.
-      success_norm: [*batch] e1 = E[|S|^2 | success], a squared norm.
-      fail_norm: [*batch] e0 = E[|S|^2 | failure], a squared norm.
-      gradient_norm: [*batch] |grad p|^2, a squared norm.
-
-    Returns:
-      [*batch] variances.
+        advantage_fn: as for `effective_weight`.
+        p: pass rate in [0, 1].
+        num_rollouts: N.
+        success_norm: e1 = E[|S|^2 | success], a squared norm.
+        fail_norm: e0 = E[|S|^2 | failure], a squared norm.
+        gradient_norm: |grad p|^2, a squared norm.
     """
     n = num_rollouts
     success, fail = binary_form(advantage_fn, n)
@@ -278,36 +274,37 @@ def effective_variance(
     return own / n + gradient_norm * ((n - 1) / n * _expectation(p, n - 2, pairs) - w**2)
 
 
-def max_at_k(probabilities: Any, rewards: Any, k: int) -> Any:
+def max_at_k(
+    probabilities: Float[ArrayLike, "*batch outcomes"],
+    rewards: Float[ArrayLike, "*batch outcomes"] | Float[ArrayLike, " outcomes"],
+    k: int,
+) -> Values:
     """E[max of k independent rewards] of a categorical policy, exactly; differentiable in the probabilities.
 
     With outcomes sorted by reward and F_j the probability of the first j, the max lies above outcome j with
     probability 1 - F_j^k, so max@k = g_(1) + sum_j gap_j (1 - F_j^k).
 
     Args:
-      probabilities: [*batch, outcomes], summing to one.
-      rewards: [outcomes] or [*batch, outcomes], real.
-      k: number of tries, >= 1.
-
-    Returns:
-      [*batch] values.
+        probabilities: summing to one.
+        rewards: real.
+        k: number of tries, >= 1.
 
     Raises:
-      ValueError: k < 1, shapes that do not fit, concrete probabilities outside [0, 1].
+        ValueError: k < 1, shapes that do not fit, concrete probabilities outside [0, 1].
     """
     contracts.probabilities("max_at_k", "probabilities", probabilities)
     xp = namespace(probabilities, rewards)
-    probabilities, rewards = as_float(probabilities, xp), as_float(rewards, xp)
+    pi, g = as_float(probabilities, xp), as_float(rewards, xp)
     k = contracts.at_least("max_at_k", "k", k, 1)
-    if probabilities.ndim < 1 or rewards.shape not in (probabilities.shape, probabilities.shape[-1:]):
+    if pi.ndim < 1 or g.shape not in (pi.shape, pi.shape[-1:]):
         raise ValueError(
             "max_at_k: probabilities must have shape [*batch, outcomes] and rewards that or [outcomes], got "
-            f"{probabilities.shape} and {rewards.shape}"
+            f"{pi.shape} and {g.shape}"
         )
-    rewards = xp.broadcast_to(rewards, probabilities.shape)
-    order = xp.argsort(rewards, axis=-1)
-    ascending = xp.take_along_axis(rewards, order, axis=-1)
+    g = xp.broadcast_to(g, pi.shape)
+    order = xp.argsort(g, axis=-1)
+    ascending = xp.take_along_axis(g, order, axis=-1)
     # From above: 1 - F_j is summed over the outcomes beyond j, which keeps small tails exact.
-    tail = xp.cumsum(xp.take_along_axis(probabilities, order, axis=-1)[..., ::-1], axis=-1)[..., ::-1][..., 1:]
+    tail = xp.cumsum(xp.take_along_axis(pi, order, axis=-1)[..., ::-1], axis=-1)[..., ::-1][..., 1:]
     tail = xp.clip(tail, 0, 1)
     return ascending[..., 0] + xp.sum(xp.diff(ascending, axis=-1) * pass_at_k(tail, k), axis=-1)

@@ -28,7 +28,7 @@ import pandas as pd
 
 from experiments.results import style
 from experiments.results.style import COLOURS, LABELS, new_figure, shades
-from maxrl_jax import advantages, losses, objectives
+from maxrl_jax import advantages, categorical, objectives
 
 pd.options.display.float_format = "{:.4f}".format
 pd.options.display.width = 120
@@ -141,7 +141,7 @@ def sampled_gradients(name):
     """One gradient estimate a row, [num_groups, 3]."""
 
     def total(x):
-        terms = losses.categorical_terms(x, labels, jax.random.key(0), num_rollouts, advantages.get(name))
+        terms = categorical.categorical_terms(x, labels, jax.random.key(0), num_rollouts, advantages.get(name))
         return terms.loss.sum()
 
     return -np.asarray(jax.jit(jax.grad(total))(logits), np.float64)
@@ -250,7 +250,7 @@ def pass_rates(loss, steps=300, step_size=0.3):
 
 def expected_loss(name):
     def loss(x):
-        terms = losses.categorical_terms(x, correct, jax.random.key(0), 64, advantages.get(name), "expected")
+        terms = categorical.categorical_terms(x, correct, jax.random.key(0), 64, advantages.get(name), "expected")
         return terms.loss.sum()
 
     return loss

@@ -32,7 +32,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.imagenet import __main__ as driver
-from experiments.results import style
+from experiments.results import image_runs, style
 from experiments.results.style import COLOURS, LABELS, new_figure
 from maxrl_jax import advantages, losses, objectives
 from maxrl_jax.runs.config.load import load
@@ -72,7 +72,7 @@ settings = load(
 # The progress line goes nowhere.
 with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
     driver.run(settings, folder)
-    run = records.read(Path(folder))
+    run = image_runs.read(Path(folder))
     images = run.gradient_norms()
 run.evaluations[["loss", "top1", "pass@1", "pass@16", "pass@128"]]
 

@@ -47,7 +47,7 @@ def test_counts_have_the_exact_expectation(name, hyper, x64, monkeypatch):
         probability = factorial(n) * np.prod([pi[y] ** c / factorial(c) for y, c in enumerate(counts)])
         monkeypatch.setattr(categorical, "draw_counts", lambda *_, counts=counts: jnp.asarray(counts))
         mean += probability * loss_gradient(
-            lambda logits: losses.categorical_terms(logits, jnp.asarray(LABEL), jax.random.key(0), n, adv)
+            lambda logits: categorical.categorical_terms(logits, jnp.asarray(LABEL), jax.random.key(0), n, adv)
         )
     np.testing.assert_allclose(mean, expected_gradient(adv, n), atol=1e-6)
 
@@ -61,7 +61,9 @@ def test_marginal_has_the_exact_expectation(name, hyper, n, x64, monkeypatch):
         probability = comb(n, successes) * p**successes * (1 - p) ** (n - successes)
         monkeypatch.setattr(jax.random, "binomial", lambda *_, k=successes, **__: jnp.asarray(float(k)))
         mean += probability * loss_gradient(
-            lambda logits: losses.categorical_terms(logits, jnp.asarray(LABEL), jax.random.key(0), n, adv, "marginal")
+            lambda logits: categorical.categorical_terms(
+                logits, jnp.asarray(LABEL), jax.random.key(0), n, adv, "marginal"
+            )
         )
     np.testing.assert_allclose(mean, expected_gradient(adv, n), atol=1e-6)
 
@@ -71,7 +73,7 @@ def test_marginal_has_the_exact_expectation(name, hyper, n, x64, monkeypatch):
 def test_expected_is_the_expectation(name, hyper, n, x64):
     adv = advantages.get(name, **hyper)
     got = loss_gradient(
-        lambda logits: losses.categorical_terms(logits, jnp.asarray(LABEL), jax.random.key(0), n, adv, "expected")
+        lambda logits: categorical.categorical_terms(logits, jnp.asarray(LABEL), jax.random.key(0), n, adv, "expected")
     )
     np.testing.assert_allclose(got, expected_gradient(adv, n), atol=1e-6 * np.abs(got).max())
 
@@ -85,7 +87,7 @@ def test_sampled_gradients_average_to_the_expected_one(sampling, n):
     labels = jnp.full(20000, LABEL)
 
     def total(logits):
-        return losses.categorical_terms(logits, labels, jax.random.key(1), n, adv, sampling).loss.sum()
+        return categorical.categorical_terms(logits, labels, jax.random.key(1), n, adv, sampling).loss.sum()
 
     draws = np.asarray(jax.jit(jax.grad(total))(logits), np.float64)
     error = draws.mean(0) - expected_gradient(adv, n)
@@ -98,7 +100,7 @@ def total_variance(sampling, n):
 
     def total(logits):
         adv = advantages.get("grpo")
-        return losses.categorical_terms(logits, labels, jax.random.key(2), n, adv, sampling).loss.sum()
+        return categorical.categorical_terms(logits, labels, jax.random.key(2), n, adv, sampling).loss.sum()
 
     return np.asarray(jax.grad(total)(logits)).var(axis=0).sum()
 
@@ -158,7 +160,7 @@ def test_no_array_of_rollouts_times_classes_is_made(n):
     assert f"{n}x300" not in text and f"300x{n}" not in text
 
 
-@pytest.mark.parametrize("sampling", losses.SAMPLINGS)
+@pytest.mark.parametrize("sampling", categorical.SAMPLINGS)
 def test_certain_and_hopeless_labels_are_finite(sampling):
     logits = jnp.asarray([[200.0, 0.0, 0.0], [0.0, 200.0, 0.0], [0.0, 0.0, -jnp.inf]])
     labels = jnp.asarray([0, 0, 0])
@@ -193,7 +195,7 @@ def test_a_users_own_estimator_works_in_every_sampling():
         return rewards - 0.5
 
     logits, label = jnp.asarray(LOGITS, jnp.float32), jnp.asarray(LABEL)
-    for sampling in losses.SAMPLINGS:
+    for sampling in categorical.SAMPLINGS:
         assert np.isfinite(losses.categorical_rollouts(logits, label, jax.random.key(0), 5, own, sampling))
 
 

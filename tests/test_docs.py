@@ -8,8 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from maxrl_jax import advantages
-from maxrl_jax.advantages import documentation
+from maxrl_jax import advantages, documentation
 
 ROOT = Path(__file__).parents[1]
 THEORY = (ROOT / "docs" / "theory.md").read_text(encoding="utf-8")

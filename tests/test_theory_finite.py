@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maxrl_jax import advantages, binomial, losses, metrics, objectives
+from maxrl_jax import advantages, binomial, categorical, losses, metrics, objectives
 from tests.advantages.enumeration import estimates, groups, max_at_k_gradient, scores, softmax
 
 REAL = np.round(np.random.default_rng(8).normal(size=(5, 6)), 1)
@@ -296,7 +296,7 @@ def test_marginal_sampling_saves_the_variance_of_the_wrong_answers(name, x64, mo
     labels = jnp.ones(n + 1, jnp.int32)
 
     def total(x):
-        return losses.categorical_terms(x, labels, jax.random.key(0), n, adv, "marginal").loss.sum()
+        return categorical.categorical_terms(x, labels, jax.random.key(0), n, adv, "marginal").loss.sum()
 
     drawn = -np.asarray(jax.jit(jax.grad(total))(jnp.broadcast_to(jnp.asarray(logits), (n + 1, 4))))
     law = np.asarray(binomial.probabilities(p, n))

@@ -9,6 +9,7 @@ const controls = (() => {
     "rl-to-ml": ["rloo", ["maxrl_order", { order: "2" }], ["maxrl_order", { order: "6" }], "maxrl"],
     "maxrl-kin": ["success_mean", "maxrl_unbiased", "maxrl"],
     "pass-at-k": [["maxpo", {}], ["pkpo", {}], ["ei_leave_one_out", {}], ["chen", {}]],
+    "graded": ["rloo", "grpo", "tailrl", "maxrl_likelihood", "maxpo"],
     "spreads": ["rloo", "grpo", "one_sided_grpo", "maxrl"],
   };
 

@@ -116,7 +116,7 @@ const rewards = (() => {
     panels.table("advantages", heads, drawn().map((found) => ({ found, values: [...(found.values ?? none)] })));
     const left = drawn().filter(({ values }) => !values).map(({ label }) => label);
     find("binary-only").textContent = left.length
-      ? `${left.join(", ")}: defined for binary rewards; put every point on 0 or 1 to see ${left.length > 1 ? "them" : "it"}. MaxRL for real rewards is "MaxRL of order T", here with T = ${state.rewards.length - 1}.`
+      ? `${left.join(", ")}: defined for binary rewards; put every point on 0 or 1 to see ${left.length > 1 ? "them" : "it"}. MaxRL for real rewards is TailRL.`
       : "";
   }
 

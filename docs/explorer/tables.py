@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.figures import style
+from experiments.results import style
 from maxrl_jax import advantages, objectives
 from maxrl_jax.advantages import subset_max
 
@@ -88,7 +88,7 @@ def real_form(entry: advantages.Entry) -> dict[str, Any] | None:
     mean square. subset_spread: over the standard deviation of the k-subsets' max. acceptances: the mean of the binary
     form over r_j ~ Bernoulli(g_j).
     """
-    if entry.binary:
+    if entry.reward_kind == "binary":
         return None
     if entry.name == "grpo":
         return {"form": "spread", "of": "mean_baseline", "with": {}, "when": {}}

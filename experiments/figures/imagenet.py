@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -74,10 +75,12 @@ def _curves(
 ) -> list[dict]:
     """One line a method and N, the mean over seeds, with a band of one standard error; returns the plotted rows."""
     rows = []
-    for key, runs in groups.items():
+    # Thinner from one curve to the next: where several meet, those below show at the sides of those above.
+    for (key, runs), width in zip(groups.items(), np.linspace(2.8, 1.0, len(groups)), strict=True):
         table = pd.concat([values(record) for record in runs], axis=1)
         mean, error, _ = spread(table, axis=1)
-        band(ax, table.index, mean, error, **{**style.look(key[0]), "color": palette[key], "label": _name(key)})
+        look = {**style.look(key[0]), "color": palette[key], "label": _name(key)}
+        band(ax, table.index, mean, error, linewidth=1.0 if key[0] in style.REFERENCES else width, **look)
         rows += [
             {"source": "ours", "method": key[0], "rollouts": key[1], "x": x, "mean": m, "standard_error": e}
             | {"runs": len(runs)}

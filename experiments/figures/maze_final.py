@@ -8,7 +8,7 @@ import pandas as pd
 from experiments.figures.maze_panels import records
 from experiments.figures.registry import Context, Skipped, figure
 from experiments.results import maze_runs
-from experiments.results.band import bars
+from experiments.results.band import apart, bars
 from experiments.results.drawing import Drawing
 from experiments.results.maze_curves import largest_ks, legend, look
 from experiments.results.published import published
@@ -28,13 +28,21 @@ def maxrl_fig3(context: Context) -> Drawing:
     fig, axes = new_figure(1, 2, width="page", aspect=0.8)
     rows = []
     for ax, k in zip(axes, (1, most), strict=True):
-        for method, runs in maze_runs.groups(found).items():
+        grouped = maze_runs.groups(found)
+        for (method, runs), shift in zip(grouped.items(), apart(len(grouped)), strict=True):
             points = {}
             for record in runs:
                 points.setdefault(record.num_rollouts, []).append(_negative_log(record.pass_curve([k])[0]))
             counts = sorted(points)
             found_here = [spread(points[n]) for n in counts]
-            bars(ax, counts, [s.mean for s in found_here], [s.error for s in found_here], marker="o", **look(method))
+            bars(
+                ax,
+                np.multiply(counts, shift),
+                [s.mean for s in found_here],
+                [s.error for s in found_here],
+                marker="o",
+                **look(method),
+            )
             rows += [
                 {"k": k, "source": "ours", "method": method, "rollouts": n, "value": s.mean, "standard_error": s.error}
                 for n, s in zip(counts, found_here, strict=True)
@@ -152,7 +160,8 @@ def maxrl_efficiency(context: Context) -> Drawing:
     ours = {_pair(record): record for record in found if record.method == "maxrl"}
     fig, ax = new_figure()
     rows = []
-    for method, runs in maze_runs.groups(r for r in found if r.method != "maxrl" and _pair(r) in ours).items():
+    others = maze_runs.groups(r for r in found if r.method != "maxrl" and _pair(r) in ours)
+    for (method, runs), shift in zip(others.items(), apart(len(others)), strict=True):
         ks = [2**j for j in range(min(r.num_samples for r in runs).bit_length())]
         for k in ks:
             needed = [_samples_needed(ours[_pair(r)], float(r.pass_curve([k])[0])) for r in runs]
@@ -163,7 +172,7 @@ def maxrl_efficiency(context: Context) -> Drawing:
         points = pd.DataFrame([row for row in rows if row["method"] == method])
         if len(points):
             reach = [points.factor - points.low, points.high - points.factor]
-            bars(ax, points.k, points.factor, reach, marker="o", **look(method))
+            bars(ax, points.k * shift, points.factor, reach, marker="o", **look(method))
     if not rows:
         raise Skipped("no run of maxrl beside one of another method with the same rollouts and seed")
     ax.axhline(1.0, color="black", linewidth=0.8, zorder=1)

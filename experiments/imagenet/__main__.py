@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from experiments.imagenet import gradient_norms, objective, training
+from experiments.imagenet import gradient_norms, loss, training
 from experiments.imagenet.checks import check
 from experiments.imagenet.evaluation import Evaluator
 from experiments.imagenet.problem import Problem
@@ -19,7 +19,7 @@ from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.folder.run import Run, open_run
 from maxrl_jax.runs.loop.phase import Every, Phase
 from maxrl_jax.runs.loop.steps import run_steps
-from maxrl_jax.vision.imagenet2012 import source as imagenet2012
+from maxrl_jax.vision.images import BrokenImage
 
 
 def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
     """
     with open_run(config, workdir, "imagenet") as opened, _named(config):
         problem = Problem.make(config)
-        chunks = [(start, training.make_chunk(problem, advantage)) for start, advantage in objective.phases(config)]
+        chunks = [(start, training.make_chunk(problem, advantage)) for start, advantage in loss.phases(config)]
         every = [Every(config.eval.every_steps, Evaluator(problem), at_start=True)]
         if config.eval.gradient_norm_step:
             every.append(_gradient_norms(opened, problem))
@@ -44,7 +44,7 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
             num_steps=config.steps,
             steps_per_call=config.steps_per_call,
             every=every,
-            data=problem.source.host_batches,
+            data=problem.images.host_batches,
             show=("loss", "top1", "pass@1"),
             rates={"images": config.batch_size},
         )
@@ -58,7 +58,7 @@ def _named(config: Any) -> Iterator[None]:
     """A broken image ends the run with one line, as a wrong setting does."""
     try:
         yield
-    except imagenet2012.BrokenImage as error:
+    except BrokenImage as error:
         raise ConfigError("data.dir", config.data.dir, f"a folder of images that can be read; {error}") from None
 
 
@@ -69,9 +69,9 @@ def _gradient_norms(opened: Run, problem: Problem) -> Every:
     def write(state: dict[str, Any], step: int) -> None:
         if step != config.eval.gradient_norm_step:
             return
-        advantage = [advantage for start, advantage in objective.phases(config) if start <= step][-1]
-        loss = gradient_norms.make_loss(advantage, config.loss.num_rollouts, config.loss.sampling)
-        table = gradient_norms.table(problem, state, [loss], step)
+        advantage = [advantage for start, advantage in loss.phases(config) if start <= step][-1]
+        own = gradient_norms.make_loss(advantage, config.loss.num_rollouts, config.loss.sampling)
+        table = gradient_norms.table(problem, state, [own], step)
         if jax.process_index() == 0:
             (opened.figures / gradient_norms.FILE).write_text(table.to_csv(index=False))
 

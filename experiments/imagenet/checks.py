@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.imagenet import objective, sources
-from experiments.imagenet.problem import model_config
-from maxrl_jax import losses, objectives
+from experiments.imagenet import loss
+from experiments.imagenet.problem import image_request, image_source, model_config
+from maxrl_jax import objectives
 from maxrl_jax.advantages import Advantage
+from maxrl_jax.categorical import SAMPLINGS
 from maxrl_jax.runs import launch
 from maxrl_jax.runs.config import checks
-from maxrl_jax.runs.config.errors import ConfigError, as_config_error
+from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.loop import optimizer
 from maxrl_jax.vision import resnet
-from maxrl_jax.vision.glyphs import kanji
-from maxrl_jax.vision.imagenet2012 import source as imagenet2012
 
 _LARGEST_OWN_GROUP = 8192
 """N up to which an estimator of the user's own is evaluated on every number of successes."""
@@ -37,15 +36,13 @@ def check(config: Any) -> None:
     checks.non_negative_int(config, "eval.gradient_norm_step")
     checks.non_negative_int(config, "eval.gradient_norm_chunk")
     _check_data(config)  # last: it may read files
-    num_validation = sources.num_validation(config)
-    checks.integer(config, "eval.gradient_norm_images", 1, num_validation)
 
 
 def _check_loss(config: Any) -> None:
-    checks.one_of(config, "loss.name", objective.LOSSES)
-    checks.one_of(config, "loss.sampling", losses.SAMPLINGS)
+    checks.one_of(config, "loss.name", loss.LOSSES)
+    checks.one_of(config, "loss.sampling", SAMPLINGS)
     checks.positive_int(config, "loss.num_rollouts")
-    for _, advantage in objective.phases(config):
+    for _, advantage in loss.phases(config):
         if advantage is not None:
             _check_symmetric(config, advantage)
 
@@ -66,7 +63,6 @@ def _check_model_and_images(config: Any) -> None:
     checks.one_of(config, "model.stem", resnet.STEMS)
     checks.positive_int(config, "model.width")
     checks.one_of(config, "model.compute_dtype", ("auto", "float32", "bfloat16"))
-    checks.one_of(config, "data.name", sources.NAMES)
     checks.integer(config, "data.num_classes", low=2)
     smallest = model_config(config).smallest_image
     if checks.positive_int(config, "data.image_size") < smallest:
@@ -79,14 +75,13 @@ def _check_model_and_images(config: Any) -> None:
 
 
 def _check_data(config: Any) -> None:
-    name, classes = config.data.name, config.data.num_classes
-    there = sources.num_classes(config)
-    if there and classes != there:
-        raise ConfigError("data.num_classes", classes, f"{there}, the classes of {name}")
-    if name == "imagenet2012":
-        as_config_error("data.dir", config.data.dir, lambda: imagenet2012.check(config.data.dir))
-    elif config.data.dir:
-        raise ConfigError("data.dir", config.data.dir, f"an empty string: {name} is drawn, not read")
-    if name == "kanji":
-        # Cheap: it counts the strokes of the files and reads none of them.
-        as_config_error("data.num_classes", classes, lambda: kanji.characters(classes))
+    source, name, classes = image_source(config), config.data.name, config.data.num_classes
+    if source.classes and classes != source.classes:
+        raise ConfigError("data.num_classes", classes, f"{source.classes}, the classes of {name}")
+    try:
+        source.check(config.data)
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError("data.name", name, f"images that can be had ({error})") from None
+    checks.integer(config, "eval.gradient_norm_images", 1, source.num_validation(image_request(config)))

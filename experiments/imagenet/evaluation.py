@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.imagenet import objective, sources
+from experiments.imagenet import measures
 from experiments.imagenet.problem import Problem
 
 
@@ -29,22 +29,21 @@ class Evaluator:
         """Means over the validation images: eval/loss (cross-entropy), top1, entropy, pass@k."""
         del step
         sums: list[dict[str, jax.Array]] = []
-        for batch in self.problem.source.validation_batches(batch_size(self.problem)):
+        for batch in self.problem.validation_batches(batch_size(self.problem)):
             sums.append(self._sums(state["params"], state["batch_stats"], batch))
             # The host may read one batch ahead of the device, not all of them.
             jax.block_until_ready(sums[-2:][0])
         fetched = jax.device_get(sums)
         totals = {name: np.sum([float(part[name]) for part in fetched]) for name in fetched[0]}
         count = totals.pop("images")
-        there = sources.num_validation(self.problem.config)
-        if count != there:
-            raise RuntimeError(f"{count:.0f} validation images were read, there are {there}")
+        if count != self.problem.num_validation:
+            raise RuntimeError(f"{count:.0f} validation images were seen, there are {self.problem.num_validation}")
         means = {name: float(total / count) for name, total in totals.items()}
         loss = means.pop("cross_entropy")
         return {"eval/loss": loss, **{f"eval/{name}": value for name, value in means.items()}}
 
     def _batch_sums(self, params: Any, stats: Any, batch: Any) -> dict[str, jax.Array]:
-        images, labels, mask = self.problem.source.validation_batch(batch, batch_size(self.problem))
-        measured = objective.measures(self.problem.network.predict(params, stats, images), labels)
+        images, labels, mask = self.problem.validation_batch(batch)
+        measured = measures.measures(self.problem.network.predict(params, stats, images), labels)
         sums = {name: jnp.sum(jnp.where(mask, value, 0)) for name, value in measured.items()}
         return {**sums, "images": jnp.sum(mask, dtype=jnp.float32)}

@@ -12,14 +12,16 @@ import numpy as np
 import optax
 import pandas as pd
 
-from experiments.imagenet import evaluation, objective, sources
+from experiments.imagenet import evaluation
+from experiments.imagenet import loss as losses_module
 from experiments.imagenet.problem import Problem
+from experiments.results.image_runs import GRADIENT_NORMS
 from maxrl_jax.runs import keys
 from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.folder import digest
 from maxrl_jax.vision import resnet
 
-FILE = "gradient_norms.csv"
+FILE = GRADIENT_NORMS
 """In a run's figures/, when eval.gradient_norm_step asks for it."""
 
 
@@ -42,7 +44,7 @@ def make_loss(advantage: Any, num_rollouts: int, sampling: str) -> Loss:
     """The loss of one image under an estimator, or cross-entropy for None."""
 
     def of(logits: jax.Array, label: jax.Array, key: jax.Array) -> jax.Array:
-        return objective.terms(logits, label, key, num_rollouts, advantage, sampling).loss
+        return losses_module.terms(logits, label, key, num_rollouts, advantage, sampling).loss
 
     if advantage is None:
         return Loss("cross_entropy", 0, of)
@@ -96,12 +98,12 @@ def validation_sample(problem: Problem, count: int) -> tuple[np.ndarray, np.ndar
     """A random sample of the validation images without replacement: (images [M, H, W, channels], labels [M])."""
     size = evaluation.batch_size(problem)
     key = keys.stream(problem.config.data.seed, "gradient_norm_images")
-    order = np.asarray(jax.random.permutation(key, sources.num_validation(problem.config)))
+    order = np.asarray(jax.random.permutation(key, problem.num_validation))
     wanted = set(order[:count].tolist())
     everywhere = sharding.replicated(problem.mesh)
-    draw = jax.jit(lambda batch: problem.source.validation_batch(batch, size), out_shardings=everywhere)
+    draw = jax.jit(problem.validation_batch, out_shardings=everywhere)
     images, labels, place = [], [], 0
-    for batch in problem.source.validation_batches(size):
+    for batch in problem.validation_batches(size):
         image, label, mask = (np.asarray(array) for array in draw(batch))
         real = int(mask.sum())
         chosen = [i for i in range(real) if place + i in wanted]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from experiments.imagenet import sources
 from maxrl_jax.runs import keys
+from maxrl_jax.runs.config.checks import ConfigError
 from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.devices.precision import compute_dtype
-from maxrl_jax.vision import resnet
+from maxrl_jax.vision import resnet, sources
+from maxrl_jax.vision.images import Batch, Images, Masked, Request, Source
 
 
 def model_config(config: Any) -> resnet.Config:
@@ -23,32 +25,92 @@ def model_config(config: Any) -> resnet.Config:
         width=config.model.width,
         stem=config.model.stem,
         num_classes=config.data.num_classes,
-        channels=1 if config.data.name in sources.DRAWN else 3,
+        channels=image_source(config).channels,
     )
+
+
+def image_source(config: Any) -> Source:
+    """The source of `data.name`.
+
+    Raises:
+        ConfigError: there is none such.
+    """
+    try:
+        return sources.get(config.data.name)
+    except ValueError as error:
+        raise ConfigError("data.name", config.data.name, str(error)) from None
+
+
+def image_request(config: Any) -> Request:
+    """What the run asks of its source, for this process."""
+    return Request(
+        config.data,
+        config.batch_size,
+        config.seed,
+        config.eval.num_images,
+        jax.process_index(),
+        jax.process_count(),
+    )
+
+
+def make_images(config: Any) -> Images:
+    """The images of a config.
+
+    Raises:
+        ConfigError: the source cannot make them.
+    """
+    try:
+        return image_source(config).make(image_request(config))
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError("data.name", config.data.name, f"a source that makes its images ({error})") from None
 
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """The parts that training, evaluation and analysis share.
+    """The parts that training, evaluation and the measurement of gradients share.
 
     Attributes:
         config: the run's config.
         network: the classifier as pure functions.
-        source: of the images.
+        images: of training and validation.
         mesh: of the run's devices.
     """
 
     config: Any
     network: resnet.Network
-    source: sources.Drawn | sources.Files
+    images: Images
     mesh: Mesh
 
     @classmethod
     def make(cls, config: Any) -> Problem:
-        """Builds the network's graph and the classes."""
+        """Builds the network's graph and the classes.
+
+        Raises:
+            ConfigError: the source cannot make the images.
+        """
         mesh = sharding.mesh_from_config(config)
         network = resnet.Network.make(model_config(config), compute_dtype(config.model.compute_dtype))
-        return cls(config, network, sources.make(config, mesh), mesh)
+        return cls(config, network, make_images(config), mesh)
+
+    @property
+    def num_validation(self) -> int:
+        """Validation images there are."""
+        return image_source(self.config).num_validation(image_request(self.config))
+
+    def training_batch(self, step: jax.Array, brought: Any) -> Batch:
+        """Inside jit: the images of a step, split over the devices."""
+        return sharding.constrain_batch(self.images.training_batch(step, brought), self.mesh)
+
+    def validation_batches(self, size: int) -> Iterator[Any]:
+        """What the host brings for each validation batch, on the devices."""
+        for brought in self.images.validation_batches(size):
+            yield sharding.shard_batch(brought, self.mesh)
+
+    def validation_batch(self, brought: Any) -> Masked:
+        """Inside jit: a validation batch, split over the devices."""
+        return sharding.constrain_batch(self.images.validation_batch(brought), self.mesh)
 
     def init(self) -> tuple[Any, Any]:
         """Fresh (parameters, batch statistics), placed on the mesh."""

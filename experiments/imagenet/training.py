@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from experiments.imagenet import objective
+from experiments.imagenet import loss as losses
+from experiments.imagenet.measures import measures
 from experiments.imagenet.problem import Problem
 from maxrl_jax.advantages import Advantage
 from maxrl_jax.runs import keys
@@ -37,12 +38,12 @@ def make_chunk(problem: Problem, advantage: Advantage | None) -> Callable[..., A
 
     def step(state: dict[str, Any], inputs: tuple[jax.Array, Any]) -> tuple[dict[str, Any], dict[str, jax.Array]]:
         index, brought = inputs
-        images, labels = problem.source.training_batch(index, brought)
+        images, labels = problem.training_batch(index, brought)
         key = keys.stream(config.seed, "rollouts", index)
 
         def loss(params: Any) -> tuple[jax.Array, Any]:
             logits, stats = problem.network.train(params, state["batch_stats"], images)
-            terms = objective.terms(logits, labels, key, config.loss.num_rollouts, advantage, config.loss.sampling)
+            terms = losses.terms(logits, labels, key, config.loss.num_rollouts, advantage, config.loss.sampling)
             return jnp.mean(terms.loss), (stats, metrics(logits, labels, terms.solved))
 
         (value, (stats, measured)), gradients = jax.value_and_grad(loss, has_aux=True)(state["params"])
@@ -65,10 +66,10 @@ def make_chunk(problem: Problem, advantage: Advantage | None) -> Callable[..., A
 
 
 def metrics(logits: jax.Array, labels: jax.Array, solved: jax.Array) -> dict[str, jax.Array]:
-    """Means over the batch of `objective.measures`, reward_mean and all_fail.
+    """Means over the batch of `measures`, reward_mean and all_fail.
 
     reward_mean is pass@1, all_fail the share of images none of whose rollouts is right (its expectation for
     cross-entropy, which draws none); the share with a success is 1 - all_fail.
     """
-    means = {name: jnp.mean(value) for name, value in objective.measures(logits, labels).items()}
+    means = {name: jnp.mean(value) for name, value in measures(logits, labels).items()}
     return {**means, "reward_mean": means["pass@1"], "all_fail": 1 - jnp.mean(solved)}

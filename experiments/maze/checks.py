@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import pathlib
 from typing import Any
 
-from experiments.maze.problem import answer_length, make_task, model_config
+from experiments.maze.problem import answer_length, fresh_model_config, make_task
 from maxrl_jax import losses
 from maxrl_jax.advantages import Advantage
 from maxrl_jax.lm import decoder
@@ -77,18 +75,15 @@ def _check_shape(config: Any) -> None:
     for key in ("hidden_size", "intermediate_size", "num_layers", "num_heads", "num_kv_heads", "max_positions"):
         checks.positive_int(config, f"model.{key}")
     checks.one_of(config, "model.compute_dtype", ("auto", "float32", "bfloat16"))
-    as_config_error("model", config.model.num_heads, lambda: model_config(config, 1))
+    as_config_error("model", config.model.num_heads, lambda: fresh_model_config(config, 1))
 
 
 def _check_model(config: Any, task: Task) -> None:
-    shape = model_config(config, task.vocabulary_size)
+    shape = fresh_model_config(config, task.vocabulary_size)
     folder = config.model.init_from
     if not folder:
         return
-    if not pathlib.Path(folder, "config.json").is_file():
-        raise ConfigError("model.init_from", folder, "a folder with config.json and safetensors of a Qwen2ForCausalLM")
-    fields = json.loads(pathlib.Path(folder, "config.json").read_text())
-    given = as_config_error("model.init_from", folder, lambda: decoder.Config.from_hugging_face(fields))
+    given = as_config_error("model.init_from", folder, lambda: decoder.check_hf(folder))
     for field in ("vocab_size", "hidden_size", "intermediate_size", "num_layers", "num_heads", "num_kv_heads"):
         if getattr(given, field) != getattr(shape, field):
             raise ConfigError(
@@ -96,6 +91,9 @@ def _check_model(config: Any, task: Task) -> None:
                 folder,
                 f"a model with {field} = {getattr(shape, field)} (it has {getattr(given, field)})",
             )
+    if given.max_positions < shape.max_positions:
+        allowed = f"at most the {given.max_positions} positions of the model in {folder}"
+        raise ConfigError("model.max_positions", shape.max_positions, allowed)
     if config.checkpoint.init_from:
         raise ConfigError("model.init_from", folder, "an empty string when checkpoint.init_from is given")
 

@@ -29,7 +29,7 @@ from maxrl_jax.runs import launch
 from maxrl_jax.tasks import maze
 from maxrl_jax.tasks.maze import pictures as drawing
 
-METHODS = {"maxrl": 3e-4, "grpo": 2e-4, "rloo": 2e-4}
+METHODS = {"maxrl": 3e-4, "grpo": 2e-4, "rloo": 1e-4}
 """Each method at its own learning rate, the best of three (results/README.md)."""
 
 PASS_AT = (1, 32, 128)

@@ -54,7 +54,13 @@ def answer_length(config: Any) -> int:
 
 
 def model_config(config: Any, vocabulary_size: int) -> decoder.Config:
-    """The model's shape."""
+    """The model: that of the folder it is read from, or a fresh one of the config's shape."""
+    folder = config.model.init_from
+    return decoder.read_config(folder) if folder else fresh_model_config(config, vocabulary_size)
+
+
+def fresh_model_config(config: Any, vocabulary_size: int) -> decoder.Config:
+    """The shape that the config's fields describe."""
     return decoder.Config(
         vocab_size=vocabulary_size,
         hidden_size=config.model.hidden_size,
@@ -89,7 +95,7 @@ class Problem:
         """Builds the task, its held-out prompts and the model's graph."""
         task = make_task(config)
         shape = model_config(config, task.vocabulary_size)
-        graph = nnx.graphdef(nnx.eval_shape(lambda: decoder.Qwen2(shape, rngs=nnx.Rngs(0))))
+        graph = nnx.graphdef(nnx.eval_shape(lambda: decoder.Decoder(shape, rngs=nnx.Rngs(0))))
         return cls(
             config=config,
             task=task,
@@ -117,7 +123,7 @@ class Problem:
         shape = model_config(self.config, self.task.vocabulary_size)
 
         def build(seed: jax.Array) -> Any:
-            return nnx.state(decoder.Qwen2(shape, rngs=nnx.Rngs(keys.stream(seed, "params"))))
+            return nnx.state(decoder.Decoder(shape, rngs=nnx.Rngs(keys.stream(seed, "params"))))
 
         return sharding.init(build, self.mesh, jnp.uint32(self.config.seed))
 

@@ -6,14 +6,14 @@ CSS = """
   --paper: #fcfcfa; --panel: #ffffff; --ink: #1d2126; --quiet: #6a717b; --rule: #e3e4e0; --mark: #fff3cd;
   --c0: #c2500a; --c1: #0068a8; --c2: #00805d; --c3: #a84f86;
   --c4: #a97c00; --c5: #2f94cf; --c6: #5b4bb5; --c7: #3a3f47;
-  --wall: #3b4252; --floor: #f1f1ee; --right: #00916a; --failed: #d55e00; --goal: #e69f00; --start: #0072b2;
+  --wall: #3b4252; --floor: #f1f1ee; --right: #6aa312; --failed: #a3124f; --goal: #ffd24d; --start: #20242c;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #14171b; --panel: #1b1f25; --ink: #e6e8ea; --quiet: #99a1ab; --rule: #30363e; --mark: #453a12;
     --c0: #f58a4b; --c1: #5aa9e6; --c2: #3ec79c; --c3: #dd94c0;
     --c4: #e3bd4a; --c5: #86cdf5; --c6: #a99cf0; --c7: #c3c9d1;
-    --wall: #59616f; --floor: #23282f; --right: #35c795; --failed: #ff8f4a; --goal: #f0b429; --start: #5aa9e6;
+    --wall: #59616f; --floor: #23282f; --right: #8cc63f; --failed: #f0609e; --goal: #ffd24d; --start: #e6e8ea;
   }
 }
 * { box-sizing: border-box; }

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from experiments.results.spread import over_seeds
 
@@ -36,6 +36,11 @@ def band(ax: Axes, x: ArrayLike, mean: ArrayLike, error: ArrayLike, **line: Any)
 def bars(ax: Axes, x: ArrayLike, mean: ArrayLike, error: ArrayLike, **line: Any) -> None:
     """`band` for few points: marks, with an error bar where there is an error."""
     ax.errorbar(x, mean, error, capsize=2, elinewidth=0.8, **line)
+
+
+def apart(count: int) -> NDArray[np.float64]:
+    """Factors close to 1 for the x of ``count`` lines of bars on a logarithmic axis, so that all are seen at one x."""
+    return 2 ** np.linspace(-0.06, 0.06, count) if count > 1 else np.ones(count)
 
 
 def seeds(ax: Axes, table: pd.DataFrame, x: str, y: str, **line: Any) -> None:

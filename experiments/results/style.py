@@ -87,6 +87,8 @@ LABELS = {
 REFERENCES = ("cross_entropy", "ml")
 """Exact maximum likelihood, which other methods approach until their curves cover it."""
 
+_DOTTED = {"mean_baseline": (0, (1, 1.2)), "reinforce": (0, (1, 1.2))}  # so that what lies below shows in the gaps
+
 _SETTINGS = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -151,12 +153,11 @@ def from_zero(ax: Axes, top: float | None = None) -> None:
 
 def look(name: str) -> dict[str, Any]:
     """Colour, label and line of a method; exact maximum likelihood is dashed and on top of what meets it."""
-    reference = name in REFERENCES
     return {
         "color": COLOURS.get(name, _GREY),
         "label": LABELS.get(name, name),
-        "linestyle": (0, (4, 2)) if reference else "-",
-        "zorder": 3 if reference else 2,
+        "linestyle": (0, (4, 2)) if name in REFERENCES else _DOTTED.get(name, "-"),
+        "zorder": 3 if name in REFERENCES else 2,
     }
 
 

@@ -22,11 +22,11 @@ def choose_ratio(n: int, k: int) -> npt.NDArray[np.longdouble]:
     """r[j] = C(j, k) / C(n, k) for j = 0..n (zero for j < k), by r[j-1] = r[j] (j-k)/j from r[n] = 1.
 
     Args:
-      n: 0 <= k <= n.
-      k: subset size.
+        n: 0 <= k <= n.
+        k: subset size.
 
     Returns:
-      [n + 1] extended-precision array, read-only.
+        [n + 1] extended-precision array, read-only.
     """
     if not 0 <= k <= n:
         raise ValueError(f"choose_ratio: got k = {k} with n = {n}, allowed is 0 <= k <= n")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from maxrl_jax.advantages import contracts
 from maxrl_jax.advantages.pointwise import grpo
@@ -25,24 +25,24 @@ def _smoothing_limits(num_rollouts: int | None, *, correct_coef: float, incorrec
     settings=lambda N: [{}, {"correct_coef": 0.1, "incorrect_coef": 0.0}],
 )
 def differential_smoothing(
-    rewards: jax.Array,
+    rewards: Float[Array, "*batch N"],
     *,
-    mean_log_probs: jax.Array,
+    mean_log_probs: Float[Array, "*batch N"],
     correct_coef: float = 0.05,
     incorrect_coef: float = 0.05,
-) -> jax.Array:
+) -> Float[Array, "*batch N"]:
     """A_i = grpo_i - c_+ r_i l_i + c_- (1 - r_i) l_i, with l_i the mean token log-probability of rollout i.
 
     The losses stop the gradient at the advantages, so nothing is differentiated through l.
 
     Args:
-      rewards: [*batch, N], binary.
-      mean_log_probs: [*batch, N], nats per token.
-      correct_coef: c_+ >= 0.
-      incorrect_coef: c_- >= 0.
+        rewards: binary.
+        mean_log_probs: nats per token.
+        correct_coef: c_+ >= 0.
+        incorrect_coef: c_- >= 0.
 
     Returns:
-      [*batch, N] advantages.
+        Advantages.
     """
     r, l = rewards.astype(mean_log_probs.dtype), mean_log_probs
     return grpo(rewards) - correct_coef * r * l + incorrect_coef * (1 - r) * l
@@ -56,14 +56,16 @@ def differential_smoothing(
     symmetric=False,
     needs=("greedy_rewards",),
 )
-def self_masked(rewards: jax.Array, *, greedy_rewards: jax.Array) -> jax.Array:
+def self_masked(
+    rewards: Float[Array, "*batch N"], *, greedy_rewards: Float[Array, "*batch"]
+) -> Float[Array, "*batch N"]:
     """A_i = grpo_i, all zero for a prompt that greedy decoding solves.
 
     Args:
-      rewards: [*batch, N], binary.
-      greedy_rewards: [*batch], the reward of the greedy answer.
+        rewards: binary.
+        greedy_rewards: the reward of the greedy answer.
 
     Returns:
-      [*batch, N] advantages.
+        Advantages.
     """
     return jnp.where(greedy_rewards[..., None] > 0.5, 0, grpo(rewards))

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from maxrl_jax.advantages import ranks
 from maxrl_jax.advantages.binomial_ratios import WIDE, Table, choose_ratio
@@ -28,8 +29,8 @@ class GapTables(NamedTuple):
     """Weights of the gaps, float64 [N + 1], indexed by j = number of rewards at or below the gap.
 
     Attributes:
-      below: H(j), the weight of gap j for a rollout above it.
-      above: D(j), the weight of gap j for a rollout below it.
+        below: H(j), the weight of gap j for a rollout above it.
+        above: D(j), the weight of gap j for a rollout below it.
     """
 
     below: Table
@@ -118,8 +119,8 @@ def harmonic_tables(num_rollouts: int, order: int) -> GapTables:
     return _tables(below, above)
 
 
-def apply_gap_form(rewards: jax.Array, tables: GapTables) -> jax.Array:
-    """Advantages [*batch, N] of `rewards` [*batch, N] under the gap weights; dtype of the computation."""
+def apply_gap_form(rewards: Float[Array, "*batch N"], tables: GapTables) -> Float[Array, "*batch N"]:
+    """Advantages of `rewards` under the gap weights; dtype of the computation."""
     dtype = ranks.compute_dtype(rewards.dtype)
     n = rewards.shape[-1]
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Float
 
 from maxrl_jax.advantages import contracts, gap_form, ranks
 from maxrl_jax.advantages.ranks import compute_dtype
 from maxrl_jax.advantages.table import Hyper, estimator
 
 
-def successes(rewards: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(success [*batch, N] bool, K [*batch, 1] in the computation's dtype).
+def successes(rewards: Float[Array, "*batch N"]) -> tuple[Bool[Array, "*batch N"], Float[Array, "*batch 1"]]:
+    """(which rollouts succeed, K in the computation's dtype).
 
     Traced rewards outside {0, 1} cannot be refused; they count as a success above 1/2, which keeps every result
     finite. K is an integer sum: the float mean of N ones is not 1 for N = 41, 47, 55, ...
@@ -38,15 +39,15 @@ def _at_least_one(num_successes):
         -(K / N) / ((_at_least_one(K) / N) ** 0.5 + eps),
     ),
 )
-def one_sided_grpo(rewards: jax.Array, *, eps: float = 1e-6) -> jax.Array:
+def one_sided_grpo(rewards: Float[Array, "*batch N"], *, eps: float = 1e-6) -> Float[Array, "*batch N"]:
     """A_i = (r_i - mu) / (sqrt(mu) + eps), zero where no rollout succeeds; population weight 1/sqrt(p).
 
     Args:
-      rewards: [*batch, N], binary.
-      eps: added to sqrt(mu).
+        rewards: binary.
+        eps: added to sqrt(mu).
 
     Returns:
-      [*batch, N] advantages.
+        Advantages.
     """
     success, total = successes(rewards)
     n = rewards.shape[-1]
@@ -61,14 +62,14 @@ def one_sided_grpo(rewards: jax.Array, *, eps: float = 1e-6) -> jax.Array:
     binary_form=lambda K, N: (N / _at_least_one(K) * (K > 0), 0 * K),
     objective=lambda N: ("maxrl", {"order": N}, 1.0),
 )
-def success_mean(rewards: jax.Array) -> jax.Array:
+def success_mean(rewards: Float[Array, "*batch N"]) -> Float[Array, "*batch N"]:
     """A_i = r_i / mu: the mean score of the successes; unbiased for the MaxRL objective of order N.
 
     Args:
-      rewards: [*batch, N], binary.
+        rewards: binary.
 
     Returns:
-      [*batch, N] advantages N r_i / K, zero where K = 0.
+        Advantages N r_i / K, zero where K = 0.
     """
     success, total = successes(rewards)
     return jnp.where(success, rewards.shape[-1] / _at_least_one(total), 0)
@@ -81,14 +82,14 @@ def success_mean(rewards: jax.Array) -> jax.Array:
     binary_form=lambda K, N: (N / _at_least_one(K) * (K > 0) - 1, 0 * K - 1),
     objective=lambda N: ("maxrl", {"order": N}, 1.0),
 )
-def maxrl_unbiased(rewards: jax.Array) -> jax.Array:
+def maxrl_unbiased(rewards: Float[Array, "*batch N"]) -> Float[Array, "*batch N"]:
     """A_i = r_i / mu - 1, and -1 for every rollout where K = 0: unbiased for the MaxRL objective of order N.
 
     Args:
-      rewards: [*batch, N], binary.
+        rewards: binary.
 
     Returns:
-      [*batch, N] advantages.
+        Advantages.
     """
     success, total = successes(rewards)
     return jnp.where(success, (rewards.shape[-1] - total) / _at_least_one(total), -1)
@@ -113,16 +114,16 @@ def practical_objective(num_rollouts: int) -> tuple[str, Hyper, float]:
     binary_form=practical_binary_form,
     objective=practical_objective,
 )
-def maxrl(rewards: jax.Array) -> jax.Array:
+def maxrl(rewards: Float[Array, "*batch N"]) -> Float[Array, "*batch N"]:
     """A_i = (r_i - mu) / mu, zero where K = 0: success N/K - 1, failure -1.
 
     This is sum_{k=1..N-1} Delta_i^(k), the canonical centred estimator of order N - 1 (docs/theory.md).
 
     Args:
-      rewards: [*batch, N], binary.
+        rewards: binary.
 
     Returns:
-      [*batch, N] advantages; zero for N = 1, for K = 0 and for K = N.
+        Advantages; zero for N = 1, for K = 0 and for K = N.
     """
     success, total = successes(rewards)
     n = rewards.shape[-1]
@@ -142,15 +143,15 @@ def _order_limits(num_rollouts: int | None, *, order: int) -> None:
     objective=lambda N, *, order: ("maxrl", {"order": order}, 1.0),
     settings=lambda N: [{"order": t} for t in sorted({1, N // 2, N - 1}) if 1 <= t <= N - 1],
 )
-def maxrl_order(rewards: jax.Array, *, order: int) -> jax.Array:
+def maxrl_order(rewards: Float[Array, "*batch N"], *, order: int) -> Float[Array, "*batch N"]:
     """A_i = sum_{k=1..T} Delta_i^(k): truncated MaxRL of any order T, for binary and for real rewards.
 
     Args:
-      rewards: [*batch, N], real, N >= 2.
-      order: T with 1 <= T <= N - 1.
+        rewards: real, N >= 2.
+        order: T with 1 <= T <= N - 1.
 
     Returns:
-      [*batch, N] advantages, zero for constant groups.
+        Advantages, zero for constant groups.
     """
     return gap_form.apply_gap_form(rewards, gap_form.harmonic_tables(rewards.shape[-1], order))
 
@@ -162,7 +163,7 @@ def maxrl_order(rewards: jax.Array, *, order: int) -> jax.Array:
     binary_form=practical_binary_form,
     objective=practical_objective,
 )
-def tailrl(rewards: jax.Array) -> jax.Array:
+def tailrl(rewards: Float[Array, "*batch N"]) -> Float[Array, "*batch N"]:
     """A_(i) = N sum_{j=2..i} (g_(j) - g_(j-1)) / (N-j+1) over ascending ranks, minus its mean: MaxRL for real rewards.
 
     Each gap between consecutive rewards is shared out among the rollouts above it. That share averages to the gap,
@@ -170,10 +171,10 @@ def tailrl(rewards: jax.Array) -> jax.Array:
     row that equals another as a vector; practical MaxRL on binary rewards.
 
     Args:
-      rewards: [*batch, N], real.
+        rewards: real.
 
     Returns:
-      [*batch, N] advantages, zero for N = 1 and for constant groups.
+        Advantages, zero for N = 1 and for constant groups.
     """
     dtype = compute_dtype(rewards.dtype)
     n = rewards.shape[-1]
@@ -203,14 +204,14 @@ def _mixture_tables(num_rollouts: int, coefficients: tuple[float, ...]) -> gap_f
     binary_form=lambda K, N, *, coefficients: gap_form.binary_form_of(_mixture_tables(N, coefficients), K, N),
     settings=lambda N: [{"coefficients": c} for c in ((1.0,), (0.5, 0.0, 2.0), (0.2, 0.3)) if len(c) < N],
 )
-def mixture(rewards: jax.Array, *, coefficients: tuple[float, ...]) -> jax.Array:
+def mixture(rewards: Float[Array, "*batch N"], *, coefficients: tuple[float, ...]) -> Float[Array, "*batch N"]:
     """A_i = sum_k c_k k Delta_i^(k): any mixture of max@k objectives, centred in every batch.
 
     Args:
-      rewards: [*batch, N], real.
-      coefficients: c_1..c_T with T <= N - 1.
+        rewards: real.
+        coefficients: c_1..c_T with T <= N - 1.
 
     Returns:
-      [*batch, N] advantages, zero for constant groups.
+        Advantages, zero for constant groups.
     """
     return gap_form.apply_gap_form(rewards, _mixture_tables(rewards.shape[-1], coefficients))

@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.special
+from jaxtyping import Array, Float
 
 from maxrl_jax.advantages.binomial_ratios import WIDE, Table
 from maxrl_jax.advantages.likelihood import practical_binary_form, practical_objective
@@ -60,27 +61,27 @@ def _legendre_roots(n: int) -> tuple[np.ndarray, np.ndarray]:
     return x, 2 / ((1 - x**2) * slope**2)
 
 
-def mean_product_of_others(g: jax.Array, smallest: jax.Array) -> jax.Array:
+def mean_product_of_others(g: Float[Array, "*batch N"], smallest: Float[Array, "*batch 1"]) -> Float[Array, "*batch N"]:
     """int_0^1 prod_{j != i, m} (1 - t g_j) dt for every i, m one rollout with the smallest reward; N >= 2.
 
     Products are sums of logarithms: log1p(-t g) while t g <= 1/2, where its error is relative to a small number, and
     log((1-t) + t (1-g)) beyond, where 1 - t g would lose the digits of 1 - t.
 
     Args:
-      g: [*batch, N] in [0, 1].
-      smallest: [*batch, 1], the least of them.
+        g: rewards in [0, 1].
+        smallest: the least of them.
 
     Returns:
-      [*batch, N]; what it holds at i = m has no meaning, and is finite.
+        The integrals; what they hold at i = m has no meaning, and is finite.
     """
-    nodes = [jnp.asarray(table, g.dtype) for table in unit_nodes(max(1, g.shape[-1] // 2))]
+    nodes = tuple(jnp.asarray(table, g.dtype) for table in unit_nodes(max(1, g.shape[-1] // 2)))
 
     def log_rest(t: jax.Array, one_minus_t: jax.Array, g: jax.Array) -> jax.Array:
         small = t * g <= 0.5
         # The branch that is not taken must have a finite derivative too.
         return jnp.where(small, jnp.log1p(-jnp.where(small, t * g, 0)), jnp.log(one_minus_t + t * (1 - g)))
 
-    def add(total: jax.Array, step: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+    def add(total: jax.Array, step: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
         t, one_minus_t, weights = (values[:, None] for values in step)  # [nodes, 1]
         logs = log_rest(t, one_minus_t, g[..., None, :])  # [*batch, nodes, N]
         product = jnp.exp(jnp.sum(logs, axis=-1, keepdims=True) - logs - log_rest(t, one_minus_t, smallest[..., None]))
@@ -97,7 +98,7 @@ def mean_product_of_others(g: jax.Array, smallest: jax.Array) -> jax.Array:
     binary_form=practical_binary_form,
     objective=practical_objective,
 )
-def maxrl_likelihood(rewards: jax.Array) -> jax.Array:
+def maxrl_likelihood(rewards: Float[Array, "*batch N"]) -> Float[Array, "*batch N"]:
     """A_i = N g_i int_0^1 prod_{j != i} (1 - t g_j) dt - (1 - prod_j (1 - g_j)): maxrl averaged over acceptances.
 
     Rewards are probabilities of being right. The estimate has the expectation of drawing the acceptances and never
@@ -105,10 +106,10 @@ def maxrl_likelihood(rewards: jax.Array) -> jax.Array:
     count as the nearer end, which keeps every result finite.
 
     Args:
-      rewards: [*batch, N], in [0, 1].
+        rewards: in [0, 1].
 
     Returns:
-      [*batch, N] advantages, zero for N = 1 and for constant groups.
+        Advantages, zero for N = 1 and for constant groups.
     """
     g = rewards.astype(compute_dtype(rewards.dtype))
     g = jnp.where(g < 0, 0, jnp.where(g > 1, 1, g))  # derivative 1 at both ends, where clip's is 1/2

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from maxrl_jax.advantages import contracts, gap_form, subset_max
 from maxrl_jax.advantages.binomial_ratios import choose_ratio
@@ -51,17 +51,17 @@ def _none_of_k_fail(num_rollouts: int, pool: int, k: int) -> np.ndarray:
     objective=lambda N, *, k: ("pass_at_k", {"k": k}, 1.0),
     settings=_k_settings(),
 )
-def maxpo(rewards: jax.Array, *, k: int) -> jax.Array:
+def maxpo(rewards: Float[Array, "*batch N"], *, k: int) -> Float[Array, "*batch N"]:
     """A_i = k Delta_i^(k) = k (G_i - B_i): unbiased for grad max@k and centred in every batch.
 
     Reduces to rloo at k = 1.
 
     Args:
-      rewards: [*batch, N], real.
-      k: 1 <= k <= N - 1.
+        rewards: real.
+        k: 1 <= k <= N - 1.
 
     Returns:
-      [*batch, N] advantages, zero for constant groups.
+        Advantages, zero for constant groups.
     """
     return apply_gap_form(rewards, gap_form.max_at_k_tables(rewards.shape[-1], k))
 
@@ -88,17 +88,17 @@ def _improvement_binary(num_successes, num_rollouts: int, *, k: int):
     objective=lambda N, *, k: ("pass_at_k", {"k": k}, 1.0),
     settings=_k_settings(below_n=0),
 )
-def expected_improvement(rewards: jax.Array, *, k: int) -> jax.Array:
+def expected_improvement(rewards: Float[Array, "*batch N"], *, k: int) -> Float[Array, "*batch N"]:
     """A_i = k EI_i, EI_i = mean over (k-1)-subsets of the others of max(0, g_i - their max); not centred.
 
     Reduces to reinforce at k = 1 and to pkpo with baseline loo_minus_one at k >= 2.
 
     Args:
-      rewards: [*batch, N], real.
-      k: 1 <= k <= N.
+        rewards: real.
+        k: 1 <= k <= N.
 
     Returns:
-      [*batch, N] advantages, >= 0 for k >= 2.
+        Advantages, >= 0 for k >= 2.
     """
     if k == 1:
         return rewards
@@ -125,17 +125,17 @@ def _leave_one_out_binary(num_successes, num_rollouts: int, *, k: int):
     binary_form=_leave_one_out_binary,
     settings=_k_settings(below_n=0),
 )
-def ei_leave_one_out(rewards: jax.Array, *, k: int) -> jax.Array:
+def ei_leave_one_out(rewards: Float[Array, "*batch N"], *, k: int) -> Float[Array, "*batch N"]:
     """A_i = k (EI_i - mean_{j != i} EI_j): centred but biased, because the others' EI compare against g_i.
 
     Reduces to rloo at k = 1.
 
     Args:
-      rewards: [*batch, N], real, N >= 2.
-      k: 1 <= k <= N.
+        rewards: real, N >= 2.
+        k: 1 <= k <= N.
 
     Returns:
-      [*batch, N] advantages, zero for constant groups.
+        Advantages, zero for constant groups.
     """
     n = rewards.shape[-1]
     if k == 1:
@@ -183,16 +183,16 @@ def _pkpo_settings(num_rollouts: int) -> list[Hyper]:
     objective=lambda N, *, k, baseline: ("pass_at_k", {"k": k}, 1.0),
     settings=_pkpo_settings,
 )
-def pkpo(rewards: jax.Array, *, k: int, baseline: str = "loo_minus_one") -> jax.Array:
+def pkpo(rewards: Float[Array, "*batch N"], *, k: int, baseline: str = "loo_minus_one") -> Float[Array, "*batch N"]:
     """N times PKPO's effective rewards: k G_i, k (G_i - N/(N-1) B_i), or k EI_i; all unbiased for grad max@k.
 
     Args:
-      rewards: [*batch, N], real.
-      k: 1 <= k <= N for `none`, 1 <= k <= N - 1 for `loo`, 2 <= k <= N for `loo_minus_one` (use rloo at k = 1).
-      baseline: 'none' (eq. 19), 'loo' (eq. 29) or 'loo_minus_one' (eq. 33, the paper's choice).
+        rewards: real.
+        k: 1 <= k <= N for `none`, 1 <= k <= N - 1 for `loo`, 2 <= k <= N for `loo_minus_one` (use rloo at k = 1).
+        baseline: 'none' (eq. 19), 'loo' (eq. 29) or 'loo_minus_one' (eq. 33, the paper's choice).
 
     Returns:
-      [*batch, N] advantages, not centred.
+        Advantages, not centred.
     """
     n = rewards.shape[-1]
     if baseline == "loo_minus_one":
@@ -230,17 +230,19 @@ def _chen_binary(num_successes, num_rollouts: int, *, k: int, normalize: bool, e
     objective=lambda N, *, k, normalize, eps: None if normalize else ("pass_at_k", {"k": k}, (N - k) / (k * N)),
     settings=lambda N: [{"k": k, "normalize": normalize} for k in _orders(N)[::2] for normalize in (True, False)],
 )
-def chen(rewards: jax.Array, *, k: int, normalize: bool = True, eps: float = 1e-6) -> jax.Array:
+def chen(
+    rewards: Float[Array, "*batch N"], *, k: int, normalize: bool = True, eps: float = 1e-6
+) -> Float[Array, "*batch N"]:
     """A_i = G_i - R, over (std of the k-subsets' max + eps) when normalised; R is the mean max of all k-subsets.
 
     Args:
-      rewards: [*batch, N], real.
-      k: 1 <= k <= N - 1.
-      normalize: divide by the standard deviation, over all k-subsets, of their max (the published form).
-      eps: added to that standard deviation.
+        rewards: real.
+        k: 1 <= k <= N - 1.
+        normalize: divide by the standard deviation, over all k-subsets, of their max (the published form).
+        eps: added to that standard deviation.
 
     Returns:
-      [*batch, N] advantages, zero for constant groups; (N-k)/(kN) of maxpo when not normalised.
+        Advantages, zero for constant groups; (N-k)/(kN) of maxpo when not normalised.
     """
     n = rewards.shape[-1]
     marginal = apply_gap_form(rewards, gap_form.max_at_k_tables(n, k)) * ((n - k) / (k * n))
@@ -286,17 +288,19 @@ def _bagirov_binary(num_successes, num_rollouts: int, *, k: int, centering: str,
     }.get(centering),
     settings=lambda N: [{"k": k, "centering": c} for k in _orders(N)[::2] for c in BAGIROV_CENTERINGS],
 )
-def bagirov(rewards: jax.Array, *, k: int, centering: str = "mean", eps: float = 1e-6) -> jax.Array:
+def bagirov(
+    rewards: Float[Array, "*batch N"], *, k: int, centering: str = "mean", eps: float = 1e-6
+) -> Float[Array, "*batch N"]:
     """A_i = k G_i; k (G_i - mean_j G_j) = (1-k/N) maxpo; or that over its standard deviation (ddof 0) plus eps.
 
     Args:
-      rewards: [*batch, N], real.
-      k: 1 <= k <= N - 1.
-      centering: 'none', 'mean' or 'zscore'.
-      eps: added to the standard deviation for `zscore`.
+        rewards: real.
+        k: 1 <= k <= N - 1.
+        centering: 'none', 'mean' or 'zscore'.
+        eps: added to the standard deviation for `zscore`.
 
     Returns:
-      [*batch, N] advantages; zero for constant groups unless `none`.
+        Advantages; zero for constant groups unless `none`.
     """
     n = rewards.shape[-1]
     if centering == "none":

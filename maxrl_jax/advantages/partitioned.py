@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from maxrl_jax.advantages import contracts
 from maxrl_jax.advantages.ranks import compute_dtype
@@ -50,19 +51,19 @@ def _max_without_self(blocks: jax.Array) -> tuple[jax.Array, jax.Array]:
     limits=_limits,
     settings=_settings,
 )
-def partitioned(rewards: jax.Array, *, k: int, kind: str = "loo_minus_one") -> jax.Array:
+def partitioned(rewards: Float[Array, "*batch N"], *, k: int, kind: str = "loo_minus_one") -> Float[Array, "*batch N"]:
     """max@k from N/k blocks b of k consecutive rollouts with maxima M_b, unbiased for grad max@k.
 
     naive: A_i = k M_b; naive_baseline: k (M_b - mean of the other blocks' M); loo_minus_one:
     k (M_b - max of b without i).
 
     Args:
-      rewards: [*batch, N], real.
-      k: block size, a divisor of N; at least 2 blocks for `naive_baseline`, k >= 2 for `loo_minus_one`.
-      kind: 'naive', 'naive_baseline' or 'loo_minus_one'.
+        rewards: real.
+        k: block size, a divisor of N; at least 2 blocks for `naive_baseline`, k >= 2 for `loo_minus_one`.
+        kind: 'naive', 'naive_baseline' or 'loo_minus_one'.
 
     Returns:
-      [*batch, N] advantages; `naive_baseline` is centred, and zero for constant groups.
+        Advantages; `naive_baseline` is centred, and zero for constant groups.
     """
     n = rewards.shape[-1]
     blocks = rewards.astype(compute_dtype(rewards.dtype)).reshape(*rewards.shape[:-1], n // k, k)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from maxrl_jax.advantages import contracts, gap_form
 from maxrl_jax.advantages.ranks import compute_dtype
@@ -11,7 +11,7 @@ from maxrl_jax.advantages.spread import divide, root_mean_square
 from maxrl_jax.advantages.table import estimator
 
 
-def centre(rewards: jax.Array) -> jax.Array:
+def centre(rewards: Float[Array, "*batch N"]) -> Float[Array, "*batch N"]:
     """g_i - mean(g), exactly zero for a constant group.
 
     The mean is taken of the differences from the smallest reward: a float mean of equal numbers need not equal
@@ -32,14 +32,14 @@ def _rate(num_successes, num_rollouts: int):
     binary_form=lambda K, N: (0 * K + 1, 0 * K),
     objective=lambda N: ("rl", {}, 1.0),
 )
-def reinforce(rewards: jax.Array) -> jax.Array:
+def reinforce(rewards: Float[Array, "*batch N"]) -> Float[Array, "*batch N"]:
     """A_i = g_i (Williams 1992): unbiased for grad E[g], no baseline.
 
     Args:
-      rewards: [*batch, N], real.
+        rewards: real.
 
     Returns:
-      [*batch, N] advantages.
+        Advantages.
     """
     return rewards
 
@@ -51,14 +51,14 @@ def reinforce(rewards: jax.Array) -> jax.Array:
     binary_form=lambda K, N: (1 - _rate(K, N), -_rate(K, N)),
     objective=lambda N: ("rl", {}, (N - 1) / N),
 )
-def mean_baseline(rewards: jax.Array) -> jax.Array:
+def mean_baseline(rewards: Float[Array, "*batch N"]) -> Float[Array, "*batch N"]:
     """A_i = g_i - mean(g), what MaxRL's ImageNet experiments call REINFORCE: (N-1)/N of grad E[g].
 
     Args:
-      rewards: [*batch, N], real.
+        rewards: real.
 
     Returns:
-      [*batch, N] advantages, zero for N = 1 and for constant groups.
+        Advantages, zero for N = 1 and for constant groups.
     """
     return centre(rewards)
 
@@ -75,14 +75,14 @@ def _rloo_limits(num_rollouts: int | None) -> None:
     binary_form=lambda K, N: ((N - K) / (N - 1), -K / (N - 1)),
     objective=lambda N: ("rl", {}, 1.0),
 )
-def rloo(rewards: jax.Array) -> jax.Array:
+def rloo(rewards: Float[Array, "*batch N"]) -> Float[Array, "*batch N"]:
     """A_i = g_i - mean of the others' rewards: unbiased for grad E[g]; Delta^(1) of the centred family.
 
     Args:
-      rewards: [*batch, N], real, N >= 2.
+        rewards: real, N >= 2.
 
     Returns:
-      [*batch, N] advantages, zero for constant groups.
+        Advantages, zero for constant groups.
     """
     return gap_form.apply_gap_form(rewards, gap_form.max_at_k_tables(rewards.shape[-1], 1))
 
@@ -110,16 +110,16 @@ def _grpo_binary(num_successes, num_rollouts: int, *, eps: float, ddof: int):
     binary_form=_grpo_binary,
     settings=lambda N: [{}, {"eps": 1e-4}] + ([{"ddof": 1}] if N > 1 else []),
 )
-def grpo(rewards: jax.Array, *, eps: float = 1e-6, ddof: int = 0) -> jax.Array:
+def grpo(rewards: Float[Array, "*batch N"], *, eps: float = 1e-6, ddof: int = 0) -> Float[Array, "*batch N"]:
     """A_i = (g_i - mean(g)) / (std(g) + eps).
 
     Args:
-      rewards: [*batch, N], real, N >= 1 + ddof.
-      eps: added to the standard deviation.
-      ddof: 0 divides the squares by N (MaxRL D.1), 1 by N - 1 (verl).
+        rewards: real, N >= 1 + ddof.
+        eps: added to the standard deviation.
+        ddof: 0 divides the squares by N (MaxRL D.1), 1 by N - 1 (verl).
 
     Returns:
-      [*batch, N] advantages, zero for constant groups.
+        Advantages, zero for constant groups.
     """
     deviations = centre(rewards)
     spread = root_mean_square(deviations, 1 / (rewards.shape[-1] - ddof))

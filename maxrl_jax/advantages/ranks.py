@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int32
 
 
 def compute_dtype(dtype: jnp.dtype) -> jnp.dtype:
@@ -13,8 +14,8 @@ def compute_dtype(dtype: jnp.dtype) -> jnp.dtype:
     return jnp.dtype(jnp.float64) if dtype == jnp.float64 else jnp.dtype(jnp.float32)
 
 
-def ascending_order(rewards: jax.Array) -> jax.Array:
-    """Indices [*batch, N] that put the last axis in ascending order; equal rewards in any order.
+def ascending_order(rewards: Float[Array, "*batch N"]) -> Int32[Array, "*batch N"]:
+    """Indices that put the last axis in ascending order; equal rewards in any order.
 
     Sorted as integers of the same width, which is faster than floats on a CPU: flipping the low bits of negative
     numbers turns the order of the floats into the order of their bit patterns.
@@ -28,12 +29,14 @@ def ascending_order(rewards: jax.Array) -> jax.Array:
     return jax.lax.sort((keys, places), dimension=-1, is_stable=False, num_keys=1)[1]
 
 
-def sort_ascending(rewards: jax.Array) -> jax.Array:
-    """Rewards [*batch, N] in ascending order along the last axis."""
+def sort_ascending(rewards: Float[Array, "*batch N"]) -> Float[Array, "*batch N"]:
+    """Rewards in ascending order along the last axis."""
     return jnp.take_along_axis(rewards, ascending_order(rewards), axis=-1)
 
 
-def by_rank(rewards: jax.Array, values_of_sorted: Callable[[jax.Array], jax.Array]) -> jax.Array:
+def by_rank(
+    rewards: Float[Array, "*batch N"], values_of_sorted: Callable[[jax.Array], jax.Array]
+) -> Float[Array, "*batch N"]:
     """Applies a function of the ascending rewards and hands each rollout the value of its rank.
 
     Tied rollouts all get the value of the first of them, so ties cannot break the symmetry between equal
@@ -41,11 +44,11 @@ def by_rank(rewards: jax.Array, values_of_sorted: Callable[[jax.Array], jax.Arra
     the rewards up among the sorted ones would compare two copies that a compiler may have rounded differently.
 
     Args:
-      rewards: [*batch, N], sorted in its own type.
-      values_of_sorted: [*batch, N] ascending -> [*batch, N], one value per rank.
+        rewards: sorted in its own type.
+        values_of_sorted: ascending rewards -> one value per rank, of the same shape.
 
     Returns:
-      [*batch, N] in the order of `rewards`.
+        The values in the order of `rewards`.
     """
     order = ascending_order(rewards)
     ascending = jnp.take_along_axis(rewards, order, axis=-1)
@@ -59,12 +62,12 @@ def by_rank(rewards: jax.Array, values_of_sorted: Callable[[jax.Array], jax.Arra
     return jnp.put_along_axis(jnp.zeros_like(values), order, values, axis=-1, inplace=False)
 
 
-def sum_below(terms: jax.Array) -> jax.Array:
-    """[*batch, N-1] -> [*batch, N]: entry i is the sum of the terms before position i."""
+def sum_below(terms: Float[Array, "*batch gaps"]) -> Float[Array, "*batch gaps+1"]:
+    """Entry i is the sum of the terms before position i."""
     zero = jnp.zeros_like(terms[..., :1]) if terms.shape[-1] else jnp.zeros((*terms.shape[:-1], 1), terms.dtype)
     return jnp.concatenate([zero, jnp.cumsum(terms, axis=-1)], axis=-1)
 
 
-def sum_from(terms: jax.Array) -> jax.Array:
-    """[*batch, N-1] -> [*batch, N]: entry i is the sum of the terms at and after position i."""
+def sum_from(terms: Float[Array, "*batch gaps"]) -> Float[Array, "*batch gaps+1"]:
+    """Entry i is the sum of the terms at and after position i."""
     return sum_below(terms[..., ::-1])[..., ::-1]

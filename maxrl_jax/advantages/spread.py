@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 
 @jax.custom_jvp
-def root_mean_square(deviations: jax.Array, weights: jax.Array) -> jax.Array:
+def root_mean_square(
+    deviations: Float[Array, "*batch N"], weights: Float[Array, " N"] | Float[Array, ""] | float
+) -> Float[Array, "*batch 1"]:
     """sqrt(sum_i w_i x_i^2) over the last axis, kept; zero with derivative zero when all x_i are.
 
     Args:
-      deviations: [*batch, N].
-      weights: [N] or scalar, >= 0, constants.
-
-    Returns:
-      [*batch, 1].
+        deviations: x.
+        weights: w >= 0, constants.
     """
     largest = jnp.max(jnp.abs(deviations), axis=-1, keepdims=True)
     # Squares of 1e-20 vanish in float32 and squares of 1e20 overflow: square what is scaled to at most one.
@@ -32,7 +32,7 @@ def _root_mean_square_jvp(primals, tangents):
 
 
 @jax.custom_jvp
-def divide(deviations: jax.Array, spread: jax.Array) -> jax.Array:
+def divide(deviations: Float[Array, "*batch N"], spread: Float[Array, "*batch 1"]) -> Float[Array, "*batch N"]:
     """deviations / spread, zero where the spread is; its derivative divides once at a time."""
     return deviations / jnp.where(spread > 0, spread, 1)
 

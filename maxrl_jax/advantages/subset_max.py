@@ -15,6 +15,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from maxrl_jax.advantages import ranks, spread
 from maxrl_jax.advantages.binomial_ratios import Table, choose_ratio, shifted_ratio
@@ -51,8 +52,8 @@ def rank_weights(num_rollouts: int, k: int) -> Table:
     return (choose_ratio(num_rollouts - 1, k - 1) * k / num_rollouts).astype(np.float64)
 
 
-def mean_max_containing(rewards: jax.Array, k: int) -> jax.Array:
-    """G_i [*batch, N], 1 <= k <= N."""
+def mean_max_containing(rewards: Float[Array, "*batch N"], k: int) -> Float[Array, "*batch N"]:
+    """G_i, 1 <= k <= N."""
     dtype = ranks.compute_dtype(rewards.dtype)
     own, above = containing_weights(rewards.shape[-1], k)
 
@@ -63,8 +64,8 @@ def mean_max_containing(rewards: jax.Array, k: int) -> jax.Array:
     return ranks.by_rank(rewards, values)
 
 
-def mean_max_excluding(rewards: jax.Array, k: int) -> jax.Array:
-    """B_i [*batch, N], 1 <= k <= N - 1."""
+def mean_max_excluding(rewards: Float[Array, "*batch N"], k: int) -> Float[Array, "*batch N"]:
+    """B_i, 1 <= k <= N - 1."""
     dtype = ranks.compute_dtype(rewards.dtype)
     below, above = excluding_weights(rewards.shape[-1], k)
 
@@ -76,8 +77,8 @@ def mean_max_excluding(rewards: jax.Array, k: int) -> jax.Array:
     return ranks.by_rank(rewards, values)
 
 
-def max_spread(rewards: jax.Array, k: int) -> jax.Array:
-    """Standard deviation [*batch, 1] of the max over all k-subsets; zero, with a finite gradient, when constant."""
+def max_spread(rewards: Float[Array, "*batch N"], k: int) -> Float[Array, "*batch 1"]:
+    """Standard deviation of the max over all k-subsets; zero, with a finite gradient, when constant."""
     dtype = ranks.compute_dtype(rewards.dtype)
     weights = jnp.asarray(rank_weights(rewards.shape[-1], k), dtype)
     ascending = ranks.sort_ascending(rewards).astype(dtype)

@@ -16,8 +16,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from maxrl_jax.advantages import contracts
 from maxrl_jax.advantages.ranks import compute_dtype
@@ -30,20 +32,20 @@ class Entry:
     """One row of the table.
 
     Attributes:
-      name: the one name used in configs, code, logs and plots.
-      function: the public function ``rewards [*batch, N], **hyper -> advantages [*batch, N]``.
-      defaults: hyper-parameters and their defaults; `inspect.Parameter.empty` where a value must be given.
-      needs: further keyword arrays; those ending in ``_rewards`` are [*batch], the others [*batch, N].
-      reward_kind: the widest kind of rewards it is defined for: 'binary', 'unit' (in [0, 1]) or 'real'.
-      symmetric: the advantages are a symmetric function of the rewards alone.
-      centred: sum_i A_i = 0 in every batch.
-      limits: ``limits(num_rollouts or None, **hyper)`` raises ValueError for what is not allowed.
-      binary_form: ``(num_successes, num_rollouts, **hyper) -> (A_success, A_fail)``, for symmetric entries.
-      objective: ``(num_rollouts, **hyper) -> (name, hyper, factor) or None``: for binary rewards the expectation of
-        (1/N) sum_i A_i S_i is exactly factor x objectives.weight(name, p, **hyper) x grad p at this N.
-      estimates: what (1/N) sum_i A_i S_i estimates.
-      source: where the formula is from.
-      settings: ``num_rollouts -> list of legal hyper-parameter dicts`` spanning the entry, for tests and docs.
+        name: the one name used in configs, code, logs and plots.
+        function: the public function ``rewards [*batch, N], **hyper -> advantages [*batch, N]``.
+        defaults: hyper-parameters and their defaults; `inspect.Parameter.empty` where a value must be given.
+        needs: further keyword arrays; those ending in ``_rewards`` are [*batch], the others [*batch, N].
+        reward_kind: the widest kind of rewards it is defined for: 'binary', 'unit' (in [0, 1]) or 'real'.
+        symmetric: the advantages are a symmetric function of the rewards alone.
+        centred: sum_i A_i = 0 in every batch.
+        limits: ``limits(num_rollouts or None, **hyper)`` raises ValueError for what is not allowed.
+        binary_form: ``(num_successes, num_rollouts, **hyper) -> (A_success, A_fail)``, for symmetric entries.
+        objective: ``(num_rollouts, **hyper) -> (name, hyper, factor) or None``: for binary rewards the expectation of
+            (1/N) sum_i A_i S_i is exactly factor x objectives.weight(name, p, **hyper) x grad p at this N.
+        estimates: what (1/N) sum_i A_i S_i estimates.
+        source: where the formula is from.
+        settings: ``num_rollouts -> list of legal hyper-parameter dicts`` spanning the entry, for tests and docs.
     """
 
     name: str
@@ -166,10 +168,10 @@ class Advantage:
     under jit, vmap and grad and holds no stop_gradient: the losses do that.
 
     Attributes:
-      name: the name given to `get`.
-      hyper: (key, value) pairs.
-      function: what is called.
-      entry: the row of the table, or None for a user's own function.
+        name: the name given to `get`.
+        hyper: (key, value) pairs.
+        function: what is called.
+        entry: the row of the table, or None for a user's own function.
     """
 
     name: str
@@ -177,7 +179,7 @@ class Advantage:
     function: Callable[..., jax.Array]
     entry: Entry | None = None
 
-    def __call__(self, rewards: jax.Array, **arrays: jax.Array) -> jax.Array:
+    def __call__(self, rewards: Float[Array, "*batch N"], **arrays: Float[Array, "*shape"]) -> Float[Array, "*batch N"]:
         return self.function(rewards, **arrays, **dict(self.hyper))
 
     def __str__(self) -> str:
@@ -193,8 +195,8 @@ class Advantage:
         """Raises ValueError when this estimator is not defined for groups of `num_rollouts` or rewards of that kind.
 
         Args:
-          num_rollouts: N.
-          reward_kind: what the judge declares its rewards to be: 'binary', 'unit' (in [0, 1]) or 'real'.
+            num_rollouts: N.
+            reward_kind: what the judge declares its rewards to be: 'binary', 'unit' (in [0, 1]) or 'real'.
         """
         contracts.at_least(self.name, "num_rollouts", num_rollouts, 1)
         if self.entry is None:
@@ -210,13 +212,13 @@ class Advantage:
         """(A_success, A_fail) of a group with `num_successes` successes among `num_rollouts` binary rewards.
 
         Args:
-          num_successes: whole numbers 0..N of any shape, concrete (float64 result) or traced (not checked).
-            A_success means nothing at 0 and A_fail nothing at N; both are finite there.
-          num_rollouts: N.
+            num_successes: whole numbers 0..N of any shape, concrete (float64 result) or traced (not checked).
+                A_success means nothing at 0 and A_fail nothing at N; both are finite there.
+            num_rollouts: N.
 
         Raises:
-          ValueError: the estimator is not a symmetric function of the rewards alone; concrete numbers of successes
-            that are no integers or outside 0..N.
+            ValueError: the estimator is not a symmetric function of the rewards alone; concrete numbers of successes
+                that are no integers or outside 0..N.
         """
         if self.entry is None or self.entry.binary_form is None:
             raise ValueError(
@@ -236,20 +238,20 @@ def get(name: str, **hyper: Any) -> Advantage:
     """Returns the estimator `name` with its hyper-parameters fixed.
 
     Args:
-      name: a name of the table (`names()`), or ``package.module:function`` for a user's own function
-        ``rewards [*batch, N], **hyper -> [*batch, N]``.
-      **hyper: its hyper-parameters, static.
+        name: a name of the table (`names()`), or ``package.module:function`` for a user's own function
+            ``rewards [*batch, N], **hyper -> [*batch, N]``.
+        **hyper: its hyper-parameters, static.
 
     Returns:
-      A pure function of rewards [*batch, N].
+        A pure function of rewards [*batch, N].
 
     Raises:
-      ValueError: unknown name or hyper-parameter, or a value that no group size allows.
+        ValueError: unknown name or hyper-parameter, or a value that no group size allows.
 
     Example:
-      >>> import jax.numpy as jnp
-      >>> get("maxrl")(jnp.array([1.0, 0.0, 0.0, 1.0]))
-      Array([ 1., -1., -1.,  1.], dtype=float32)
+        >>> import jax.numpy as jnp
+        >>> get("maxrl")(jnp.array([1.0, 0.0, 0.0, 1.0]))
+        Array([ 1., -1., -1.,  1.], dtype=float32)
     """
     if ":" in name:
         return _own(name, hyper)

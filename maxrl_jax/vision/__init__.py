@@ -1,12 +1,16 @@
-"""Image classification: the network, glyphs drawn on the device, and ImageNet read from record files.
+"""Image classification: the network, and where images come from.
 
-    strokes = glyphs.glyphs.make_strokes(key, num_classes=1000)
-    images = glyphs.glyphs.render(strokes, labels, key, image_size=32)  # float32 [B, 32, 32, 1] in [0, 1]
+    strokes = glyphs.make_strokes(key, num_classes=1000)
+    images = glyphs.render(strokes, labels, key, image_size=32)  # float32 [B, 32, 32, 1] in [0, 1]
     batches = imagenet2012.source.train_batches(folder, batch_size=256, seed=0)  # {"image": uint8, "label": int32}
 
-**Glyphs** (`glyphs`, `digits`, `kanji`) are classes of pen strokes drawn by one renderer, which moves every image by
-a random jitter. Nothing is stored: an image is a function of its class and its key. Held-out images are therefore
-those of other keys: training draws from ``keys.stream(seed, "images", step)``, validation from
+**Sources** (`sources`) is the table of what a run can be trained on: each says its classes and channels, checks a
+config, and makes the images of a run (`images.Images`). ``--config.data.name=my.module:source`` takes your own:
+`arrays.source` makes one from arrays in memory, and any other is an `images.Source` with four methods to write.
+
+**Glyphs** (`glyphs.digits` and `glyphs.kanji` too) are classes of pen strokes drawn by one renderer, which moves every
+image by a random jitter. Nothing is stored: an image is a function of its class and its key. Held-out images are
+therefore those of other keys: training draws from ``keys.stream(seed, "images", step)``, validation from
 ``keys.stream(seed, "validation", batch)``, which never meet. The classes themselves come from a key of their own.
 
 **ImageNet** (`imagenet2012`) has no state but a step: batch number s of a run is a function of (folder, batch size,

@@ -94,8 +94,17 @@ def test_weights_and_variances_are_the_cores(browser):
 
 
 def test_advantages_of_real_rewards_are_the_cores(browser, x64):
-    settings = [(n, name, h, g) for n, name, h in cases(GROUPS) for g in GROUPS[n] if not advantages.TABLE[name].binary]
-    settings += [(4, name, h, (0.0, 1.0, 0.0, 0.0)) for n, name, h in cases((4,)) if advantages.TABLE[name].binary]
+    settings = [
+        (n, name, h, g)
+        for n, name, h in cases(GROUPS)
+        for g in GROUPS[n]
+        if advantages.TABLE[name].reward_kind != "binary"
+    ]
+    settings += [
+        (4, name, h, (0.0, 1.0, 0.0, 0.0))
+        for n, name, h in cases((4,))
+        if advantages.TABLE[name].reward_kind == "binary"
+    ]
     script = "return given.map(([chosen, rewards]) => [...settings.advantages(chosen, rewards)]);"
     given = [(as_choice(name, h), g) for _, name, h, g in settings]
     browser.open(browser.page)

@@ -13,7 +13,7 @@ from flax import nnx
 
 from maxrl_jax import losses
 from maxrl_jax.lm.update import Batch, Objective, Plan, loss_and_gradients, score
-from tests.lm.decoder.tiny import compiled, plain_log_probs, run_compiled, run_plain, tiny_model
+from tests.lm.decoder.tiny import GEMMA2, QWEN3, compiled, plain_log_probs, run_compiled, run_plain, tiny_model
 from tests.xla_flags import with_devices
 
 P, N, S, T = 3, 5, 6, 8
@@ -88,6 +88,8 @@ def assert_same(update, loss, gradients, tolerance):
         (Objective("token_mean"), {"old_log_probs": None}, {"tie_embeddings": False, "num_kv_heads": 1}),
         (Objective("sequence_mean", clip_epsilon=0.2, entropy_coef=0.1, kl_coef=0.2), {}, {"num_layers": 1}),
         (Objective("token_mean", temperature=0.7, top_p=0.8), {"old_log_probs": None}, {"num_layers": 1}),
+        (Objective(), {"old_log_probs": None}, QWEN3),
+        (Objective(), {"old_log_probs": None}, GEMMA2),
     ],
 )
 def test_equals_the_plain_update(x64, objective, changes, model_changes):

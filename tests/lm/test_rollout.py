@@ -14,7 +14,7 @@ from flax import nnx
 from maxrl_jax.lm import sampling
 from maxrl_jax.lm.decoder import cast
 from maxrl_jax.lm.rollout import Settings, engine, map_rollouts, rollout
-from tests.lm.decoder.tiny import plain_log_probs, plain_logits, run_compiled, run_plain, tiny_model
+from tests.lm.decoder.tiny import GEMMA2, QWEN3, plain_log_probs, plain_logits, run_compiled, run_plain, tiny_model
 
 PROMPTS = jax.random.randint(jax.random.key(1), (3, 7), 0, 11)
 KEY = jax.random.key(2)
@@ -31,15 +31,17 @@ def jitted(model, num_rollouts, settings, prompts=PROMPTS, key=KEY, **options):
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("settings", "mechanisms"),
     [
-        Settings(9, STOPS),
-        Settings(9, STOPS, temperature=0.7, top_p=0.8, cache_segment=5),
-        Settings(1, ()),
+        (Settings(9, STOPS), {}),
+        (Settings(9, STOPS, temperature=0.7, top_p=0.8, cache_segment=5), {}),
+        (Settings(1, ()), {}),
+        (Settings(9, (), cache_segment=5), QWEN3),
+        (Settings(9, (), temperature=0.7), GEMMA2),
     ],
 )
-def test_log_probs_are_those_of_a_full_forward_pass(x64, settings):
-    model = tiny_model(jnp.float64)
+def test_log_probs_are_those_of_a_full_forward_pass(x64, settings, mechanisms):
+    model = tiny_model(jnp.float64, **mechanisms)
     answers = jitted(model, 4, settings)
     log_probs, entropies = run_plain(
         plain_log_probs, model, PROMPTS, answers.tokens, settings.temperature, settings.top_p

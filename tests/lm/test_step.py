@@ -56,7 +56,7 @@ def policy():
     config = decoder.Config(
         vocab_size=VOCABULARY, hidden_size=8, intermediate_size=16, num_layers=1, num_heads=2, num_kv_heads=1
     )
-    graph, params = nnx.split(decoder.Qwen2(config, rngs=nnx.Rngs(0)))
+    graph, params = nnx.split(decoder.Decoder(config, rngs=nnx.Rngs(0)))
     return Policy(graph, jnp.float32), params
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from maxrl_jax.runs import keys
-from maxrl_jax.vision.glyphs import digits, glyphs, rendering, strokes
+from maxrl_jax.vision import glyphs
+from maxrl_jax.vision.glyphs import digits, procedural, rendering, strokes
 
 render = jax.jit(glyphs.render, static_argnames="image_size")
 
@@ -45,16 +46,16 @@ def test_classes_are_a_function_of_the_key_and_fewer_are_the_first_of_more(thous
 
 
 def test_a_thousand_classes_differ(thousand):
-    assert thousand.points.shape == (1000, glyphs.MAX_STROKES, glyphs.NUM_POINTS, 2)
+    assert thousand.points.shape == (1000, procedural.MAX_STROKES, procedural.NUM_POINTS, 2)
     points = np.asarray(thousand.points)
     assert points.min() > 0 and points.max() < 1
     assert largest_cosine(render(thousand, jnp.arange(1000), jax.random.key(0), image_size=16, jitter=0.0)) < 0.9
     # As they were compared when they were chosen, also one moved by a pixel; equal pictures have 1.
-    blurred = glyphs._blurred(points.astype(np.float64), np.asarray(thousand.present))
+    blurred = procedural._blurred(points.astype(np.float64), np.asarray(thousand.present))
     for moved in range(blurred.shape[1]):
         cosines = blurred[:, moved] @ blurred[:, 0].T
         # The earlier of two is not moved.
-        assert np.max(np.tril(cosines, -1)) <= glyphs.MAX_COSINE + 1e-4
+        assert np.max(np.tril(cosines, -1)) <= procedural.MAX_COSINE + 1e-4
 
 
 def test_held_out_jitter_is_recognisable_and_different(thousand):
@@ -129,7 +130,7 @@ def test_digits_are_told_apart():
 def test_errors(monkeypatch):
     with pytest.raises(ValueError, match="num_classes: got 0"):
         glyphs.make_strokes(jax.random.key(0), 0)
-    monkeypatch.setattr(glyphs, "MAX_COSINE", 0.1)
+    monkeypatch.setattr(procedural, "MAX_COSINE", 0.1)
     with pytest.raises(ValueError, match=r"num_classes: got 500, allowed: at most \d+ differ"):
         glyphs.make_strokes(jax.random.key(0), 500)
     classes = digits.strokes()

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maxrl_jax.vision.glyphs import glyphs, kanji
+from maxrl_jax.vision import glyphs
+from maxrl_jax.vision.glyphs import kanji
 from maxrl_jax.vision.glyphs.svg_path import polyline
 
 HEAD = """<?xml version="1.0" encoding="UTF-8"?>

@@ -1,8 +1,23 @@
-"""Qwen2 decoder in flax.nnx, and its Hugging Face files."""
+"""Decoders of several families in flax.nnx, one model with a config of mechanisms, and their Hugging Face files."""
 
-from maxrl_jax.lm.decoder.config import Config
-from maxrl_jax.lm.decoder.hf import load_hf, save_hf
-from maxrl_jax.lm.decoder.layers import Rotation, wide
-from maxrl_jax.lm.decoder.model import Prefix, Qwen2, cast
+from maxrl_jax.lm.decoder.config import Config, Llama3Scaling, Rule
+from maxrl_jax.lm.decoder.hf import check_hf, load_hf, read_config, save_hf
+from maxrl_jax.lm.decoder.layers import soft_cap, wide
+from maxrl_jax.lm.decoder.model import Decoder, Prefix, cast
+from maxrl_jax.lm.decoder.rope import Rotation
 
-__all__ = ["Config", "Prefix", "Qwen2", "Rotation", "cast", "load_hf", "save_hf", "wide"]
+__all__ = [
+    "Config",
+    "Decoder",
+    "Llama3Scaling",
+    "Prefix",
+    "Rotation",
+    "Rule",
+    "cast",
+    "check_hf",
+    "load_hf",
+    "read_config",
+    "save_hf",
+    "soft_cap",
+    "wide",
+]

@@ -1,5 +1,8 @@
 """Attention over one or two segments of keys: a causal sequence, or a shared prefix and an answer.
 
+Prompts of different lengths are padded on the right: their padding comes after every real token, so a causal pass
+never sees it, and only answers must be kept from it, by their prompt's length.
+
 Letters: P prompts (or sequences), N rollouts of a prompt, S positions of the prompt, T positions of the
 answer, K key-value heads, G query heads that share one of them (H = K G), h width of a head. Keys and
 values of a prompt are stored [P, K, S, h], once, whatever N is: the queries of all its rollouts are the
@@ -12,23 +15,33 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from maxrl_jax.lm.decoder.layers import wide
+from maxrl_jax.lm.decoder.config import Rule
+from maxrl_jax.lm.decoder.layers import soft_cap, wide
 
 MASKED = -1e30  # finite: a row with no valid key in one segment must not make a NaN there
 
 
-def causal(q_BxTxHxh: jax.Array, k_BxKxSxh: jax.Array, v_BxKxSxh: jax.Array) -> jax.Array:
-    """Attention of the last T of S positions to themselves and all before; returns [B, T, H, h]."""
+def causal(
+    q_BxTxHxh: jax.Array,
+    k_BxKxSxh: jax.Array,
+    v_BxKxSxh: jax.Array,
+    rule: Rule,
+    positions_BxT: jax.Array | None = None,
+) -> jax.Array:
+    """Attention of T of S positions, by default the last, to themselves and those before; [B, T, H, h]."""
     B, T, H, h = q_BxTxHxh.shape
     K, S = k_BxKxSxh.shape[1:3]
-    q_BxKxRxh = q_BxTxHxh.reshape(B, T, K, H // K, h).transpose(0, 2, 1, 3, 4).reshape(B, K, -1, h)
-    s_BxKxRxS = _scores(q_BxKxRxh, k_BxKxSxh)
-    if T > 1:
-        row = jnp.arange(T * (H // K)) // (H // K)
-        s_BxKxRxS = jnp.where(jnp.arange(S) <= row[:, None] + (S - T), s_BxKxRxS, MASKED)
+    G = H // K
+    q_BxKxRxh = q_BxTxHxh.reshape(B, T, K, G, h).transpose(0, 2, 1, 3, 4).reshape(B, K, -1, h)
+    s_BxKxRxS = _scores(q_BxKxRxh, k_BxKxSxh, rule)
+    if positions_BxT is not None:
+        seen = _seen(jnp.repeat(positions_BxT, G, axis=1), jnp.arange(S), rule.window)
+        s_BxKxRxS = jnp.where(seen[:, None], s_BxKxRxS, MASKED)
+    elif T > 1 or rule.window is not None:
+        s_BxKxRxS = jnp.where(_seen(jnp.arange(T * G) // G + (S - T), jnp.arange(S), rule.window), s_BxKxRxS, MASKED)
     e_BxKxRxS, sum_BxKxR = _exponentials(s_BxKxRxS, s_BxKxRxS.max(-1))
     o_BxKxRxh = _weighted(e_BxKxRxS, v_BxKxSxh) / sum_BxKxR[..., None]
-    o = o_BxKxRxh.reshape(B, K, T, H // K, h).transpose(0, 2, 1, 3, 4).reshape(B, T, H, h)
+    o = o_BxKxRxh.reshape(B, K, T, G, h).transpose(0, 2, 1, 3, 4).reshape(B, T, H, h)
     return o.astype(q_BxTxHxh.dtype)
 
 
@@ -38,17 +51,24 @@ def shared_prefix(
     v_PxNxTxKxh: jax.Array,
     prefix_k_PxKxSxh: jax.Array,
     prefix_v_PxKxSxh: jax.Array,
+    rule: Rule,
+    lengths_P: jax.Array | None = None,
 ) -> jax.Array:
-    """Attention of answers to their prompt (all of it) and causally to themselves; [P, N, T, H, h]."""
+    """Attention of answers to their prompt and causally to themselves; [P, N, T, H, h].
+
+    `lengths_P` are the prompts' lengths; None: all of S.
+    """
     P, N, T, H, h = q_PxNxTxHxh.shape
     K = k_PxNxTxKxh.shape[3]
     G = H // K
     q = q_PxNxTxHxh.reshape(P, N, T, K, G, h).transpose(0, 3, 1, 2, 4, 5)
     q_PxKxNxRxh = q.reshape(P, K, N, T * G, h)
     k_PxKxNxTxh, v_PxKxNxTxh = (a.transpose(0, 3, 1, 2, 4) for a in (k_PxNxTxKxh, v_PxNxTxKxh))
-    near = _scores(q_PxKxNxRxh, k_PxKxNxTxh)  # [P, K, N, TG, T]
-    near = jnp.where(jnp.arange(T) <= (jnp.arange(T * G) // G)[:, None], near, MASKED)
-    far = _scores(q_PxKxNxRxh.reshape(P, K, -1, h), prefix_k_PxKxSxh)  # [P, K, NTG, S]
+    place_R = jnp.arange(T * G) // G  # of a row's query in its answer
+    near = _scores(q_PxKxNxRxh, k_PxKxNxTxh, rule)  # [P, K, N, TG, T]
+    near = jnp.where(_seen(place_R, jnp.arange(T), rule.window), near, MASKED)
+    far = _scores(q_PxKxNxRxh.reshape(P, K, -1, h), prefix_k_PxKxSxh, rule)  # [P, K, NTG, S]
+    far = _mask_prompt(far, lengths_P, jnp.tile(place_R, N), rule.window)
     near_max, far_max = near.max(-1), far.max(-1).reshape(P, K, N, -1)
     top = jnp.maximum(near_max, far_max)
     near_e, near_sum = _exponentials(near, top)
@@ -66,8 +86,12 @@ def decode(
     last: jax.Array,
     prefix_k_PxKxSxh: jax.Array,
     prefix_v_PxKxSxh: jax.Array,
+    rule: Rule,
+    lengths_P: jax.Array | None = None,
 ) -> jax.Array:
     """Attention of one new token of every rollout to the prompt and cache slots 0..last; [P, N, H, h].
+
+    `lengths_P` are the prompts' lengths; None: all of S.
 
     A rollout's own cache serves G queries only, so it is read by multiply-and-sum loops over its
     contiguous axis (keys are stored with positions last for that) and not by tiny matrix products.
@@ -76,9 +100,11 @@ def decode(
     K, T = cache_k_PxNxKxhxT.shape[2], cache_k_PxNxKxhxT.shape[4]
     G = H // K
     q_PxNxKxGxh = q_PxNxHxh.reshape(P, N, K, G, h)
-    far = _scores(q_PxNxKxGxh.transpose(0, 2, 1, 3, 4).reshape(P, K, N * G, h), prefix_k_PxKxSxh)
+    far = _scores(q_PxNxKxGxh.transpose(0, 2, 1, 3, 4).reshape(P, K, N * G, h), prefix_k_PxKxSxh, rule)
+    far = _mask_prompt(far, lengths_P, last[None], rule.window)
     near = (q_PxNxKxGxh[..., None].astype(wide(q_PxNxHxh.dtype)) * cache_k_PxNxKxhxT[:, :, :, None]).sum(-2)
-    near = jnp.where(jnp.arange(T) <= last, near * h**-0.5, MASKED)  # [P, N, K, G, T]
+    near = soft_cap(near * rule.scale, rule.soft_cap)
+    near = jnp.where(_seen(last, jnp.arange(T), rule.window), near, MASKED)  # [P, N, K, G, T]
     far_max = far.max(-1).reshape(P, K, N, G).transpose(0, 2, 1, 3)
     top_PxNxKxG = jnp.maximum(near.max(-1), far_max)
     near_e, near_sum = _exponentials(near, top_PxNxKxG)
@@ -89,9 +115,29 @@ def decode(
     return ((near_o + far_o) / total[..., None]).reshape(P, N, H, h).astype(q_PxNxHxh.dtype)
 
 
-def _scores(q_xRxh: jax.Array, k_xTxh: jax.Array) -> jax.Array:
-    """q . k / sqrt(h) for every row and key, [..., R, T]."""
-    return _product(q_xRxh * q_xRxh.shape[-1] ** -0.5, k_xTxh, -1)
+def _scores(q_xRxh: jax.Array, k_xTxh: jax.Array, rule: Rule) -> jax.Array:
+    """Scaled and capped q . k for every row and key, [..., R, T]; masks come after."""
+    return soft_cap(_product(q_xRxh * rule.scale, k_xTxh, -1), rule.soft_cap)
+
+
+def _seen(query_x: jax.Array, key_T: jax.Array, window: int | None) -> jax.Array:
+    """Which keys a query sees by their positions, [..., T]: itself and those before, as far as the window goes."""
+    ago = query_x[..., None] - key_T
+    return (ago >= 0) if window is None else (ago >= 0) & (ago < window)
+
+
+def _mask_prompt(
+    far_PxKxRxS: jax.Array, lengths_P: jax.Array | None, place_R: jax.Array, window: int | None
+) -> jax.Array:
+    """Scores against prompts, without padding and what lies before the window; `place` counts from the prompt's end."""
+    S = far_PxKxRxS.shape[-1]
+    if lengths_P is None and window is None:
+        return far_PxKxRxS
+    ends = jnp.asarray([S]) if lengths_P is None else lengths_P
+    seen_PxRxS = jnp.arange(S) < ends[:, None, None]
+    if window is not None:
+        seen_PxRxS &= _seen(ends[:, None] + place_R, jnp.arange(S), window)
+    return jnp.where(seen_PxRxS[:, None], far_PxKxRxS, MASKED)
 
 
 def _exponentials(s_xT: jax.Array, top: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -1,9 +1,12 @@
-"""Hugging Face folders of Qwen2ForCausalLM: config.json and safetensors, read and written."""
+"""Hugging Face folders: config.json, safetensors and the tokenizer's files, read and written.
+
+The file decides: `read_config` is the whole config of the model in a folder, and what it asks for beyond that is
+refused.
+"""
 
 import json
 import os
 import pathlib
-from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -11,33 +14,49 @@ import numpy as np
 from etils import epath
 from flax import nnx
 from safetensors import numpy as safetensors_numpy
-from safetensors import safe_open
 
+from maxrl_jax.lm.decoder import families
 from maxrl_jax.lm.decoder.config import Config
-from maxrl_jax.lm.decoder.model import Qwen2
+from maxrl_jax.lm.decoder.model import Decoder
+from maxrl_jax.lm.decoder.weights import INDEX_FILE, SINGLE_FILE, Weights, read_json
 
-SINGLE_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
-
-# Theirs -> (path in a block, whether theirs is transposed: torch stores a linear map as [outputs, inputs]).
-_BLOCK_TENSORS = {
-    "input_layernorm.weight": (("attention_norm", "scale"), False),
-    "self_attn.q_proj.weight": (("query_proj", "kernel"), True),
-    "self_attn.q_proj.bias": (("query_proj", "bias"), False),
-    "self_attn.k_proj.weight": (("key_proj", "kernel"), True),
-    "self_attn.k_proj.bias": (("key_proj", "bias"), False),
-    "self_attn.v_proj.weight": (("value_proj", "kernel"), True),
-    "self_attn.v_proj.bias": (("value_proj", "bias"), False),
-    "self_attn.o_proj.weight": (("output_proj", "kernel"), True),
-    "post_attention_layernorm.weight": (("mlp_norm", "scale"), False),
-    "mlp.gate_proj.weight": (("gate_proj", "kernel"), True),
-    "mlp.up_proj.weight": (("up_proj", "kernel"), True),
-    "mlp.down_proj.weight": (("down_proj", "kernel"), True),
-}
+CONFIG_FILE = "config.json"
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json",
+    "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json", "generation_config.json",
+)  # fmt: skip
+TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
+_UNUSED = ("rotary_emb.inv_freq", "lm_head.weight")  # endings of tensors that hold nothing of their own
 
 
-def load_hf(folder: str | os.PathLike[str], dtype: jax.typing.DTypeLike = jnp.float32) -> Qwen2:
-    """Reads a Hugging Face folder of Qwen2ForCausalLM (one safetensors file, or several with an index).
+def read_config(folder: str | os.PathLike[str]) -> Config:
+    """The config of the model in a Hugging Face folder; nothing but its config.json is read.
+
+    Raises:
+        FileNotFoundError: no config.json.
+        ValueError: it cannot be read, or asks for what the decoder does not do; one line, the file and the field.
+    """
+    path = _local(folder) / CONFIG_FILE
+    fields = read_json(path)
+    try:
+        return families.read(fields)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def check_hf(folder: str | os.PathLike[str]) -> Config:
+    """`read_config`, after every tensor was found in the files' headers with the right shape; reads no weights.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_hf`.
+    """
+    config = read_config(folder)
+    _checked(_local(folder), config)
+    return config
+
+
+def load_hf(folder: str | os.PathLike[str], dtype: jax.typing.DTypeLike = jnp.float32) -> Decoder:
+    """Reads a Hugging Face folder of one of `families.FAMILIES` (one safetensors file, or several with an index).
 
     Args:
         folder: with config.json and the weights, in any float type.
@@ -47,74 +66,83 @@ def load_hf(folder: str | os.PathLike[str], dtype: jax.typing.DTypeLike = jnp.fl
         A model with `model(tokens [B, T]) -> logits [B, T, V]`.
 
     Raises:
-        FileNotFoundError: no config.json or no weights in the folder.
-        ValueError: a tensor is missing or of another shape than config.json says, or a setting is not
-            supported; one line.
+        FileNotFoundError: a file is missing.
+        ValueError: a file is broken, a tensor missing, unknown, of integers or of another shape than config.json
+            says, or a setting is not supported; one line that names the file.
     """
-    folder = pathlib.Path(folder)
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"{folder}: no config.json")
-    config = Config.from_hugging_face(json.loads((folder / "config.json").read_text()))
-    # Shapes only: the initial weights are never made.
-    graphdef, state = nnx.split(nnx.eval_shape(lambda: Qwen2(config, rngs=nnx.Rngs(0))))
+    config = read_config(folder)
+    weights = _checked(_local(folder), config)
+    graphdef, state = nnx.split(_shapes(config))
     flat = dict(nnx.to_flat_state(state))
-    files = _files(folder)
-    for name, path, transposed in _tensors(config):
-        value = _read(folder, files, name)
-        value = value.T if transposed else value
-        wanted = flat[path].get_value().shape
-        if value.shape != wanted:
-            shapes = [list(shape[::-1] if transposed else shape) for shape in (value.shape, wanted)]
-            raise ValueError(f"{folder}: tensor {name} has shape {shapes[0]}, config.json says {shapes[1]}")
-        flat[path] = flat[path].replace(jnp.asarray(value, dtype))
-    return nnx.merge(graphdef, nnx.from_flat_state(list(flat.items())))
+    for name, path, transposed in families.tensors(config):
+        value = weights.read(name)
+        flat[path] = flat[path].replace(jnp.asarray(value.T if transposed else value, dtype))
+    model = nnx.merge(graphdef, nnx.from_flat_state(list(flat.items())))
+    model.source = str(_local(folder).absolute())
+    return model
 
 
-def save_hf(model: Qwen2, folder: str | os.PathLike[str]) -> None:
-    """Writes config.json and model.safetensors, which transformers' Qwen2ForCausalLM opens.
+def save_hf(
+    model: Decoder, folder: str | os.PathLike[str], *, tokenizer_from: str | os.PathLike[str] | None = None
+) -> None:
+    """Writes config.json and model.safetensors, which transformers opens.
 
     Args:
         model: saved in the type of its parameters.
         folder: of the file system or of a bucket, made if it is not there; files of these names are replaced.
+        tokenizer_from: folder whose tokenizer files and special token ids are passed on; by default the one the
+            model was read from, if it was.
+
+    Raises:
+        ValueError: no family of Hugging Face's can express the model's config.
     """
+    fields = families.write(model.config)
     folder = epath.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     flat = dict(nnx.to_flat_state(nnx.state(model)))
     tensors = {}
-    for name, path, transposed in _tensors(model.config):
+    for name, path, transposed in families.tensors(model.config):
         value = np.asarray(flat[path].get_value())
         tensors[name] = np.ascontiguousarray(value.T if transposed else value)
     dtype = str(tensors["model.embed_tokens.weight"].dtype)
+    source = tokenizer_from or model.source
+    if source is not None:
+        fields |= _pass_on(epath.Path(source), folder)
     (folder / SINGLE_FILE).write_bytes(safetensors_numpy.save(tensors, metadata={"format": "pt"}))
     # Both names of the type: `torch_dtype` is read by older versions of transformers.
-    fields = model.config.to_hugging_face() | {"dtype": dtype, "torch_dtype": dtype}
-    (folder / "config.json").write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n")
+    fields |= {"dtype": dtype, "torch_dtype": dtype}
+    (folder / CONFIG_FILE).write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n")
     (folder / INDEX_FILE).unlink(missing_ok=True)
 
 
-def _tensors(config: Config) -> Iterator[tuple[str, tuple, bool]]:
-    """(their name, path in our state, transposed) of every tensor."""
-    yield "model.embed_tokens.weight", ("embedding",), False
-    yield "model.norm.weight", ("norm", "scale"), False
-    if not config.tie_embeddings:
-        yield "lm_head.weight", ("head",), False
-    for layer in range(config.num_layers):
-        for name, (path, transposed) in _BLOCK_TENSORS.items():
-            yield f"model.layers.{layer}.{name}", ("blocks", layer, *path), transposed
+def _local(folder: str | os.PathLike[str]) -> pathlib.Path:
+    return pathlib.Path(folder).expanduser()
 
 
-def _files(folder: pathlib.Path) -> dict[str, str]:
-    """The file of each tensor, by the tensor's name."""
-    if (folder / INDEX_FILE).is_file():
-        return json.loads((folder / INDEX_FILE).read_text())["weight_map"]
-    if not (folder / SINGLE_FILE).is_file():
-        raise FileNotFoundError(f"{folder}: neither {SINGLE_FILE} nor {INDEX_FILE}")
-    with safe_open(folder / SINGLE_FILE, framework="numpy") as file:
-        return dict.fromkeys(file.keys(), SINGLE_FILE)
+def _shapes(config: Config) -> Decoder:
+    """The model without its parameters: the initial weights are never made."""
+    return nnx.eval_shape(lambda: Decoder(config, rngs=nnx.Rngs(0)))
 
 
-def _read(folder: pathlib.Path, files: dict[str, str], name: str) -> np.ndarray:
-    if name not in files:
-        raise ValueError(f"{folder}: tensor {name} is missing")
-    with safe_open(folder / files[name], framework="numpy") as file:
-        return file.get_tensor(name)
+def _checked(folder: pathlib.Path, config: Config) -> Weights:
+    """The weights of the folder, known to be those of the config."""
+    weights = Weights(folder)
+    flat = dict(nnx.to_flat_state(nnx.state(_shapes(config))))
+    known = set()
+    for name, path, transposed in families.tensors(config):
+        shape = flat[path].get_value().shape
+        weights.check(name, shape[::-1] if transposed else shape)
+        known.add(name)
+    unknown = sorted(name for name in weights.names() - known if not name.endswith(_UNUSED))
+    if unknown:
+        raise ValueError(f"{folder}: tensor {unknown[0]}: config.json describes a model that has none of this name")
+    return weights
+
+
+def _pass_on(source: epath.Path, folder: epath.Path) -> dict[str, object]:
+    """Copies the tokenizer's files and returns the special token ids of config.json, as far as they are there."""
+    for name in TOKENIZER_FILES:
+        if (source / name).exists() and source / name != folder / name:
+            (folder / name).write_bytes((source / name).read_bytes())
+    fields = json.loads((source / CONFIG_FILE).read_text()) if (source / CONFIG_FILE).exists() else {}
+    return {name: fields[name] for name in TOKEN_IDS if name in fields}

@@ -1,13 +1,8 @@
-"""Linear map, RMS norm and rotary embedding of a Qwen2 block."""
+"""Linear map and RMS norm of a block."""
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
-
-from maxrl_jax.lm.decoder.config import Config
-
-Rotation = tuple[jax.Array, jax.Array]
 
 
 def wide(dtype: jax.typing.DTypeLike) -> jnp.dtype:
@@ -15,36 +10,28 @@ def wide(dtype: jax.typing.DTypeLike) -> jnp.dtype:
     return jnp.promote_types(dtype, jnp.float32)
 
 
-def rotation(config: Config, start: int, stop: int) -> Rotation:
-    """Cosines and sines of position * theta^(-2i/h) for positions start..stop-1, each [T, 1, h/2].
-
-    Host constants, rounded to float32 where the reference implementation rounds: inside a decode loop
-    nothing is left to compute.
-    """
-    h = config.head_width
-    frequencies = np.float32(config.rope_theta) ** (-np.arange(0, h, 2, dtype=np.float32) / np.float32(h))
-    angles = np.arange(start, stop, dtype=np.float32)[:, None, None] * frequencies
-    return jnp.asarray(np.cos(angles)), jnp.asarray(np.sin(angles))
-
-
-def rotate(x_xHxh: jax.Array, rope: Rotation) -> jax.Array:
-    """Rotates the pairs (x_i, x_{i + h/2}) of every head by the angle of its position."""
-    cos, sin = rope
-    a, b = jnp.split(x_xHxh.astype(wide(x_xHxh.dtype)), 2, axis=-1)
-    return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1).astype(x_xHxh.dtype)
+def soft_cap(x: jax.Array, cap: float | None) -> jax.Array:
+    """cap tanh(x / cap), which keeps x in (-cap, cap); x itself without a cap."""
+    return x if cap is None else cap * jnp.tanh(x / cap)
 
 
 class RMSNorm(nnx.Module):
-    """x / sqrt(mean(x^2) + eps) * scale over the last axis."""
+    """x / sqrt(mean(x^2) + eps) times a learnt scale over the last axis.
 
-    def __init__(self, width: int, eps: float):
-        self.scale = nnx.Param(jnp.ones((width,)))
+    With `unit_offset` the factor is 1 + scale and is applied before rounding; without it, after.
+    """
+
+    def __init__(self, width: int, eps: float, *, unit_offset: bool = False):
+        self.scale = nnx.Param(jnp.zeros((width,)) if unit_offset else jnp.ones((width,)))
         self.eps = eps
+        self.unit_offset = unit_offset
 
     def __call__(self, x_xD: jax.Array) -> jax.Array:
         """Normalises [..., D]."""
         x = x_xD.astype(wide(x_xD.dtype))
         x = x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + self.eps)
+        if self.unit_offset:
+            return (x * (1 + self.scale[...].astype(x.dtype))).astype(x_xD.dtype)
         return x.astype(x_xD.dtype) * self.scale[...]
 
 

@@ -1,6 +1,6 @@
-"""The Qwen2 decoder (flax.nnx): one block, written once, whatever its attention reads.
+"""The decoder (flax.nnx): one block, written once, whatever its family and whatever its attention reads.
 
-A block asks a function `attend(q, k, v, cache) -> (attended, new cache)` for its attention; the full
+A block asks a function `attend(rule, q, k, v, cache) -> (attended, new cache)` for its attention; the full
 forward, cached decoding and the shared-prefix update differ in that function alone.
 Modules are plain trees, so `nnx.split` and `nnx.merge` turn a model into a pytree of parameters and back.
 
@@ -8,6 +8,7 @@ Letters: B sequences, T positions, P prompts, S prompt positions, D hidden, H qu
 heads, h width of a head, V vocabulary; x stands for any leading axes ([B, T], [P, N, T] or [P, N]).
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -16,10 +17,12 @@ import jax.numpy as jnp
 from flax import nnx
 
 from maxrl_jax.lm.decoder import attention
-from maxrl_jax.lm.decoder.config import Config
-from maxrl_jax.lm.decoder.layers import Linear, RMSNorm, Rotation, rotate, rotation, wide
+from maxrl_jax.lm.decoder.config import Config, Rule
+from maxrl_jax.lm.decoder.layers import Linear, RMSNorm, soft_cap, wide
+from maxrl_jax.lm.decoder.rope import Rotation, rotate, rotation
 
-Attend = Callable[[jax.Array, jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
+Attend = Callable[[Rule, jax.Array, jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
+ACTIVATIONS = {"silu": jax.nn.silu, "gelu_pytorch_tanh": functools.partial(jax.nn.gelu, approximate=True)}
 Prefix = tuple[tuple[jax.Array, jax.Array], ...]
 Tree = TypeVar("Tree")
 
@@ -30,55 +33,63 @@ def cast(tree: Tree, dtype: jax.typing.DTypeLike) -> Tree:
 
 
 class Block(nnx.Module):
-    """Attention and SwiGLU MLP, each behind an RMSNorm and added to the residual stream."""
+    """Attention and gated MLP, each behind an RMSNorm and added to the residual stream."""
 
-    def __init__(self, config: Config, *, rngs: nnx.Rngs):
-        D, F, h, stddev = (
-            config.hidden_size,
-            config.intermediate_size,
-            config.head_width,
-            config.initializer_range,
-        )
+    def __init__(self, config: Config, layer: int, *, rngs: nnx.Rngs):
+        D, F, h = config.hidden_size, config.intermediate_size, config.head_width
         H, K = config.num_heads, config.num_kv_heads
+        linear = functools.partial(Linear, stddev=config.initializer_range, rngs=rngs)
+        norm = functools.partial(RMSNorm, eps=config.rms_norm_eps, unit_offset=config.unit_offset_norms)
         self.head_width = h
-        self.attention_norm = RMSNorm(D, config.rms_norm_eps)
-        self.query_proj = Linear(D, H * h, stddev=stddev, bias=True, rngs=rngs)
-        self.key_proj = Linear(D, K * h, stddev=stddev, bias=True, rngs=rngs)
-        self.value_proj = Linear(D, K * h, stddev=stddev, bias=True, rngs=rngs)
-        self.output_proj = Linear(H * h, D, stddev=stddev, rngs=rngs)
-        self.mlp_norm = RMSNorm(D, config.rms_norm_eps)
-        self.gate_proj = Linear(D, F, stddev=stddev, rngs=rngs)
-        self.up_proj = Linear(D, F, stddev=stddev, rngs=rngs)
-        self.down_proj = Linear(F, D, stddev=stddev, rngs=rngs)
+        self.rule = config.rule(layer)
+        self.activation = config.activation
+        self.attention_norm = norm(D)
+        self.query_proj = linear(D, H * h, bias=config.qkv_bias)
+        self.key_proj = linear(D, K * h, bias=config.qkv_bias)
+        self.value_proj = linear(D, K * h, bias=config.qkv_bias)
+        self.query_norm = norm(h) if config.qk_norm else None
+        self.key_norm = norm(h) if config.qk_norm else None
+        self.output_proj = linear(H * h, D)
+        self.attention_post_norm = norm(D) if config.post_norms else None
+        self.mlp_norm = norm(D)
+        self.gate_proj = linear(D, F)
+        self.up_proj = linear(D, F)
+        self.down_proj = linear(F, D)
+        self.mlp_post_norm = norm(D) if config.post_norms else None
 
     def query(self, x_xD: jax.Array, rope: Rotation) -> jax.Array:
         """Rotated queries [..., H, h]."""
-        return rotate(self._heads(self.query_proj(self.attention_norm(x_xD))), rope)
+        q_xHxh = self._heads(self.query_proj(self.attention_norm(x_xD)))
+        return rotate(q_xHxh if self.query_norm is None else self.query_norm(q_xHxh), rope)
 
     def key_value(self, x_xD: jax.Array, rope: Rotation) -> tuple[jax.Array, jax.Array]:
         """Rotated keys and values, each [..., K, h]."""
         y_xD = self.attention_norm(x_xD)
-        return rotate(self._heads(self.key_proj(y_xD)), rope), self._heads(self.value_proj(y_xD))
+        k_xKxh = self._heads(self.key_proj(y_xD))
+        k_xKxh = rotate(k_xKxh if self.key_norm is None else self.key_norm(k_xKxh), rope)
+        return k_xKxh, self._heads(self.value_proj(y_xD))
 
     def finish(self, x_xD: jax.Array, attended_xHxh: jax.Array) -> jax.Array:
         """Adds the attention's output, then the MLP's, to the residual stream."""
-        x_xD = x_xD + self.output_proj(attended_xHxh.reshape(*x_xD.shape[:-1], -1))
+        attended_xD = self.output_proj(attended_xHxh.reshape(*x_xD.shape[:-1], -1))
+        x_xD = x_xD + (attended_xD if self.attention_post_norm is None else self.attention_post_norm(attended_xD))
         y_xD = self.mlp_norm(x_xD)
-        return x_xD + self.down_proj(jax.nn.silu(self.gate_proj(y_xD)) * self.up_proj(y_xD))
+        y_xD = self.down_proj(ACTIVATIONS[self.activation](self.gate_proj(y_xD)) * self.up_proj(y_xD))
+        return x_xD + (y_xD if self.mlp_post_norm is None else self.mlp_post_norm(y_xD))
 
     def _heads(self, x: jax.Array) -> jax.Array:
         return x.reshape(*x.shape[:-1], -1, self.head_width)
 
 
-class Qwen2(nnx.Module):
-    """A Qwen2 decoder; `model(tokens [B, T]) -> logits [B, T, V]`.
+class Decoder(nnx.Module):
+    """A decoder; `model(tokens [B, T]) -> logits [B, T, V]`.
 
     Parameters are made in float32; `cast(model, jnp.bfloat16)` is a copy that computes in bfloat16 (norms,
     softmaxes and logits stay float32).
 
     Example:
         >>> config = Config(hidden_size=8, intermediate_size=16, num_layers=1, num_heads=2)
-        >>> Qwen2(config, rngs=nnx.Rngs(0))(jnp.zeros((1, 3), jnp.int32)).shape
+        >>> Decoder(config, rngs=nnx.Rngs(0))(jnp.zeros((1, 3), jnp.int32)).shape
         (1, 3, 32)
     """
 
@@ -86,16 +97,17 @@ class Qwen2(nnx.Module):
         init = nnx.initializers.normal(config.initializer_range)
         shape = (config.vocab_size, config.hidden_size)
         self.config = config
+        self.source: str | None = None  # the folder it was read from, whose tokenizer `save_hf` passes on
         self.embedding = nnx.Param(init(rngs.params(), shape))
-        self.blocks = nnx.List([Block(config, rngs=rngs) for _ in range(config.num_layers)])
-        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.blocks = nnx.List([Block(config, layer, rngs=rngs) for layer in range(config.num_layers)])
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps, unit_offset=config.unit_offset_norms)
         self.head = None if config.tie_embeddings else nnx.Param(init(rngs.params(), shape))
 
     def __call__(self, tokens_BxT: jax.Array) -> jax.Array:
         """Logits of the next token at every position, [B, T, V]."""
 
-        def attend(q, k, v, _):
-            return attention.causal(q, k.swapaxes(1, 2), v.swapaxes(1, 2)), None
+        def attend(rule, q, k, v, _):
+            return attention.causal(q, k.swapaxes(1, 2), v.swapaxes(1, 2), rule), None
 
         rope = self.rotation(0, tokens_BxT.shape[1])
         x_BxTxD, _ = self.run(tokens_BxT, rope, attend, (None,) * self.config.num_layers)
@@ -109,19 +121,19 @@ class Qwen2(nnx.Module):
         Args:
             tokens_x: int32 [...].
             rope: of the tokens' positions, each array broadcasting against [..., 1, h/2].
-            attend: attention of q [..., H, h] given k, v [..., K, h] of the same tokens and a cache.
+            attend: attention of q [..., H, h] given the block's rule, k, v [..., K, h] of the same tokens and a cache.
             caches: one for each block, of any type.
         """
         x_xD = self.embed(tokens_x)
         new_caches = []
         for block, cache in zip(self.blocks, caches, strict=True):
-            attended, new_cache = attend(block.query(x_xD, rope), *block.key_value(x_xD, rope), cache)
+            attended, new_cache = attend(block.rule, block.query(x_xD, rope), *block.key_value(x_xD, rope), cache)
             x_xD = block.finish(x_xD, attended)
             new_caches.append(new_cache)
         return x_xD, tuple(new_caches)
 
     def prefill(self, prompts_PxS: jax.Array) -> tuple[jax.Array, Prefix]:
-        """One pass over prompts: next-token logits [P, V] and each block's (keys, values) [P, K, S, h].
+        """One pass over prompts: the last position's stream [P, D] and each block's (keys, values) [P, K, S, h].
 
         Only the last position's logits are wanted, so the last block computes queries, attention and MLP
         for that position alone; its keys and values need the whole prompt.
@@ -135,19 +147,22 @@ class Qwen2(nnx.Module):
             prefix.append((k_PxKxSxh, v_PxKxSxh))
             if layer == self.config.num_layers - 1:
                 x_PxSxD, rope = x_PxSxD[:, -1:], (rope[0][-1:], rope[1][-1:])
-            attended = attention.causal(block.query(x_PxSxD, rope), k_PxKxSxh, v_PxKxSxh)
+            attended = attention.causal(block.query(x_PxSxD, rope), k_PxKxSxh, v_PxKxSxh, block.rule)
             x_PxSxD = block.finish(x_PxSxD, attended)
-        return self.logits(x_PxSxD[:, 0]), tuple(prefix)
+        return x_PxSxD[:, 0], tuple(prefix)
 
     def rotation(self, start: int, stop: int) -> Rotation:
-        """Rotary cosines and sines of positions start..stop-1."""
+        """Rotary cosines and sines of positions start..stop-1, each [T, 1, h/2]."""
         if stop > self.config.max_positions:
             raise ValueError(f"sequence of {stop} tokens: the model has max_positions = {self.config.max_positions}")
         return rotation(self.config, start, stop)
 
     def embed(self, tokens_x: jax.Array) -> jax.Array:
         """Embedding rows of tokens, [..., D]."""
-        return jnp.take(self.embedding[...], tokens_x, axis=0)
+        x_xD = jnp.take(self.embedding[...], tokens_x, axis=0)
+        if self.config.scale_embeddings:
+            return x_xD * jnp.asarray(self.config.hidden_size**0.5, x_xD.dtype)  # rounded before the product
+        return x_xD
 
     def logits(self, x_xD: jax.Array) -> jax.Array:
         """Final norm and output matrix: logits [..., V], float32 or wider."""
@@ -156,4 +171,4 @@ class Qwen2(nnx.Module):
         logits_MxV = jax.lax.dot_general(
             y_MxD, matrix_VxD, (((1,), (1,)), ((), ())), preferred_element_type=wide(y_MxD.dtype)
         )
-        return logits_MxV.reshape(*x_xD.shape[:-1], -1)
+        return soft_cap(logits_MxV, self.config.final_soft_cap).reshape(*x_xD.shape[:-1], -1)

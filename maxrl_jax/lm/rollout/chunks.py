@@ -10,12 +10,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from maxrl_jax.lm.decoder import Qwen2
+from maxrl_jax.lm.decoder import Decoder
 from maxrl_jax.lm.rollout.engine import Rollouts, Settings, decode
 
 
 def rollout(
-    model: Qwen2,
+    model: Decoder,
     prompts_PxS: jax.Array,
     key: jax.Array,
     num_rollouts: int,
@@ -30,7 +30,7 @@ def rollout(
         >>> from flax import nnx
         >>> from maxrl_jax.lm.decoder import Config
         >>> config = Config(hidden_size=8, intermediate_size=16, num_layers=1, num_heads=2)
-        >>> graphdef, params = nnx.split(Qwen2(config, rngs=nnx.Rngs(0)))
+        >>> graphdef, params = nnx.split(Decoder(config, rngs=nnx.Rngs(0)))
         >>> settings = Settings(max_new_tokens=5, stop_tokens=(7, 2))
         >>> sample = jax.jit(lambda params, prompts, key: rollout(
         ...     nnx.merge(graphdef, params), prompts, key, 4, settings))
@@ -51,7 +51,7 @@ def rollout(
 
 def map_rollouts(
     function: Callable[[Rollouts, Any], Any],
-    model: Qwen2,
+    model: Decoder,
     prompts_PxS: jax.Array,
     key: jax.Array,
     num_rollouts: int,
@@ -88,9 +88,9 @@ def map_rollouts(
         raise ValueError(f"max_rows: got {max_rows}, allowed: a positive integer or None")
     ids = jnp.arange(P) if prompt_ids_P is None else prompt_ids_P
     if max_rows is None or P * num_rollouts <= max_rows:
-        logits_PxV, prefix = model.prefill(prompts_PxS)
+        x_PxD, prefix = model.prefill(prompts_PxS)
         uniforms = _uniforms(key, ids, jnp.arange(num_rollouts), settings.max_new_tokens)
-        return function(decode(model, logits_PxV, prefix, uniforms, settings), inputs)
+        return function(decode(model, model.logits(x_PxD), prefix, uniforms, settings), inputs)
 
     # Equal chunks of n rollouts of p prompts; the last ones repeat a prompt or overshoot N, and are cut.
     rollout_chunks = math.ceil(num_rollouts / max_rows)
@@ -100,7 +100,8 @@ def map_rollouts(
     pick = jnp.minimum(jnp.arange(prompt_chunks * p), P - 1).reshape(prompt_chunks, p)
 
     def of_prompts(pick_p: jax.Array) -> Any:
-        logits, prefix = model.prefill(prompts_PxS[pick_p])
+        x_pxD, prefix = model.prefill(prompts_PxS[pick_p])
+        logits = model.logits(x_pxD)
 
         def of_rollouts(first: jax.Array) -> Any:
             uniforms = _uniforms(key, ids[pick_p], first + jnp.arange(n), settings.max_new_tokens)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from maxrl_jax.lm import sampling
-from maxrl_jax.lm.decoder import Prefix, Qwen2, Rotation, attention
+from maxrl_jax.lm.decoder import Decoder, Prefix, Rotation, Rule, attention
 
 Caches = tuple[tuple[jax.Array, jax.Array], ...]
 
@@ -79,14 +79,14 @@ class _State:
 
 
 def decode(
-    model: Qwen2, logits_PxV: jax.Array, prefix: Prefix, uniforms_PxNxT: jax.Array, settings: Settings
+    model: Decoder, logits_PxV: jax.Array, prefix: Prefix, uniforms_PxNxT: jax.Array, settings: Settings
 ) -> Rollouts:
     """Draws N answers to each of P prompts, until every one has a stop token or T tokens.
 
     Args:
         model: in its compute dtype, the same that made `prefix`.
         logits_PxV: of the first answer token.
-        prefix: keys and values of the prompts (`Qwen2.prefill`), read by all rollouts, never copied.
+        prefix: keys and values of the prompts (`Decoder.prefill`), read by all rollouts, never copied.
         uniforms_PxNxT: one number in [0, 1) for each token; they decide the answers.
         settings: `max_new_tokens` is T.
     """
@@ -136,16 +136,16 @@ def _initial(prefix: Prefix, shape_TPN: tuple[int, int, int], settings: Settings
 
 
 def _forward(
-    model: Qwen2, state: _State, slot: jax.Array, rope: Rotation, prefix: Prefix, cache_length: int
+    model: Decoder, state: _State, slot: jax.Array, rope: Rotation, prefix: Prefix, cache_length: int
 ) -> tuple[jax.Array, Caches]:
     """The model on the last token of every rollout: next-token logits [P, N, V] and the grown caches."""
 
-    def attend(q: jax.Array, k: jax.Array, v: jax.Array, layer: Any) -> tuple[jax.Array, Any]:
+    def attend(rule: Rule, q: jax.Array, k: jax.Array, v: jax.Array, layer: Any) -> tuple[jax.Array, Any]:
         (prefix_k, prefix_v), (cache_k, cache_v) = layer
         cache_k = jax.lax.dynamic_update_slice_in_dim(cache_k, k[..., None], slot, axis=4)
         cache_v = jax.lax.dynamic_update_slice_in_dim(cache_v, v[..., None, :], slot, axis=3)
         seen_k, seen_v = cache_k[..., :cache_length], cache_v[..., :cache_length, :]
-        return attention.decode(q, seen_k, seen_v, slot, prefix_k, prefix_v), (cache_k, cache_v)
+        return attention.decode(q, seen_k, seen_v, slot, prefix_k, prefix_v, rule), (cache_k, cache_v)
 
     layers = tuple(zip(prefix, state.caches, strict=True))
     x_PxNxD, caches = model.run(state.last, rope, attend, layers)

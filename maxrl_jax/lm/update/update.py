@@ -21,8 +21,8 @@ from flax import nnx
 
 from maxrl_jax import losses
 from maxrl_jax.lm import sampling
-from maxrl_jax.lm.decoder import Prefix, Qwen2, cast, wide
-from maxrl_jax.lm.update.answers import token_log_probs
+from maxrl_jax.lm.decoder import Decoder, Prefix, cast, wide
+from maxrl_jax.lm.update.answers import start, token_log_probs
 from maxrl_jax.lm.update.batch import Batch, Objective, Plan, pad
 
 Answers = dict[str, jax.Array]  # the fields of a batch that have a rollout axis, [P, N] or [P, N, T]
@@ -48,7 +48,7 @@ class Update:
 
 
 def loss_and_gradients(
-    model: Qwen2,
+    model: Decoder,
     batch: Batch,
     objective: Objective,
     plan: Plan,
@@ -88,7 +88,7 @@ def loss_and_gradients(
         def of_group(a: jax.Array) -> jax.Array:
             return jax.lax.dynamic_slice_in_dim(a, group * plan.prompts, plan.prompts, axis=0)
 
-        prefix, pull = jax.vjp(lambda params: nnx.merge(graphdef, params).prefill(of_group(prompts)), params)
+        prefix, pull = jax.vjp(lambda params: start(nnx.merge(graphdef, params), of_group(prompts)), params)
         zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, wide(a.dtype)), prefix)
         loss, gradients, prefix_gradients = _over_micro_batches(
             lambda answers: jax.value_and_grad(part_loss, argnums=(0, 1))(params, prefix, answers),
@@ -145,7 +145,7 @@ def _over_micro_batches(
 
 
 def _loss(
-    model: Qwen2, prefix: tuple[jax.Array, Prefix], answers: Answers, objective: Objective, denominator: jax.Array
+    model: Decoder, prefix: tuple[jax.Array, Prefix], answers: Answers, objective: Objective, denominator: jax.Array
 ) -> jax.Array:
     """The share of one micro-batch in the loss of the whole batch."""
     of_tokens, log_probs = token_log_probs(model, prefix, answers["tokens"], objective)

@@ -35,7 +35,7 @@ class ConfigError(ValueError):
 
 
 def as_config_error(key: str, got: Any, call: Callable[[], Result]) -> Result:
-    """The call's result; its ValueError, whose message says what is allowed, as a ConfigError about ``key``.
+    """The call's result; its ValueError, or a file that is not there, as a ConfigError about ``key``.
 
     Example:
         >>> as_config_error("n", "4", lambda: int("4"))
@@ -45,7 +45,7 @@ def as_config_error(key: str, got: Any, call: Callable[[], Result]) -> Result:
         return call()
     except ConfigError:
         raise
-    except ValueError as error:
+    except (ValueError, FileNotFoundError) as error:  # their messages say what is allowed
         raise ConfigError(key, got, str(error)) from None
 
 

@@ -12,6 +12,7 @@ import importlib.util
 import multiprocessing
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, NamedTuple
 
 from maxrl_jax.tasks.mathematics import grading
@@ -117,8 +118,10 @@ class Verifier:
         pool = self._pool
         try:
             return pool, [pool.schedule(self._grade, args=pair, timeout=self._seconds) for pair in pairs]
-        except RuntimeError as error:  # the pool broke in the meantime
-            return pool, [_failed(error)] * len(pairs)
+        except RuntimeError:  # the pool broke in the meantime
+            broken: concurrent.futures.Future = concurrent.futures.Future()
+            broken.set_exception(BrokenProcessPool())
+            return pool, [broken] * len(pairs)
 
     def _outcome(self, future: concurrent.futures.Future, pool: Any) -> int | None:
         """What became of one answer; None where the pool it waits for is broken or closed."""
@@ -133,9 +136,9 @@ class Verifier:
             return grading.TIMED_OUT if future.done() else None
         except ProcessExpired:
             return grading.DIED
-        except (RuntimeError, concurrent.futures.CancelledError):  # BrokenProcessPool is a RuntimeError
+        except (BrokenProcessPool, concurrent.futures.CancelledError):
             return None
-        except Exception:  # the answer could not be sent, or what the worker sent not be read
+        except Exception:  # of a judge that lets one through, or in sending an answer
             return grading.ERROR
 
     def _discard(self, pool: Any) -> None:
@@ -152,7 +155,7 @@ class Pending:
         self._pool, self._futures = verifier._schedule(pairs) if pairs else (None, [])
 
     def result(self) -> Verdicts:
-        """The verdicts. A pool that breaks (a worker killed while idle) is replaced, once for an answer."""
+        """The verdicts, once. A pool that breaks (a worker killed while idle) is replaced, once for an answer."""
         reasons: list[int] = []
         broken_at = None
         while len(reasons) < len(self._pairs):
@@ -199,9 +202,3 @@ def score(answers: Sequence[str], golds: Sequence[str]) -> list[float]:
 @functools.cache
 def _shared() -> Verifier:
     return Verifier()
-
-
-def _failed(error: Exception) -> concurrent.futures.Future:
-    future: concurrent.futures.Future = concurrent.futures.Future()
-    future.set_exception(error)
-    return future

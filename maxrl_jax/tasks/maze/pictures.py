@@ -18,10 +18,11 @@ from matplotlib.lines import Line2D
 
 from maxrl_jax.tasks.maze import tokens, verifier
 
-# Okabe-Ito colours, which readers with a colour-vision deficiency can tell apart, on slate walls.
+# The pictures' own colours: none is a method's in the figures, so that a path is not taken for one. Right and failed
+# differ in lightness too, for readers who do not see the difference of green and red.
 WALL, FLOOR = "#3b4252", "#f7f7f5"
-START, GOAL = "#0072b2", "#e69f00"
-RIGHT, FAILED, SOLUTION = "#009e73", "#d55e00", "#8a919e"
+START, GOAL = "#20242c", "#ffd24d"
+RIGHT, FAILED, SOLUTION = "#6aa312", "#a3124f", "#8a919e"
 
 
 def draw_maze(ax: Axes, walls) -> None:

@@ -21,6 +21,7 @@ from jaxtyping import Array, Float32, UInt8
 
 from maxrl_jax.vision.imagenet2012 import files as imagenet_files
 from maxrl_jax.vision.imagenet2012 import rows as imagenet_rows
+from maxrl_jax.vision.images import BrokenImage
 
 NUM_TRAIN, NUM_VALIDATION, NUM_CLASSES = 1_281_167, 50_000, 1_000
 
@@ -28,10 +29,6 @@ NUM_TRAIN, NUM_VALIDATION, NUM_CLASSES = 1_281_167, 50_000, 1_000
 MEAN, STANDARD_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 _MAX_THREADS = 16
-
-
-class BrokenImage(ValueError):
-    """An image that cannot be read. ``str()`` is one line: record, file name, record file, and what is wrong."""
 
 
 class Batches(Iterator[dict[str, np.ndarray]]):

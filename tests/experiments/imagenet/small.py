@@ -6,6 +6,7 @@ import numpy as np
 
 from maxrl_jax.runs.config.load import load
 from maxrl_jax.runs.folder.metric_writer import read_metrics
+from maxrl_jax.vision.images import BrokenImage
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -47,7 +48,6 @@ class FakeFiles:
     """Stands for vision.imagenet2012.source: the same batches of noise for a step, wherever reading starts."""
 
     NUM_CLASSES, num_validation, size = 1000, 20, 16
-    BrokenImage = type("BrokenImage", (ValueError,), {})
 
     def __init__(self, broken=False):
         self.started, self.closed, self.broken = [], 0, broken
@@ -76,7 +76,7 @@ class FakeFiles:
 
     def _batch(self, count, seed):
         if self.broken and seed[1] == 1:
-            raise self.BrokenImage("record 5 of file.array_record: n01440764_1.JPEG is no JPEG")
+            raise BrokenImage("record 5 of file.array_record: n01440764_1.JPEG is no JPEG")
         rng = np.random.default_rng(seed)
         images = rng.integers(0, 256, (count, self.size, self.size, 3), np.uint8)
         return {"image": images, "label": rng.integers(0, 1000, count).astype(np.int32)}

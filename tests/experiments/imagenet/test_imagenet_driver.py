@@ -13,11 +13,13 @@ import pytest
 
 from experiments.figures import __main__ as figures
 from experiments.imagenet import __main__ as driver
-from experiments.imagenet import analysis, checks, objective, records, sources, training
+from experiments.imagenet import checks, loss, measure_norms, training
 from experiments.imagenet.evaluation import Evaluator
 from experiments.imagenet.problem import Problem
+from experiments.results import image_runs
 from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.folder.metric_writer import read_metrics
+from maxrl_jax.vision.imagenet2012 import images as record_files
 from tests.experiments.imagenet.small import ROOT, SMALL, FakeFiles, lines, small
 
 
@@ -50,10 +52,10 @@ def test_metrics_are_the_contracts(finished):
 
 def test_a_step_keeps_the_statistics_of_its_batch():
     problem = Problem.make(small())
-    [(_, advantage)] = objective.phases(problem.config)
+    [(_, advantage)] = loss.phases(problem.config)
     state = jax.jit(lambda: training.make_state(problem))()
     after, _ = jax.jit(training.make_chunk(problem, advantage))(state, jnp.arange(1))
-    images, _ = problem.source.training_batch(jnp.int32(0), None)
+    images, _ = problem.images.training_batch(jnp.int32(0), None)
     _, expected = jax.jit(problem.network.train)(state["params"], state["batch_stats"], images)
     moved = 0
     pairs = zip(*map(jax.tree.leaves, (after["batch_stats"], expected, state["batch_stats"])), strict=True)
@@ -74,8 +76,7 @@ def test_resumed_equals_uninterrupted_bitwise(finished, tmp_path):
 def test_batches_of_the_host_continue_where_they_were(tmp_path, monkeypatch):
     """Record files: a resumed run asks for its step on, gets the same parameters, and closes what it opened."""
     files = FakeFiles()
-    for module in (sources, checks, driver):
-        monkeypatch.setattr(module, "imagenet2012", files)
+    monkeypatch.setattr(record_files, "source", files)
     fields = {"data__name": "imagenet2012", "data__num_classes": 1000, "data__dir": "somewhere"}
     fields |= {"eval__gradient_norm_step": 0, "loss__name": "cross_entropy"}
     config = small(**fields)
@@ -95,8 +96,7 @@ def test_batches_of_the_host_continue_where_they_were(tmp_path, monkeypatch):
 
 def test_a_broken_image_is_one_line(tmp_path, monkeypatch):
     files = FakeFiles(broken=True)
-    for module in (sources, checks, driver):
-        monkeypatch.setattr(module, "imagenet2012", files)
+    monkeypatch.setattr(record_files, "source", files)
     fields = {"data__name": "imagenet2012", "data__num_classes": 1000, "data__dir": "somewhere"}
     with pytest.raises(ConfigError, match=r"^data\.dir: got 'somewhere'.*n01440764_1\.JPEG"):
         driver.run(
@@ -125,17 +125,17 @@ def test_every_validation_image_counts_once_whatever_the_batch():
 def test_validation_images_are_the_same_for_every_seed_and_training_images_are_not():
     train, held_out = [], []
     for seed in (0, 1):
-        source = Problem.make(small(seed=seed)).source
-        draw = jax.jit(lambda step, source=source: (source.training_batch(step, None)[0], _first_held_out(source)))
+        images = Problem.make(small(seed=seed)).images
+        draw = jax.jit(lambda step, images=images: (images.training_batch(step, None)[0], _first_held_out(images)))
         draws = [draw(jnp.int32(step)) for step in (0, 1)]
-        train.append([np.asarray(images) for images, _ in draws])
+        train.append([np.asarray(batch) for batch, _ in draws])
         held_out.append(np.asarray(draws[0][1]))
     assert not np.array_equal(train[0][0], train[0][1]) and not np.array_equal(train[0][0], train[1][0])
     np.testing.assert_array_equal(*held_out)
 
 
-def _first_held_out(source):
-    return source.validation_batch(jnp.int32(0), 8)[0]
+def _first_held_out(images):
+    return images.validation_batch(next(images.validation_batches(8)))[0]
 
 
 METHODS = [
@@ -153,7 +153,7 @@ def test_every_method_traces_through_a_step(overrides):
     config = small(**overrides)
     checks.check(config)
     problem = Problem.make(config)
-    [(_, advantage)] = objective.phases(config)
+    [(_, advantage)] = loss.phases(config)
     state = jax.eval_shape(lambda: training.make_state(problem))
     out, metrics = jax.eval_shape(training.make_chunk(problem, advantage), state, jnp.arange(2))
     assert jax.tree.map(lambda a: (a.shape, a.dtype), out) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
@@ -163,12 +163,12 @@ def test_every_method_traces_through_a_step(overrides):
 def test_a_schedule_of_k_is_one_chunk_a_phase():
     config = small(loss__advantage__name="maxpo", loss__advantage__k=((0, 4), (2, 1)))
     checks.check(config)
-    assert [(start, str(advantage)) for start, advantage in objective.phases(config)] == [
+    assert [(start, str(advantage)) for start, advantage in loss.phases(config)] == [
         (0, "maxpo(k=4)"), (2, "maxpo(k=1)")]  # fmt: skip
 
 
 def test_records_and_figures_read_the_run_back(finished, tmp_path):
-    [record] = records.find([finished.parent])
+    [record] = image_runs.find([finished.parent])
     assert (record.method, record.num_rollouts, record.seed) == ("maxrl", 8, 0)
     assert list(record.evaluations.index) == [0, 3]
     assert record.coverage()[256] == lines(finished, "eval/")[-1]["eval/pass@256"]
@@ -190,7 +190,7 @@ def test_the_analysis_takes_any_method_at_a_checkpoint(finished, tmp_path, capsy
     out = tmp_path / "norms.csv"
     arguments = [f"--run={finished}", "--num_images=3", f"--out={out}"]
     methods = ["--method=cross_entropy", "--method=maxpo(k=2)", "--sampling=expected"]
-    assert analysis.main([*arguments, *methods]) == 0
+    assert measure_norms.main([*arguments, *methods]) == 0
     table = pd.read_csv(out)
     assert list(table.method) == ["cross_entropy"] * 3 + ["maxpo(k=2)"] * 3 and (table.step == 3).all()
     exact, own = (table[table.method == name].reset_index() for name in ("cross_entropy", "maxpo(k=2)"))
@@ -198,9 +198,9 @@ def test_the_analysis_takes_any_method_at_a_checkpoint(finished, tmp_path, capsy
     np.testing.assert_allclose(own.gradient_norm, 2 * (1 - p) * p * exact.gradient_norm, rtol=1e-3)  # w = 2(1-p)
     for wrong in (["--method=nothing"], ["--method=maxpo(k=99)"], ["--method=maxpo(k"], ["--checkpoint=/nowhere"]):
         capsys.readouterr()
-        assert analysis.main([*arguments, *wrong]) == 2
+        assert measure_norms.main([*arguments, *wrong]) == 2
         assert capsys.readouterr().err.count("\n") == 1
-    assert analysis.main([f"--run={tmp_path}"]) == 2
+    assert measure_norms.main([f"--run={tmp_path}"]) == 2
 
 
 @pytest.mark.slow

@@ -4,9 +4,12 @@ import math
 
 import pytest
 
-from experiments.imagenet import checks, sources
+from experiments.imagenet import checks
+from experiments.imagenet.problem import make_images
 from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.config.load import load
+from maxrl_jax.vision import glyphs
+from maxrl_jax.vision.imagenet2012 import images as record_files
 from tests.experiments.imagenet.small import ROOT, FakeFiles, small
 
 WRONG = [
@@ -57,17 +60,16 @@ def test_more_classes_than_can_be_told_apart_are_named(monkeypatch):
     def none(key, num_classes):
         raise ValueError(f"num_classes: got {num_classes}, allowed: at most 7 differ clearly")
 
-    monkeypatch.setattr(sources.glyphs, "make_strokes", none)
+    monkeypatch.setattr(glyphs, "make_strokes", none)
     with pytest.raises(ConfigError, match=r"^data\.num_classes: got 12.*at most 7"):
-        sources.make(small(data__name="glyphs", data__num_classes=12), None)
+        make_images(small(data__name="glyphs", data__num_classes=12))
 
 
 @pytest.mark.parametrize("variant", ["tiny", "standin", "paper", "pod"])
 def test_every_variant_is_checked(variant, monkeypatch):
     files = FakeFiles()
     files.num_validation = 50_000
-    for module in (sources, checks):
-        monkeypatch.setattr(module, "imagenet2012", files)
+    monkeypatch.setattr(record_files, "source", files)
     folder = {"data.dir": "somewhere"} if variant in ("paper", "pod") else {}
     checks.check(load(f"{ROOT}/configs/imagenet.py:{variant}", {"wandb.mode": "disabled", **folder}))
 

@@ -14,6 +14,7 @@ from experiments.bandit import demo
 from experiments.bandit.__main__ import check
 from experiments.bandit.__main__ import run as run_driver
 from experiments.bandit.compare import comparison
+from experiments.bandit.compare import draw as comparison_drawing
 from experiments.bandit.draws import draw_actions
 from experiments.bandit.pkpo import groups
 from experiments.bandit.pkpo.draw import draw_pkpo
@@ -227,3 +228,70 @@ def test_every_variant_loads_and_is_sound():
             check(get_config(name + suffix))
     with pytest.raises(ValueError, match="two_rewards"):
         get_config("nosuch")
+
+
+@pytest.mark.parametrize(
+    ("variant", "field"),
+    [
+        ("tiny", "pkpo.k_opt"),
+        ("tiny", "compare.num_seeds"),
+        ("prompts", "rl.advantage.name"),
+        ("prompts", "rl.num_rollouts"),
+        ("pkpo", "problem.num_prompts"),
+        ("two_rewards", "arms.ks"),
+        ("maxpo", "rl.steps"),
+    ],
+)
+def test_a_field_of_another_study_is_refused_in_one_line(variant, field):
+    with pytest.raises(ConfigError, match="an unknown field") as error:
+        load(f"configs/bandit.py:{variant}", {field: 1})
+    assert error.value.key == field and "\n" not in str(error.value)
+
+
+def test_a_study_is_its_variants():
+    with pytest.raises(ConfigError, match=r"^study: got 'pkpo', allowed: train"):
+        check(config_of("tiny", study="pkpo"))
+
+
+@pytest.fixture(scope="module")
+def drawn_of():
+    """Curves, final and strata of a comparison of some estimators, two steps long."""
+
+    def make(*estimators, num_rollouts=(1, 4), objectives=("ml", "rl")):
+        config = config_of(
+            "prompts_quick",
+            compare__estimators=estimators,
+            compare__num_rollouts=num_rollouts,
+            compare__objectives=objectives,
+            compare__num_seeds=1,
+            problem__num_prompts=4,
+            rl__steps=2,
+        )
+        check(config)
+        runs = comparison.run(config)
+        return comparison.curves(runs), comparison.final(runs), comparison.strata(runs)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "estimators", [("rloo", "grpo"), ("maxrl", "rloo"), ("maxpo",), ("reinforce", "pkpo"), ("tailrl", "success_mean")]
+)
+def test_whatever_was_compared_is_drawn(drawn_of, estimators):
+    curves, final, strata = drawn_of(*estimators)
+    left, centre, right = comparison_drawing.draw_comparison(curves, final).fig.axes
+    # Both objectives, one estimator over N and, where it is another, GRPO; in every panel what is among the runs.
+    assert len(centre.lines) >= 3
+    labels = [text.get_text() for text in left.figure.legends[0].get_texts()]
+    assert labels[:2] == ["exact ML", "exact RL"] and len(labels) >= 3
+    assert len(right.lines) >= 1
+    names = {label.split(" ")[0] for label, _, _ in comparison_drawing.bar_labels(strata)}
+    assert names == {*estimators, "exact"}
+    assert comparison_drawing.draw_strata(strata).fig.axes
+
+
+def test_an_estimator_that_no_n_allows_is_refused_and_sizes_it_does_not_allow_are_left_out(drawn_of):
+    with pytest.raises(ConfigError, match=r"^compare\.num_rollouts"):
+        drawn_of("rloo", num_rollouts=(1,))
+    _, final, _ = drawn_of("rloo", num_rollouts=(1, 2))
+    assert set(final.num_rollouts.dropna()) == {2}

@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 from safetensors import numpy as safetensors_numpy
 
-from maxrl_jax.lm.decoder import load_hf, save_hf
+from maxrl_jax.lm.decoder import check_hf, load_hf, save_hf
 from tests.lm.decoder.tiny import logits_of, tiny_model
 
 TOKENS = jax.random.randint(jax.random.key(7), (3, 9), 0, 11)
@@ -74,11 +74,14 @@ def test_weights_in_several_files(tmp_path):
     ("change", "message"),
     [
         ({"intermediate_size": 32}, r"mlp.gate_proj.weight has shape \[24, 16\], config.json says \[32, 16\]"),
-        ({"num_hidden_layers": 3}, "tensor model.layers.2.input_layernorm.weight is missing"),
+        ({"num_hidden_layers": 3, "layer_types": None}, "tensor model.layers.2.input_layernorm.weight is missing"),
+        ({"num_hidden_layers": 1, "layer_types": None}, "tensor model.layers.1.input_layernorm.weight: config.json"),
         ({"tie_word_embeddings": False}, "tensor lm_head.weight is missing"),
-        ({"model_type": "llama"}, "config.json model_type: got 'llama', allowed: 'qwen2'"),
-        ({"use_sliding_window": True}, "config.json use_sliding_window: got true, allowed: false"),
-        ({"rope_parameters": {"rope_type": "yarn"}}, "config.json rope_type: got 'yarn', allowed: 'default'"),
+        (
+            {"model_type": "llama"},
+            "tensor model.layers.0.self_attn.k_proj.bias: config.json describes a model that has",
+        ),
+        ({"model_type": "qwen3"}, "tensor model.layers.0.self_attn.q_norm.weight is missing"),
     ],
 )
 def test_a_folder_that_does_not_fit_is_one_line(tmp_path, change, message):
@@ -96,9 +99,87 @@ def test_missing_files_are_named(tmp_path):
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"neither model\.safetensors nor"):
         load_hf(tmp_path)
-    edit_config(tmp_path, lambda fields: fields.pop("hidden_size"))
-    with pytest.raises(ValueError, match=r"config\.json: missing hidden_size"):
+    (tmp_path / "pytorch_model.bin").write_bytes(b"\x80")
+    with pytest.raises(ValueError, match=r"pytorch_model\.bin: got a pickled file, allowed: model\.safetensors"):
         load_hf(tmp_path)
+    edit_config(tmp_path, lambda fields: fields.pop("hidden_size"))
+    with pytest.raises(ValueError, match=r"config\.json: hidden_size: missing"):
+        load_hf(tmp_path)
+
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 988097824\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("model.safetensors", lambda whole: LFS_POINTER, "got a git-lfs pointer"),
+        ("config.json", lambda whole: LFS_POINTER, "got a git-lfs pointer"),
+        ("model.safetensors", lambda whole: whole[:-100], "not a whole safetensors file"),
+        ("model.safetensors", lambda whole: whole[:40], "not a whole safetensors file"),
+        ("model.safetensors", lambda whole: b"", "not a whole safetensors file"),
+        ("model.safetensors", lambda whole: b"<html>no such model</html>" * 9, "not a whole safetensors file"),
+        ("config.json", lambda whole: whole[:-20], "not JSON"),
+        ("config.json", lambda whole: b"", "not JSON"),
+        ("config.json", lambda whole: b"\xff\xfe{}", "not JSON"),
+        ("config.json", lambda whole: b"[1]", "got a JSON list, allowed: an object"),
+        ("model.safetensors.index.json", lambda whole: b"{}", "weight_map: allowed: an object of tensor names"),
+        ("model.safetensors.index.json", lambda whole: b'{"weight_map": {"a": "../x.safetensors"}}', "in this folder"),
+        ("model.safetensors.index.json", lambda whole: b'{"weight_map": {"a": "a.bin"}}', "files in this folder"),
+        ("model.safetensors.index.json", lambda whole: b'{"weight_map": {"a": "model.safetensors"}}', "a is missing"),
+    ],
+)  # fmt: skip
+def test_a_broken_file_is_one_line_with_its_name(tmp_path, file, content, message):
+    save_hf(tiny_model(), tmp_path)
+    path = tmp_path / file
+    path.write_bytes(content(path.read_bytes() if path.exists() else b""))
+    with pytest.raises(ValueError, match=message) as raised:
+        check_hf(tmp_path)
+    named = "model.safetensors" if "is missing" in message else file
+    assert str(raised.value).startswith(f"{tmp_path / named}: ")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_missing_shard_is_named(tmp_path):
+    save_hf(tiny_model(), tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-00002-of-00002.safetensors"}}')
+    with pytest.raises(
+        FileNotFoundError, match=r"no model-00002-of-00002\.safetensors, which model\.safetensors\.index"
+    ):
+        check_hf(tmp_path)
+
+
+def rewrite(folder, change):
+    tensors = safetensors_numpy.load_file(folder / "model.safetensors")
+    change(tensors)
+    safetensors_numpy.save_file(tensors, folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.uint8, bool])
+def test_integers_are_no_weights(tmp_path, dtype):
+    save_hf(tiny_model(), tmp_path)
+    name = "model.layers.1.mlp.up_proj.weight"
+    rewrite(tmp_path, lambda tensors: tensors.update({name: tensors[name].astype(dtype)}))
+    with pytest.raises(
+        ValueError, match=rf"model\.safetensors: tensor {name} has type .*, allowed: F64, F32, F16, BF16"
+    ):
+        check_hf(tmp_path)
+
+
+def test_float16_weights_are_read_as_they_are(tmp_path):
+    model = tiny_model()
+    save_hf(model, tmp_path)
+    rewrite(tmp_path, lambda tensors: tensors.update({n: t.astype(np.float16) for n, t in tensors.items()}))
+    halves = jax.tree.map(lambda a: a.astype(jnp.float16).astype(jnp.float32), model)
+    assert_same_parameters(load_hf(tmp_path), halves)
+
+
+def test_tensors_that_hold_nothing_of_their_own_are_passed_over(tmp_path):
+    model = tiny_model()
+    save_hf(model, tmp_path)
+    frequencies = "model.layers.0.self_attn.rotary_emb.inv_freq"
+    rewrite(tmp_path, lambda tensors: tensors.update({frequencies: np.ones(2, np.float32)}))
+    assert_same_parameters(load_hf(tmp_path), model)
 
 
 @pytest.mark.parametrize("tied", [True, False])

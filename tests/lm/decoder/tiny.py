@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from maxrl_jax.lm import sampling
-from maxrl_jax.lm.decoder import Config, Qwen2, cast
+from maxrl_jax.lm.decoder import Config, Decoder, cast
 
 CONFIG = {
     "vocab_size": 11,
@@ -17,9 +17,22 @@ CONFIG = {
     "max_positions": 64,
 }
 
+QWEN3 = {"qkv_bias": False, "qk_norm": True, "head_dim": 6}
+GEMMA2 = {
+    "qkv_bias": False,
+    "unit_offset_norms": True,
+    "post_norms": True,
+    "scale_embeddings": True,
+    "activation": "gelu_pytorch_tanh",
+    "query_pre_attn_scalar": 3,
+    "attention_soft_cap": 2.0,
+    "final_soft_cap": 3.0,
+    "windows": (5, None),  # ends inside the prompts of these tests, and inside their answers
+}
 
-def tiny_model(dtype=jnp.float32, seed=0, **changes) -> Qwen2:
-    model = Qwen2(Config(**(CONFIG | {"initializer_range": 0.3} | changes)), rngs=nnx.Rngs(seed))
+
+def tiny_model(dtype=jnp.float32, seed=0, **changes) -> Decoder:
+    model = Decoder(Config(**(CONFIG | {"initializer_range": 0.3} | changes)), rngs=nnx.Rngs(seed))
     graphdef, state = nnx.split(model)
     leaves, treedef = jax.tree.flatten(state)
     keys = jax.random.split(jax.random.key(seed + 1), len(leaves))

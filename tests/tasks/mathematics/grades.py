@@ -1,8 +1,8 @@
 """Judges for workers that misbehave on request."""
 
 import os
+import re
 import signal
-import time
 
 from maxrl_jax.tasks.mathematics import grading
 
@@ -10,13 +10,11 @@ from maxrl_jax.tasks.mathematics import grading
 def grade(answer: str, gold: str) -> int:
     """Hangs, dies or raises where the answer says so."""
     if answer == "hang":
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGALRM])
-        while True:
-            time.sleep(1)
+        re.match("(a+)+$", "a" * 60 + "b")  # 2^60 steps inside C, where no handler of a signal runs
     if answer == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if answer == "leave":
         os._exit(3)
     if answer == "raise":
-        raise RuntimeWarning("as asked")
+        raise RuntimeError("as asked")
     return grading.RIGHT if answer == gold else grading.WRONG

@@ -1,6 +1,7 @@
 """Problems say what their answers are, and no training problem is held out; the teacher errs at its rates."""
 
 import collections
+import dataclasses
 import re
 
 import numpy as np
@@ -57,6 +58,10 @@ def test_problems_are_told_apart_by_content(many):
     held_out = {problem.content for problem in many if problem.held_out}
     assert len(held_out) > 290
     assert not training & held_out
+    for problem in many[-200:]:
+        renamed = dataclasses.replace(problem, people=problem.people[::-1], thing="vans")
+        assert renamed.text != problem.text
+        assert (renamed.content, renamed.held_out) == (problem.content, True)
     assert [problem.held_out for problem in many] == [False] * 3000 + [True] * 300
     rng = np.random.default_rng(2)
     listed = problems.distinct(rng, 400, held_out=False)

@@ -1,6 +1,6 @@
 """Gradient norms of single images at a checkpoint, for any losses (MaxRL Figure 8).
 
-    python -m experiments.imagenet.analysis --run=DIR --method=cross_entropy --method=maxrl --method="maxpo(k=16)"
+    python -m experiments.imagenet.measure_norms --run=DIR --method=cross_entropy --method=maxrl --method="maxpo(k=16)"
 
 Writes a CSV with one row an image and loss, by default DIR/figures/gradient_norms.csv, which the figure maxrl_fig8
 reads. A run of its own accord writes that of its own loss at eval.gradient_norm_step.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import json
 import re
 import sys
 from pathlib import Path
@@ -18,7 +17,9 @@ from typing import Any
 
 from experiments.imagenet import gradient_norms
 from experiments.imagenet.problem import Problem
-from maxrl_jax import advantages, losses
+from experiments.results import folders
+from maxrl_jax import advantages
+from maxrl_jax.categorical import SAMPLINGS
 from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.folder import checkpoint
 from maxrl_jax.runs.folder.stopping import CheckpointError
@@ -27,13 +28,13 @@ from maxrl_jax.runs.folder.stopping import CheckpointError
 def main(arguments: list[str] | None = None) -> int:
     """Computes and writes the table; returns the exit status (2 for a wrong command line)."""
     parser = argparse.ArgumentParser(
-        prog="python -m experiments.imagenet.analysis", description=__doc__.splitlines()[0]
+        prog="python -m experiments.imagenet.measure_norms", description=__doc__.splitlines()[0]
     )
     parser.add_argument("--run", required=True, type=Path, help="a run folder")
     parser.add_argument("--checkpoint", default="", help="one checkpoint, DIR/checkpoints/STEP; the newest by default")
     parser.add_argument("--method", action="append", help="cross_entropy or an estimator, NAME or NAME(k=4); repeat")
     parser.add_argument("--num_rollouts", type=int, default=0, help="N; the run's by default")
-    parser.add_argument("--sampling", default="", choices=("", *losses.SAMPLINGS), help="the run's by default")
+    parser.add_argument("--sampling", default="", choices=("", *SAMPLINGS), help="the run's by default")
     parser.add_argument("--num_images", type=int, default=1000, help="random validation images")
     parser.add_argument("--out", type=Path, default=None, help="the CSV; RUN/figures/gradient_norms.csv by default")
     options = parser.parse_args(arguments)
@@ -63,10 +64,7 @@ def run_config(folder: Path) -> Any:
     """
     from ml_collections import ConfigDict
 
-    file = folder / "config.json"
-    if not file.is_file():
-        raise ConfigError("--run", str(folder), "a run folder, with config.json")
-    fields = json.loads(file.read_text())
+    fields = folders.read(folder).config
     if "loss" not in fields:
         raise ConfigError("--run", str(folder), "a run folder of experiments.imagenet")
     config = ConfigDict(fields)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from maxrl_jax.lm.decoder import Config, Qwen2, cast, model
+from maxrl_jax.lm.decoder import Config, Decoder, Llama3Scaling, cast, model
 from tests.lm.decoder.tiny import logits_of, run_compiled, tiny_model
 
 TOKENS = jax.random.randint(jax.random.key(7), (3, 9), 0, 11)
@@ -60,7 +60,7 @@ def test_logits_equal_an_independent_numpy_decoder(x64, changes):
 
 
 def test_the_default_is_the_maze_model():
-    shapes = nnx.state(nnx.eval_shape(lambda: Qwen2(Config(), rngs=nnx.Rngs(0))))
+    shapes = nnx.state(nnx.eval_shape(lambda: Decoder(Config(), rngs=nnx.Rngs(0))))
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == 3_944_704
 
 
@@ -72,10 +72,16 @@ def test_a_later_token_changes_no_earlier_logit():
     assert jnp.abs(before[:, 5:] - after[:, 5:]).max() > 1e-3
 
 
-def test_prefill_gives_the_last_logits_and_the_keys_of_every_block(x64):
+def test_prefill_gives_the_last_position_and_the_keys_of_every_block(x64):
     tiny = tiny_model(jnp.float64)
     graphdef, params = nnx.split(tiny)
-    logits, prefix = run_compiled(lambda params: nnx.merge(graphdef, params).prefill(TOKENS), params)
+
+    def last_logits(params):
+        model = nnx.merge(graphdef, params)
+        x, prefix = model.prefill(TOKENS)
+        return model.logits(x), prefix
+
+    logits, prefix = run_compiled(last_logits, params)
     np.testing.assert_allclose(logits, logits_of(tiny, TOKENS)[:, -1], rtol=1e-10)
     assert [[a.shape for a in layer] for layer in prefix] == [[(3, 2, 9, 4)] * 2] * 2
 
@@ -108,8 +114,13 @@ def test_a_model_is_a_pytree_of_parameters_and_compiles_once():
     [
         ({"num_kv_heads": 3}, "num_kv_heads: got 3, allowed: a divisor of num_heads = 4"),
         ({"hidden_size": 18}, "num_heads: got 4, allowed: a divisor of hidden_size = 18"),
-        ({"head_dim": 5}, "head_dim: got 5, allowed: an even integer"),
+        ({"head_dim": 5}, "head_dim: got 5, allowed: a positive even integer"),
         ({"num_layers": 0}, "num_layers: got 0, allowed: a positive integer"),
+        ({"windows": (3,)}, r"windows: got \(3,\), allowed: a positive integer or None for each block"),
+        ({"windows": (None, 0)}, r"windows: got \(None, 0\)"),
+        ({"rope_theta": 0.0}, r"rope_theta: got 0\.0, allowed: a positive number"),
+        ({"final_soft_cap": -1.0}, r"final_soft_cap: got -1\.0, allowed: a positive number"),
+        ({"activation": "relu"}, "activation: got 'relu', allowed: silu, gelu_pytorch_tanh"),
     ],
 )
 def test_impossible_sizes_are_one_line(changes, message):
@@ -120,6 +131,11 @@ def test_impossible_sizes_are_one_line(changes, message):
 def test_a_sequence_beyond_the_positions_is_refused():
     with pytest.raises(ValueError, match="sequence of 65 tokens: the model has max_positions = 64"):
         tiny_model()(jnp.zeros((1, 65), jnp.int32))
+
+
+def test_a_stretch_needs_its_factors_in_order():
+    with pytest.raises(ValueError, match="high_freq_factor: got 1, allowed: more than low_freq_factor = 2"):
+        Llama3Scaling(8, 2, 1, 16)
 
 
 def test_documented_example():

@@ -1,4 +1,4 @@
-"""Renders the table of estimators as Markdown: ``python -m maxrl_jax.advantages.documentation > docs/estimators.md``.
+"""Renders the table of estimators as Markdown: ``python -m maxrl_jax.documentation > docs/estimators.md``.
 
 Names, hyper-parameters, formulas and legal values come from `TABLE` and the docstrings; every number is computed.
 """
@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 
 import jax.numpy as jnp
 import numpy as np
 
 from maxrl_jax import objectives
-from maxrl_jax.advantages.table import TABLE, Advantage, Entry, Hyper, get
+from maxrl_jax.advantages import TABLE, Advantage, Entry, get
+from maxrl_jax.advantages.table import Hyper
 
-COMMAND = "python -m maxrl_jax.advantages.documentation > docs/estimators.md"
+COMMAND = "python -m maxrl_jax.documentation > docs/estimators.md"
 
 # The example: two successes among six, and made-up values for what some estimators need beside the rewards.
 EXAMPLE = np.array([1.0, 1.0, 0.0, 0.0, 0.0, 0.0])
@@ -64,11 +66,11 @@ def _number(value: float) -> str:
 
 def _docstring(entry: Entry) -> tuple[str, dict[str, str]]:
     """(everything before Args, {argument: its description}) of an entry's docstring."""
-    text = inspect.getdoc(entry.function) or ""
-    head, _, rest = text.partition("\nArgs:\n")
-    arguments = rest.partition("\nReturns:\n")[0]
-    pairs = re.findall(r"^  (\w+): (.*(?:\n    .*)*)", arguments, flags=re.MULTILINE)
-    return head.strip(), {name: _cell(words) for name, words in pairs}
+    head, _, rest = (inspect.getdoc(entry.function) or "").partition("\nArgs:\n")
+    arguments = textwrap.dedent(rest.partition("\nReturns:\n")[0]).strip()
+    # Whatever the indent, a line at the margin begins an argument and those below it go on with it.
+    described = (argument.partition(": ") for argument in re.split(r"\n(?=\S)", arguments))
+    return head.strip(), {name: _cell(words) for name, _, words in described}
 
 
 def _signature(entry: Entry) -> str:
@@ -161,6 +163,4 @@ def render() -> str:
 
 
 if __name__ == "__main__":
-    import maxrl_jax.advantages  # noqa: F401  (fills the table)
-
     print(render(), end="")

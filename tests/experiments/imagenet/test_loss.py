@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.imagenet import gradient_norms, objective
+from experiments.imagenet import gradient_norms, loss, measures
 from experiments.imagenet.training import metrics
 from maxrl_jax import advantages
 from maxrl_jax.vision import resnet
@@ -20,7 +20,7 @@ def gradient(advantage, num_rollouts, sampling, key=None):
     key = jax.random.key(1) if key is None else key
 
     def loss(logits):
-        return objective.terms(logits, LABELS, key, num_rollouts, advantage, sampling).loss.sum()
+        return loss.terms(logits, LABELS, key, num_rollouts, advantage, sampling).loss.sum()
 
     return jax.grad(loss)(LOGITS)
 
@@ -49,7 +49,7 @@ def test_sampled_maxrl_approaches_cross_entropy_as_rollouts_grow():
 
 
 def test_cross_entropy_is_cross_entropy():
-    terms = objective.terms(LOGITS, LABELS, jax.random.key(0), 4, None, "counts")
+    terms = loss.terms(LOGITS, LABELS, jax.random.key(0), 4, None, "counts")
     log_pi = np.log(np.asarray(jax.nn.softmax(LOGITS)))
     np.testing.assert_allclose(terms.loss, [-log_pi[i, i] for i in range(6)], rtol=1e-5)
     onehot = np.eye(12)[:6]
@@ -58,11 +58,11 @@ def test_cross_entropy_is_cross_entropy():
 
 
 def test_measures_are_exact():
-    out = objective.measures(LOGITS, LABELS)
+    out = measures.measures(LOGITS, LABELS)
     pi = np.asarray(jax.nn.softmax(LOGITS), np.float64)
     p = pi[np.arange(6), np.arange(6)]
     assert {f"pass@{k}" for k in (1, 128, 256)} <= set(out)
-    for k in objective.KS:
+    for k in measures.KS:
         np.testing.assert_allclose(out[f"pass@{k}"], 1 - (1 - p) ** k, rtol=1e-4)
     np.testing.assert_allclose(out["entropy"], -(pi * np.log(pi)).sum(1), rtol=1e-5)
     np.testing.assert_array_equal(out["top1"], pi.argmax(1) == np.arange(6))
@@ -74,7 +74,7 @@ def test_a_batchs_metrics_are_means():
     assert (
         float(out["reward_mean"])
         == float(out["pass@1"])
-        == pytest.approx(float(objective.measures(LOGITS, LABELS)["pass@1"].mean()))
+        == pytest.approx(float(measures.measures(LOGITS, LABELS)["pass@1"].mean()))
     )
 
 

@@ -1,8 +1,8 @@
 """The stand-in for ImageNet: a thousand classes of procedural pen strokes, which need no download.
 
-    strokes = make_strokes(keys.stream(seed, "strokes"), num_classes=1000)
-    images = render(strokes, labels, keys.stream(seed, "images", step), image_size=32)
-    held_out = render(strokes, labels, keys.stream(seed, "validation", batch), image_size=32)
+    strokes = glyphs.make_strokes(keys.stream(seed, "strokes"), num_classes=1000)
+    images = glyphs.render(strokes, labels, keys.stream(seed, "images", step), image_size=32)
+    held_out = glyphs.render(strokes, labels, keys.stream(seed, "validation", batch), image_size=32)
 
 A class is 3 to 5 straight or bent strokes between the points of a grid, many of them joined, as in a script no one
 reads. A candidate joins the classes only if its picture differs enough from each of theirs (cosine of the blurred
@@ -16,11 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from maxrl_jax.vision.glyphs.rendering import image_keys as image_keys
-from maxrl_jax.vision.glyphs.rendering import render as render
-from maxrl_jax.vision.glyphs.rendering import render_from_keys as render_from_keys
-from maxrl_jax.vision.glyphs.strokes import Strokes as Strokes
-from maxrl_jax.vision.glyphs.strokes import centred, quadratic
+from maxrl_jax.vision.glyphs.strokes import Strokes, centred, quadratic
 
 MIN_STROKES, MAX_STROKES, NUM_POINTS = 3, 5, 6
 GRID = 4

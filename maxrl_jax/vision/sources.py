@@ -1,0 +1,48 @@
+"""The table of image sources, and a user's own beside it: ``--config.data.name=my.module:source``.
+
+# my/module.py: an `images.Source`, here of arrays in memory
+source = arrays.source(images, labels, validation_images, validation_labels)
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+
+from maxrl_jax.vision import drawn
+from maxrl_jax.vision.imagenet2012 import images as imagenet2012
+from maxrl_jax.vision.images import Source
+
+TABLE: dict[str, Source] = {
+    "glyphs": drawn.GLYPHS,
+    "kanji": drawn.KANJI,
+    "digits": drawn.DIGITS,
+    "imagenet2012": imagenet2012.SOURCE,
+}
+
+
+def names() -> tuple[str, ...]:
+    """The names of the table."""
+    return tuple(TABLE)
+
+
+def get(name: str) -> Source:
+    """The source of a name of the table, or the `Source` at ``package.module:attribute``.
+
+    Raises:
+        ValueError: there is none such; one line with what is allowed.
+    """
+    if name in TABLE:
+        return TABLE[name]
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        close = difflib.get_close_matches(name, TABLE, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ValueError(f"one of {', '.join(TABLE)}, or your own as package.module:attribute{hint}")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"an importable package.module:attribute ({error})") from None
+    if not isinstance(found, Source):
+        raise ValueError(f"an attribute that is a maxrl_jax.vision.images.Source, not {type(found).__name__}")
+    return found
