@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from maxrl_jax.runs import keys
-from maxrl_jax.runs.config.checks import ConfigError
+from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.devices.precision import compute_dtype
 from maxrl_jax.vision import resnet, sources

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from maxrl_jax.runs.config.checks import ConfigError
+from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.vision.images import Batch, Masked, Request, Source
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from maxrl_jax.runs import keys
-from maxrl_jax.runs.config.checks import ConfigError
+from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.vision import glyphs
 from maxrl_jax.vision.images import Batch, Masked, Request, Source
 

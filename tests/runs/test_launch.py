@@ -1,5 +1,6 @@
 """Every wrong setting gets one clear line and exit status 2, before anything is compiled."""
 
+import logging
 import os
 import re
 import time
@@ -78,6 +79,12 @@ WRONG = [  # arguments, the key that is named, a part of what is said
     ([TINY, "--num_processes=2"], "--coordinator", "with --num_processes"),
     ([TINY, "--heartbeat_seconds=0"], "--heartbeat_seconds", "at least 1"),
     ([TINY, "--num_processes=two"], "command line", "--num_processes"),
+    ([TINY, "--workdir=runs/[a]"], "--workdir", "a path without *, ? and ["),
+    ([TINY, "--workdir=runs/a*/b"], "--workdir", "a path without *, ? and ["),
+    ([TINY, "--workdir=what?"], "--workdir", "a path without *, ? and ["),
+    ([TINY, "--workdir=~no_such_user/x"], "--workdir", "a user there is"),
+    ([TINY, "--config.checkpoint.init_from=$NO_SUCH/x"], "checkpoint.init_from", "variables are set"),
+    ([TINY, "--workdir=W", "--num_processes"], "command line", "expected one argument"),
     ([TINY, f"--workdir={__file__}/run"], "--workdir", "a folder that can be written (Not a directory)"),
 ]
 
@@ -126,6 +133,32 @@ def test_the_right_ones_reach_run(tmp_path, monkeypatch):
     assert (seen["config"].rl.steps, seen["config"].seed) == (5, 3)
 
 
+@pytest.mark.parametrize("written", ["~/run", "$HOME/run", "${HOME}/run"])
+def test_home_and_variables_in_the_folder_are_replaced(written, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert launch.parse([TINY, f"--workdir={written}"])[1] == f"{tmp_path}/run"
+
+
+def test_a_warning_of_orbax_reaches_the_user_as_one_line_said_once(tmp_path, capsys):
+    absl = logging.getLogger("absl")
+    kept = absl.handlers, absl.propagate
+
+    def run(config, workdir):
+        for _ in range(2):
+            try:
+                raise ValueError("inner")
+            except ValueError:
+                absl.warning("Skipping merge: no files in %s\n  Traceback", "x", exc_info=True)
+        absl.info("much ado")
+
+    try:
+        with pytest.raises(SystemExit):
+            launch.main(run, toy.check, [TINY, f"--workdir={tmp_path}"])
+    finally:
+        absl.handlers, absl.propagate = kept
+    assert capsys.readouterr().err == "warning: Skipping merge: no files in x\n"
+
+
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
@@ -159,6 +192,16 @@ def test_help_lists_flags_and_fields(capsys):
     said = capsys.readouterr().out
     assert "--workdir=DIR" in said
     assert "--config.rl.steps=30" in said
+    assert re.search(r"--config\.seed=0 +every random stream derives from it", said)
+
+
+def test_help_of_a_driver_describes_its_own_config_file(capsys):
+    with pytest.raises(SystemExit) as exit:
+        launch.main(toy.run, toy.check, ["--help"], config_file=str(ROOT / CONFIG))
+    assert exit.value.code == 0
+    said = capsys.readouterr().out
+    assert "Config of the toy driver." in said
+    assert re.search(r"--config\.sleep=0\.0 +seconds of host time", said)
 
 
 def test_as_processes_each_within_seconds(toy, tmp_path, monkeypatch):

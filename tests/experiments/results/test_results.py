@@ -12,7 +12,7 @@ from experiments.report import look as report_look
 from experiments.results import band, folders, style
 from experiments.results.spread import over_seeds, spread, with_error
 from maxrl_jax import advantages
-from maxrl_jax.runs.config.checks import ConfigError
+from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.tasks.maze import pictures
 from tests.experiments.imagenet.small import ROOT
 
