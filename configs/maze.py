@@ -1,10 +1,10 @@
-"""Mazes: supervised fine-tuning on solutions, then reinforcement learning from a verifier's 0/1 rewards.
+"""Mazes: supervised fine-tuning on solutions, then reinforcement learning from a verifier's rewards.
 
     python -m experiments.maze --config=configs/maze.py:VARIANT --workdir=DIR
 
 | variant | what | hardware | time | expected |
 |---|---|---|---|---|
-| tiny | 7 x 7, 0.1M parameters, SFT 250 steps, RL 300 steps of 16 x 32 | 2 CPU cores | 2 min | results/maze_tiny |
+| tiny | 9 x 9, 0.1M parameters, SFT 350 steps, RL 200 steps of 32 x 32 | 2 CPU cores | 4 min | results/maze_9 |
 | base | 17 x 17, 3.9M parameters, the published SFT of 1,500 x 32, evaluated | 2 CPU cores | 2 h | results/maze_17 |
 | table3 | 17 x 17, 32 prompts x 128 rollouts, 20,000 steps (MaxRL Table 3) | one GPU | a day | pass@1 0.84 published |
 | figure3 | 17 x 17, 256 prompts x N rollouts, 9,000 steps (MaxRL Figure 3) | GPU or pod | days | the published curves |
@@ -23,12 +23,14 @@ Published: the model, SFT and RL numbers below (MaxRL appendix E.1); the cosine 
 and token_mean are those of the authors' release.
 """
 
+from pathlib import Path
+
 from ml_collections import ConfigDict
 
 from configs import common
 
 VARIANTS = ("tiny", "base", "table3", "figure3", "scarce")
-BASE = "results/maze_17/base"  # from the repository's root, where the commands run
+BASE = Path(__file__).resolve().parents[1] / "results" / "maze_17" / "base"
 
 
 def get_config(variant: str = "tiny") -> ConfigDict:
@@ -145,7 +147,7 @@ def _base(config: ConfigDict) -> None:
 
 
 def _table3(config: ConfigDict) -> None:
-    config.model.init_from = BASE
+    config.model.init_from = str(BASE)
     config.sft.steps = 0
 
 

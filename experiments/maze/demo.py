@@ -12,22 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 import configs
 from experiments.maze import __main__ as driver
-from experiments.maze import pictures
+from experiments.maze import overview
 from experiments.maze.checks import check
-from experiments.results import maze_curves as curves
 from experiments.results import maze_runs, style
 from experiments.results.maze_runs import Record
-from maxrl_jax.lm import evaluation
 from maxrl_jax.runs import launch
 from maxrl_jax.tasks import maze
-from maxrl_jax.tasks.maze import pictures as drawing
 
 METHODS = {"maxrl": 3e-4, "grpo": 2e-4, "rloo": 1e-4}
 """Each method at its own learning rate, the best of three (results/README.md)."""
@@ -56,7 +50,7 @@ def run(config: Any, workdir: str | os.PathLike) -> pd.DataFrame:
     found = [maze_runs.read(folder / method) for method in METHODS]
     table = summary(found)
     table.to_csv(folder / "summary.csv", index=False)
-    draw(found).savefig(folder / "demo.png", dpi=200)
+    overview.draw(found).fig.savefig(folder / "demo.png", dpi=200)
     show(table)
     print(reading(table, config))
     print(f"figure: {folder / 'demo.png'}")
@@ -113,38 +107,6 @@ def reading(table: pd.DataFrame, config: Any) -> str:
         " batch. One seed shows a picture, not a proof: results/README.md has three, with their spread.",
     ]
     return "\n".join(lines)
-
-
-def draw(found: Sequence[Record]) -> Figure:
-    """Held-out pass@k over RL steps for two k, pass@k over k at the end, and a maze that the first run solves."""
-    fig, axes = style.new_figure(1, 4, width="page", aspect=1.3)
-    ks = orders(found[0])
-    with style.settings():
-        for ax, k in zip(axes, (ks[0], ks[min(1, len(ks) - 1)]), strict=False):
-            curves.over_steps(ax, found, curves.pass_at(k), f"pass@{k}")
-            ax.axhline(float(found[0].pass_curve([k], 0)[0]), **curves.look("base"))
-            ax.set_xlabel("RL step")
-            ax.set_title(f"solved with {k} {'try' if k == 1 else 'tries'}")
-        over_k(axes[2], found)
-        handles, labels = axes[0].get_legend_handles_labels()
-        fig.legend(handles, labels, loc="outside lower left", ncols=len(labels))
-        samples = dict(np.load(found[0].folder / "figures" / "answers.npz"))
-        row, answers = pictures.right_and_failed(samples)
-        drawing.draw_maze(axes[3], samples["walls"][row])
-        outcome = drawing.draw_answer(axes[3], samples["walls"][row], answers[0])
-        axes[3].set_title(f"{style.LABELS[found[0].method]}: {outcome}")
-    return fig
-
-
-def over_k(ax: Axes, found: Sequence[Record]) -> None:
-    """pass@k at the end over k, and the base's."""
-    ks = evaluation.orders(min(record.num_samples for record in found))
-    ax.set_xscale("log", base=2)
-    ax.plot(ks, found[0].pass_curve(ks, 0), **curves.look("base"))
-    for method, records in maze_runs.groups(found).items():
-        ax.plot(ks, np.mean([record.pass_curve(ks) for record in records], axis=0), **curves.look(method))
-    ax.set_xlabel("tries k")
-    ax.set_title("after RL: pass@k")
 
 
 if __name__ == "__main__":
