@@ -5,16 +5,16 @@ Letters: P prompts, N answers to each, S prompt tokens, T answer tokens.
 A task of one's own is one function, ``--config.task=my.module:factory``:
 
     def factory(config):
-        def prompts(phase, step, ids, batch_size):  # the sum of two digits
-            key = jax.random.fold_in(jax.random.key(config.seed + (phase == "sft")), step)
-            digits = jax.vmap(lambda i: jax.random.randint(jax.random.fold_in(key, i), (2,), 0, 5))(ids)
-            return task.Prompts(digits + 1, state=digits.sum(-1))
+        def prompts(phase, step, ids, batch_size):  # the larger of two digits; token d + 1 is digit d
+            key = keys.stream(config.seed, phase, step)
+            digits = jax.vmap(lambda i: jax.random.randint(jax.random.fold_in(key, i), (2,), 0, 10))(ids)
+            return Prompts(digits + 1, state=digits)
 
-        def judge(total, answers):
-            return task.Verdict(answers[..., 0] == total[:, None] + 1)
+        def judge(digits, answers):
+            return Verdict(answers[..., 0] == 1 + digits.max(-1)[:, None])
 
         held_out = prompts("held_out", 0, jnp.arange(64), 64)
-        return task.Task("sums", vocabulary_size=16, answer_length=1, prompts=prompts, judge=judge, held_out=held_out)
+        return Task("larger", vocabulary_size=11, answer_length=1, prompts=prompts, judge=judge, held_out=held_out)
 """
 
 import dataclasses
