@@ -16,7 +16,7 @@
 #
 # One step of `experiments.maze`, taken apart: what the policy reads, what it answers, what the verifier says, what
 # each estimator makes of the verdicts, and what the gradients have in common. The policy is the small transformer
-# that `make demo` fine-tunes first (7 x 7 mazes, two layers, 125,504 parameters), kept in `results/maze_tiny/base`.
+# that `make demo` fine-tunes first (9 x 9 mazes, two layers, 125,504 parameters), kept in `results/maze_9/base`.
 
 # %%
 # %matplotlib inline
@@ -45,7 +45,7 @@ pd.options.display.width = 120
 
 # %%
 root = Path(experiments.__file__).parents[1]
-base = str(root / "results/maze_tiny/base")
+base = str(root / "results/maze_9/base")
 config = load(f"{root}/configs/maze.py:tiny", {"model.init_from": base, "sft.steps": 0})
 problem = Problem.make(config)
 params = problem.init_params()
