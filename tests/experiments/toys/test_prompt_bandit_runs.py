@@ -275,7 +275,7 @@ def drawn_of():
 
 
 @pytest.mark.parametrize(
-    "estimators", [("rloo", "grpo"), ("maxrl", "rloo"), ("maxpo",), ("reinforce", "pkpo"), ("tailrl", "success_mean")]
+    "estimators", [("rloo", "grpo"), ("maxrl", "rloo"), ("maxpo",), ("reinforce", "pkpo"), ("maxrl_unbiased", "chen")]
 )
 def test_whatever_was_compared_is_drawn(drawn_of, estimators):
     curves, final, strata = drawn_of(*estimators)
