@@ -27,23 +27,23 @@ from maxrl_jax import advantages, losses
 METHODS = {"rloo": ("RLOO", "#009e73"), "grpo": ("GRPO", "#0072b2"), "maxrl": ("MaxRL", "#d55e00")}
 LEVELS, TASKS, ROLLOUTS, FEATURES = 8, 8, 16, 128  # TASKS a level
 STEPS, INTERVAL = 1_000, 20  # INTERVAL: steps between two measurements
-RATES = 2.0 ** np.arange(-1, 8)
+RATES = 2.0 ** np.arange(9)
 TUNING_SEEDS, SEEDS = np.arange(100, 105), np.arange(5)
 HARD = slice(5, None)  # levels 6, 7 and 8
 MASK = jnp.tril(jnp.ones((LEVELS, LEVELS), bool))[:, None]  # [levels, 1, places]: a task of level L has L places
 
 
 def make_world(key):
-    """Features [levels, tasks, places, FEATURES] of about unit length; right moves [levels, tasks, places], 0 or 1."""
+    """Features [levels, tasks, places, FEATURES] of about unit length; right moves [levels, tasks, places]."""
     of_features, of_moves = jax.random.split(key)
     shape = (LEVELS, TASKS, LEVELS)
     features = jax.random.normal(of_features, (*shape, FEATURES)) / FEATURES**0.5
-    return features, jax.random.bernoulli(of_moves, shape=shape).astype(int)
+    return features, jax.random.bernoulli(of_moves, shape=shape)
 
 
 def log_probs_of(moves, logits):
-    """Log-probabilities [levels, n, places] of moves [levels, n, places] under logits [levels, n or 1, places, 2]."""
-    return jnp.take_along_axis(jax.nn.log_softmax(logits), moves[..., None], axis=-1)[..., 0]
+    """Log-probabilities of moves, true with the chance sigmoid(logits); the shapes broadcast."""
+    return jax.nn.log_sigmoid(jnp.where(moves, logits, -logits))
 
 
 @functools.partial(jax.jit, static_argnames="method")
@@ -71,7 +71,7 @@ def train(method, rate, seed):
         of_tasks, of_moves = jax.random.split(key)
         tasks = jax.random.randint(of_tasks, (LEVELS,), 0, TASKS)
         seen, wanted = features[levels, tasks][:, None], right[levels, tasks][:, None]
-        moves = jax.random.categorical(of_moves, seen @ weights, shape=mask.shape)
+        moves = jax.random.bernoulli(of_moves, jax.nn.sigmoid(seen @ weights), shape=mask.shape)
         rewards = jnp.all((moves == wanted) | ~MASK, axis=-1).astype(float)  # [levels, N]
 
         def loss(weights):
@@ -82,16 +82,18 @@ def train(method, rate, seed):
     def interval(weights, keys):
         return jax.lax.scan(step, weights, keys)[0], success(weights)
 
-    start = jnp.zeros((FEATURES, 2))
+    start = jnp.zeros(FEATURES)
     keys = jax.random.split(jax.random.key(seed + 1_000), (STEPS // INTERVAL, INTERVAL))
     weights, curve = jax.lax.scan(interval, start, keys)
     return jnp.concatenate([curve, success(weights)[None]])
 
 
-def choose_rate(method):
-    """[rates] mean success after training on the tuning seeds, and the best rate."""
-    success = np.asarray(train(method, jnp.asarray(RATES), jnp.asarray(TUNING_SEEDS)))[:, :, -1].mean(axis=(1, 2))
-    return success, RATES[success.argmax()]
+def curves_at_best_rate(method):
+    """[rates] success on the tuning seeds after training, the best rate, and the curves [seeds, :, levels] at it."""
+    tuning = np.asarray(train(method, RATES, TUNING_SEEDS))[:, :, -1].mean(axis=(1, 2))
+    best = tuning.argmax()
+    # All rates again, of which one is used: the same shapes need no second compilation, which takes far longer.
+    return tuning, RATES[best], np.asarray(train(method, RATES, SEEDS))[best]
 
 
 def mean_and_error(values):
@@ -99,27 +101,28 @@ def mean_and_error(values):
     return values.mean(axis=0), values.std(axis=0, ddof=1) / len(values) ** 0.5
 
 
-def row(name, rate, final):
-    """A line of the table: success by level, then over all levels and over the hard ones."""
+def row(name, rate, curves):
+    """A line of the table: success by level after training, then over all levels and over the hard ones."""
+    final = curves[:, -1]
     groups = [*final.T, final.mean(axis=1), final[:, HARD].mean(axis=1)]
     cells = "  ".join("{:.2f}±{:.2f}".format(*mean_and_error(group)) for group in groups)
     return f"{name:6} {rate:6g}  {cells}"
 
 
-def draw(tuning, curves):
+def draw(found):
     """Success by level, over training on the hard levels, and against the rate: a matplotlib figure."""
     figure = Figure(figsize=(10, 3.2), layout="constrained")
     by_level, over_steps, by_rate = figure.subplots(1, 3, sharey=True)
     for method, (name, colour) in METHODS.items():
-        success, rate = tuning[method]
-        mean, error = mean_and_error(curves[method][:, -1])
+        tuning, rate, curves = found[method]
+        mean, error = mean_and_error(curves[:, -1])
         by_level.errorbar(np.arange(1, LEVELS + 1), mean, error, color=colour, marker="o", capsize=2, label=name)
-        mean, error = mean_and_error(curves[method][:, :, HARD].mean(axis=-1))
+        mean, error = mean_and_error(curves[:, :, HARD].mean(axis=-1))
         steps = np.arange(len(mean)) * INTERVAL
         over_steps.plot(steps, mean, color=colour)
         over_steps.fill_between(steps, mean - error, mean + error, color=colour, alpha=0.15, linewidth=0)
-        by_rate.plot(RATES, success, color=colour)
-        by_rate.plot(rate, success.max(), color=colour, marker="o")
+        by_rate.plot(RATES, tuning, color=colour)
+        by_rate.plot(rate, tuning.max(), color=colour, marker="o")
     by_level.set(xlabel="level: right moves in a row", ylabel="success", title="after training", ylim=(0, 1.02))
     by_level.legend(frameon=False)
     over_steps.set(xlabel="step", title="levels 6 to 8")
@@ -134,19 +137,16 @@ def main():
     """Tunes, trains, prints the table as it comes and writes the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path(), metavar="FOLDER", help="where one_file.png goes")
-    out, began, tuning, curves = parser.parse_args().out, time.perf_counter(), {}, {}
+    out, began, found = parser.parse_args().out, time.perf_counter(), {}
     print(f"success after {STEPS} steps, mean ± standard error over {len(SEEDS)} seeds\n")
-    print(
-        "method   rate  " + "  ".join(f"{f'level {level}':9}" for level in range(1, LEVELS + 1)) + "  all        6 to 8"
-    )
+    columns = [*(f"level {level}" for level in range(1, LEVELS + 1)), "all", "6 to 8"]
+    print("method   rate  " + "  ".join(f"{column:9}" for column in columns))
     for method, (name, _) in METHODS.items():
-        tuning[method] = choose_rate(method)
-        rate = tuning[method][1]
-        curves[method] = np.asarray(train(method, jnp.asarray([rate]), jnp.asarray(SEEDS)))[0]
-        print(row(name, rate, curves[method][:, -1]), flush=True)
+        found[method] = curves_at_best_rate(method)
+        print(row(name, *found[method][1:]), flush=True)
     out.mkdir(parents=True, exist_ok=True)
     picture = out.resolve() / "one_file.png"
-    draw(tuning, curves).savefig(picture, dpi=150)
+    draw(found).savefig(picture, dpi=150)
     print(f"\npicture: {picture} ({time.perf_counter() - began:.0f} s)")
 
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from maxrl_jax.lm import vocabulary
 from maxrl_jax.lm.decoder import wide
 
 
@@ -36,14 +37,21 @@ def log_probs(
     log_probs_xV = jax.nn.log_softmax(scaled_xV, axis=-1)
     if top_p == 1.0:
         return log_probs_xV
-    probs_xV = jax.lax.stop_gradient(jnp.exp(log_probs_xV))
-    sorted_xV = jnp.flip(jnp.sort(probs_xV, axis=-1), axis=-1)
-    before_xV = jnp.cumsum(sorted_xV, axis=-1) - sorted_xV
-    smallest_x = jnp.min(jnp.where(before_xV < top_p, sorted_xV, jnp.inf), axis=-1, keepdims=True)
-    kept_xV = probs_xV >= smallest_x
+    kept_xV = _nucleus(jax.lax.stop_gradient(log_probs_xV), top_p)
     if keep_x is not None:
         kept_xV |= keep_x[..., None] == jnp.arange(kept_xV.shape[-1])
     return jax.nn.log_softmax(jnp.where(kept_xV, scaled_xV, -jnp.inf), axis=-1, where=kept_xV)
+
+
+def _nucleus(log_probs_xV: jax.Array, top_p: float) -> jax.Array:
+    """Which tokens top-p keeps, bool [..., V]."""
+    if vocabulary.is_large(log_probs_xV.shape[-1]):
+        return log_probs_xV >= vocabulary.nucleus_edge(log_probs_xV, top_p)[..., None]
+    probs_xV = jnp.exp(log_probs_xV)
+    sorted_xV = jnp.flip(jnp.sort(probs_xV, axis=-1), axis=-1)
+    before_xV = jnp.cumsum(sorted_xV, axis=-1) - sorted_xV
+    smallest_x = jnp.min(jnp.where(before_xV < top_p, sorted_xV, jnp.inf), axis=-1, keepdims=True)
+    return probs_xV >= smallest_x
 
 
 def draw(log_probs_xV: jax.Array, uniforms_x: jax.Array) -> jax.Array:
@@ -51,6 +59,8 @@ def draw(log_probs_xV: jax.Array, uniforms_x: jax.Array) -> jax.Array:
 
     A token of probability 0 is never drawn. One uniform number a row costs less than V Gumbel variables.
     """
+    if vocabulary.is_large(log_probs_xV.shape[-1]):
+        return vocabulary.draw(log_probs_xV, uniforms_x)
     cumulative_xV = jnp.cumsum(jnp.exp(log_probs_xV), axis=-1)
     threshold_x1 = uniforms_x[..., None] * cumulative_xV[..., -1:]
     return jnp.sum(cumulative_xV <= threshold_x1, axis=-1, dtype=jnp.int32)

@@ -26,15 +26,12 @@ class Method:
       num_rollouts: N of an estimator; None for a population objective, which is exact gradient ascent.
       hyper: (key, value) pairs of the objective.
       advantage: the estimator; None for a population objective.
-      ascends: (objective, its hyper-parameters, factor) whose exact gradient the expectation is, in closed form;
-        None where the table knows none.
     """
 
     name: str
     num_rollouts: int | None = None
     hyper: tuple[tuple[str, Any], ...] = ()
     advantage: Advantage | None = None
-    ascends: tuple[str, dict[str, Any], float] | None = dataclasses.field(default=None, compare=False)
 
     @property
     def label(self) -> str:
@@ -46,15 +43,15 @@ class Method:
 
     def weight(self, p: jax.Array) -> jax.Array:
         """w(p) with E[gradient] = w(p) grad p: exact at this N, or of the objective. [*batch] -> [*batch]."""
-        if self.ascends is None:
-            return objectives.effective_weight(self.advantage, p, self.num_rollouts)
-        name, hyper, factor = self.ascends
-        return factor * objectives.weight(name, jnp.clip(p, SMALLEST_RATE, LARGEST_RATE), **hyper)
+        if self.advantage is None:
+            inside = jnp.clip(p, SMALLEST_RATE, LARGEST_RATE)
+            return objectives.weight(self.name, inside, **dict(self.hyper))
+        return objectives.effective_weight(self.advantage, p, self.num_rollouts)
 
 
 def exact(name: str, **hyper: Any) -> Method:
     """A population objective: rl, ml, grpo, maxrl (order), pass_at_k (k)."""
-    return Method(name, None, tuple(hyper.items()), ascends=(name, hyper, 1.0))
+    return Method(name, None, tuple(hyper.items()))
 
 
 def estimator(name: str, num_rollouts: int, **hyper: Any) -> Method:
@@ -65,12 +62,7 @@ def estimator(name: str, num_rollouts: int, **hyper: Any) -> Method:
     """
     chosen = advantages.get(name, **hyper)
     chosen.check(num_rollouts)
-    return of_advantage(chosen, num_rollouts, **hyper)
-
-
-def of_advantage(advantage: Advantage, num_rollouts: int, **hyper: Any) -> Method:
-    """A symmetric estimator made already, also a user's own, at N rollouts; `hyper` is what its label tells."""
-    return Method(advantage.name, num_rollouts, tuple(hyper.items()), advantage, advantage.objective(num_rollouts))
+    return Method(name, num_rollouts, tuple(hyper.items()), chosen)
 
 
 def family(names: Sequence[str], num_rollouts: int, k: int) -> tuple[Method, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.bandit.prompts import gradients, measures, shared_checks
 from experiments.bandit.prompts.dynamics import State, apply, initial_state
-from experiments.bandit.prompts.methods import of_advantage
+from experiments.bandit.prompts.methods import Method
 from experiments.bandit.prompts.problem import (
     STRATA,
     Problem,
@@ -75,7 +75,8 @@ def estimate(
     if config.rl.sampling == "counts":
         success, fail = map(jnp.asarray, objectives.binary_form(advantage, num_rollouts))
         return gradients.from_counts(key, logits, problem.correct, success, fail)
-    weights = of_advantage(advantage, num_rollouts).weight(pass_rates(logits, problem.correct))
+    method = Method(advantage.name, num_rollouts, advantage.hyper, advantage)
+    weights = method.weight(pass_rates(logits, problem.correct))
     return gradients.expected(logits, problem.correct, weights, num_rollouts)
 
 

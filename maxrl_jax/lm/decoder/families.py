@@ -115,10 +115,14 @@ def read(fields: dict[str, Any]) -> Config:
     sizes = {ours: kinds.size(given, theirs) for theirs, ours in _SIZES.items()}
     sizes["num_kv_heads"] = kinds.optional(kinds.size, given, "num_key_value_heads") or sizes["num_heads"]
     theta, scaling = rope_fields.read(fields, sizes["max_positions"])
-    mechanisms: dict[str, Any] = dict.fromkeys(MECHANISMS, False) | family.mechanisms
+    mechanisms: dict[str, Any] = {name: family.mechanisms.get(name, False) for name in MECHANISMS}
+    extra: dict[str, Any] = {
+        ours: kinds.optional(reader, given, theirs) for theirs, (ours, reader) in family.extra.items()
+    }
     return Config(
         **mechanisms,
         **sizes,
+        **extra,
         head_dim=kinds.optional(kinds.size, given, "head_dim"),
         rope_theta=theta,
         rope_scaling=scaling,
@@ -129,7 +133,6 @@ def read(fields: dict[str, Any]) -> Config:
         tie_embeddings=kinds.boolean(given, "tie_word_embeddings"),
         initializer_range=kinds.number({"initializer_range": 0.02} | given, "initializer_range"),
         windows=_windows(family, given, sizes["num_layers"]),
-        **{ours: kinds.optional(reader, given, theirs) for theirs, (ours, reader) in family.extra.items()},
     )
 
 
@@ -169,8 +172,7 @@ def of(config: Config) -> Family:
         ValueError: none has.
     """
     for family in FAMILIES.values():
-        expected = dict.fromkeys(MECHANISMS, False) | family.mechanisms
-        if all(getattr(config, name) == value for name, value in expected.items()):
+        if all(getattr(config, name) == family.mechanisms.get(name, False) for name in MECHANISMS):
             return family
     mechanisms = ", ".join(f"{name} = {getattr(config, name)}" for name in MECHANISMS)
     raise ValueError(f"{mechanisms}: no family of {', '.join(FAMILIES)} has these mechanisms together")

@@ -132,11 +132,13 @@ class Decoder(nnx.Module):
             new_caches.append(new_cache)
         return x_xD, tuple(new_caches)
 
-    def prefill(self, prompts_PxS: jax.Array) -> tuple[jax.Array, Prefix]:
+    def prefill(self, prompts_PxS: jax.Array, lengths_P: jax.Array | None = None) -> tuple[jax.Array, Prefix]:
         """One pass over prompts: the last position's stream [P, D] and each block's (keys, values) [P, K, S, h].
 
         Only the last position's logits are wanted, so the last block computes queries, attention and MLP
-        for that position alone; its keys and values need the whole prompt.
+        for that position alone; its keys and values need the whole prompt. Prompts of other `lengths_P` than S are
+        padded on the right: the last position is then each prompt's own, and what the prefix holds after it is
+        for nobody to read.
         """
         rope = self.rotation(0, prompts_PxS.shape[1])
         x_PxSxD = self.embed(prompts_PxS)
@@ -145,9 +147,15 @@ class Decoder(nnx.Module):
             k_PxSxKxh, v_PxSxKxh = block.key_value(x_PxSxD, rope)
             k_PxKxSxh, v_PxKxSxh = k_PxSxKxh.swapaxes(1, 2), v_PxSxKxh.swapaxes(1, 2)
             prefix.append((k_PxKxSxh, v_PxKxSxh))
+            places_Px1 = None
             if layer == self.config.num_layers - 1:
-                x_PxSxD, rope = x_PxSxD[:, -1:], (rope[0][-1:], rope[1][-1:])
-            attended = attention.causal(block.query(x_PxSxD, rope), k_PxKxSxh, v_PxKxSxh, block.rule)
+                if lengths_P is None:
+                    x_PxSxD, rope = x_PxSxD[:, -1:], (rope[0][-1:], rope[1][-1:])
+                else:
+                    places_Px1 = lengths_P[:, None] - 1
+                    x_PxSxD = jnp.take_along_axis(x_PxSxD, places_Px1[..., None], axis=1)
+                    rope = (rope[0][places_Px1], rope[1][places_Px1])
+            attended = attention.causal(block.query(x_PxSxD, rope), k_PxKxSxh, v_PxKxSxh, block.rule, places_Px1)
             x_PxSxD = block.finish(x_PxSxD, attended)
         return x_PxSxD[:, 0], tuple(prefix)
 
@@ -157,6 +165,17 @@ class Decoder(nnx.Module):
             raise ValueError(f"sequence of {stop} tokens: the model has max_positions = {self.config.max_positions}")
         return rotation(self.config, start, stop)
 
+    def answer_rotation(self, S: int, T: int, lengths_P: jax.Array | None) -> Rotation:
+        """Rotary cosines and sines of answers to prompts of S tokens, or of given lengths up to S.
+
+        Shaped [T, 1, h/2] or [P, 1, T, 1, h/2], to broadcast against [P, N, T, H, h/2].
+        """
+        if lengths_P is None:
+            return self.rotation(S, S + T)
+        cos, sin = self.rotation(0, S + T)
+        places_Px1xT = lengths_P[:, None, None] + jnp.arange(T)
+        return cos[places_Px1xT], sin[places_Px1xT]
+
     def embed(self, tokens_x: jax.Array) -> jax.Array:
         """Embedding rows of tokens, [..., D]."""
         x_xD = jnp.take(self.embedding[...], tokens_x, axis=0)
@@ -164,9 +183,13 @@ class Decoder(nnx.Module):
             return x_xD * jnp.asarray(self.config.hidden_size**0.5, x_xD.dtype)  # rounded before the product
         return x_xD
 
+    def output_matrix(self) -> jax.Array:
+        """The matrix [V, D] whose product with the normed stream is the logits."""
+        return self.embedding[...] if self.head is None else self.head[...]
+
     def logits(self, x_xD: jax.Array) -> jax.Array:
         """Final norm and output matrix: logits [..., V], float32 or wider."""
-        matrix_VxD = self.embedding[...] if self.head is None else self.head[...]
+        matrix_VxD = self.output_matrix()
         y_MxD = self.norm(x_xD).reshape(-1, x_xD.shape[-1])
         logits_MxV = jax.lax.dot_general(
             y_MxD, matrix_VxD, (((1,), (1,)), ((), ())), preferred_element_type=wide(y_MxD.dtype)

@@ -21,6 +21,7 @@ def rollout(
     num_rollouts: int,
     settings: Settings,
     *,
+    prompt_lengths_P: jax.Array | None = None,
     prompt_ids_P: jax.Array | None = None,
     max_rows: int | None = None,
 ) -> Rollouts:
@@ -44,6 +45,7 @@ def rollout(
         key,
         num_rollouts,
         settings,
+        prompt_lengths_P=prompt_lengths_P,
         prompt_ids_P=prompt_ids_P,
         max_rows=max_rows,
     )
@@ -58,6 +60,7 @@ def map_rollouts(
     settings: Settings,
     *,
     inputs: Any = None,
+    prompt_lengths_P: jax.Array | None = None,
     prompt_ids_P: jax.Array | None = None,
     max_rows: int | None = None,
 ) -> Any:
@@ -70,11 +73,12 @@ def map_rollouts(
     Args:
         function: `function(rollouts [p, n, ...], inputs of the p prompts) -> pytree of [p, n, ...]`.
         model: in its compute dtype (`cast`).
-        prompts_PxS: int32 [P, S], all of one length. Each is run once for all its rollouts.
+        prompts_PxS: int32 [P, S], each run once for all its rollouts; shorter ones are padded on the right.
         key: consumed.
         num_rollouts: N >= 1.
         settings: length, stop tokens, temperature, top-p.
         inputs: pytree of [P, ...], cut along with the prompts (the mazes that answers are judged by).
+        prompt_lengths_P: int32 [P], from 1 to S; None: all of S. An answer is that to its prompt alone.
         prompt_ids_P: int32 [P], default 0..P-1; a device that holds a part of the batch gives global ones.
         max_rows: the most rollouts decoded at a time, which bounds the memory; None decodes all at once.
 
@@ -88,9 +92,9 @@ def map_rollouts(
         raise ValueError(f"max_rows: got {max_rows}, allowed: a positive integer or None")
     ids = jnp.arange(P) if prompt_ids_P is None else prompt_ids_P
     if max_rows is None or P * num_rollouts <= max_rows:
-        x_PxD, prefix = model.prefill(prompts_PxS)
+        x_PxD, prefix = model.prefill(prompts_PxS, prompt_lengths_P)
         uniforms = _uniforms(key, ids, jnp.arange(num_rollouts), settings.max_new_tokens)
-        return function(decode(model, model.logits(x_PxD), prefix, uniforms, settings), inputs)
+        return function(decode(model, model.logits(x_PxD), prefix, uniforms, settings, prompt_lengths_P), inputs)
 
     # Equal chunks of n rollouts of p prompts; the last ones repeat a prompt or overshoot N, and are cut.
     rollout_chunks = math.ceil(num_rollouts / max_rows)
@@ -100,12 +104,13 @@ def map_rollouts(
     pick = jnp.minimum(jnp.arange(prompt_chunks * p), P - 1).reshape(prompt_chunks, p)
 
     def of_prompts(pick_p: jax.Array) -> Any:
-        x_pxD, prefix = model.prefill(prompts_PxS[pick_p])
+        lengths_p = None if prompt_lengths_P is None else prompt_lengths_P[pick_p]
+        x_pxD, prefix = model.prefill(prompts_PxS[pick_p], lengths_p)
         logits = model.logits(x_pxD)
 
         def of_rollouts(first: jax.Array) -> Any:
             uniforms = _uniforms(key, ids[pick_p], first + jnp.arange(n), settings.max_new_tokens)
-            answers = decode(model, logits, prefix, uniforms, settings)
+            answers = decode(model, logits, prefix, uniforms, settings, lengths_p)
             return function(answers, jax.tree.map(lambda leaf: leaf[pick_p], inputs))
 
         parts = jax.lax.map(of_rollouts, n * jnp.arange(rollout_chunks))

@@ -79,7 +79,12 @@ class _State:
 
 
 def decode(
-    model: Decoder, logits_PxV: jax.Array, prefix: Prefix, uniforms_PxNxT: jax.Array, settings: Settings
+    model: Decoder,
+    logits_PxV: jax.Array,
+    prefix: Prefix,
+    uniforms_PxNxT: jax.Array,
+    settings: Settings,
+    lengths_P: jax.Array | None = None,
 ) -> Rollouts:
     """Draws N answers to each of P prompts, until every one has a stop token or T tokens.
 
@@ -89,18 +94,20 @@ def decode(
         prefix: keys and values of the prompts (`Decoder.prefill`), read by all rollouts, never copied.
         uniforms_PxNxT: one number in [0, 1) for each token; they decide the answers.
         settings: `max_new_tokens` is T.
+        lengths_P: int32 [P], of prompts padded on the right; None: all of S.
     """
     P, N, T = uniforms_PxNxT.shape
     S = prefix[0][0].shape[2]
     uniforms_TxPxN = jnp.moveaxis(uniforms_PxNxT, 2, 0)
-    cos, sin = model.rotation(S, S + T)
+    # Time first: [T, 1, h/2], or [T, P, 1, 1, h/2] where every prompt has positions of its own.
+    cos, sin = (jnp.moveaxis(table, -3, 0) for table in model.answer_rotation(S, T, lengths_P))
     first_PxNxV = jnp.broadcast_to(logits_PxV[:, None], (P, N, logits_PxV.shape[-1]))
     state = _write(_initial(prefix, (T, P, N), settings), first_PxNxV, uniforms_TxPxN, settings)
 
     def step(state: _State, cache_length: int) -> _State:
         slot = state.step - 1  # position of the last token within the answer
         rope = tuple(jax.lax.dynamic_index_in_dim(table, slot, keepdims=False) for table in (cos, sin))
-        logits_PxNxV, caches = _forward(model, state, slot, rope, prefix, cache_length)
+        logits_PxNxV, caches = _forward(model, state, slot, rope, prefix, lengths_P, cache_length)
         return _write(dataclasses.replace(state, caches=caches), logits_PxNxV, uniforms_TxPxN, settings)
 
     # One loop for each length of the cache that is read; a loop whose rows are all done ends at once.
@@ -136,7 +143,13 @@ def _initial(prefix: Prefix, shape_TPN: tuple[int, int, int], settings: Settings
 
 
 def _forward(
-    model: Decoder, state: _State, slot: jax.Array, rope: Rotation, prefix: Prefix, cache_length: int
+    model: Decoder,
+    state: _State,
+    slot: jax.Array,
+    rope: Rotation,
+    prefix: Prefix,
+    lengths_P: jax.Array | None,
+    cache_length: int,
 ) -> tuple[jax.Array, Caches]:
     """The model on the last token of every rollout: next-token logits [P, N, V] and the grown caches."""
 
@@ -145,7 +158,8 @@ def _forward(
         cache_k = jax.lax.dynamic_update_slice_in_dim(cache_k, k[..., None], slot, axis=4)
         cache_v = jax.lax.dynamic_update_slice_in_dim(cache_v, v[..., None, :], slot, axis=3)
         seen_k, seen_v = cache_k[..., :cache_length], cache_v[..., :cache_length, :]
-        return attention.decode(q, seen_k, seen_v, slot, prefix_k, prefix_v, rule), (cache_k, cache_v)
+        attended = attention.decode(q, seen_k, seen_v, slot, prefix_k, prefix_v, rule, lengths_P)
+        return attended, (cache_k, cache_v)
 
     layers = tuple(zip(prefix, state.caches, strict=True))
     x_PxNxD, caches = model.run(state.last, rope, attend, layers)

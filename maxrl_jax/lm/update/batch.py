@@ -18,12 +18,13 @@ class Batch:
     """Rollouts and what the loss needs of them.
 
     Attributes:
-        prompts: int32 [P, S].
+        prompts: int32 [P, S], padded on the right where `prompt_lengths` says so.
         tokens: int32 [P, N, T].
         mask: bool [P, N, T], true on answer tokens, the stop token among them.
         advantages: float [P, N].
         old_log_probs: [P, N, T] under the policy that sampled; None when that is the current one.
         reference_log_probs: [P, N, T] under a reference policy, for the KL term; see `score`.
+        prompt_lengths: int32 [P], from 1 to S; None: all of S.
     """
 
     prompts: jax.Array
@@ -32,6 +33,7 @@ class Batch:
     advantages: jax.Array
     old_log_probs: jax.Array | None = None
     reference_log_probs: jax.Array | None = None
+    prompt_lengths: jax.Array | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,20 +13,26 @@ of one micro-batch.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from maxrl_jax import losses
-from maxrl_jax.lm import sampling
-from maxrl_jax.lm.decoder import Decoder, Prefix, cast, wide
-from maxrl_jax.lm.update.answers import start, token_log_probs
+from maxrl_jax.lm.decoder import Decoder, cast, wide
+from maxrl_jax.lm.update.answers import Start, start, token_log_probs
 from maxrl_jax.lm.update.batch import Batch, Objective, Plan, pad
 
 Answers = dict[str, jax.Array]  # the fields of a batch that have a rollout axis, [P, N] or [P, N, T]
 ANSWER_FIELDS = ("tokens", "mask", "advantages", "old_log_probs", "reference_log_probs")
+
+
+class Prompts(NamedTuple):
+    """Prompts int32 [P, S], and their lengths [P] unless all have S tokens."""
+
+    tokens: jax.Array
+    lengths: jax.Array | None
 
 
 @jax.tree_util.register_dataclass
@@ -79,16 +85,21 @@ def loss_and_gradients(
     lengths_PxN = _effective_lengths(batch, objective, plan)
     prompts, answers, lengths_PxN = _sorted_and_padded(batch, lengths_PxN, plan)
 
-    def part_loss(params: Any, prefix: tuple[jax.Array, Prefix], answers: Answers) -> jax.Array:
-        return _loss(nnx.merge(graphdef, params), prefix, answers, objective, denominator)
-
     def group_step(group: jax.Array, sums: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
         loss, gradients = sums
 
         def of_group(a: jax.Array) -> jax.Array:
             return jax.lax.dynamic_slice_in_dim(a, group * plan.prompts, plan.prompts, axis=0)
 
-        prefix, pull = jax.vjp(lambda params: start(nnx.merge(graphdef, params), of_group(prompts)), params)
+        prompts_p = jax.tree.map(of_group, prompts)
+
+        def part_loss(params: Any, begun: Start, answers: Answers) -> jax.Array:
+            return _loss(nnx.merge(graphdef, params), begun, answers, prompts_p.lengths, objective, denominator)
+
+        def prompt_pass(params: Any) -> Start:
+            return start(nnx.merge(graphdef, params), prompts_p.tokens, prompts_p.lengths)
+
+        prefix, pull = jax.vjp(prompt_pass, params)
         zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, wide(a.dtype)), prefix)
         loss, gradients, prefix_gradients = _over_micro_batches(
             lambda answers: jax.value_and_grad(part_loss, argnums=(0, 1))(params, prefix, answers),
@@ -145,10 +156,15 @@ def _over_micro_batches(
 
 
 def _loss(
-    model: Decoder, prefix: tuple[jax.Array, Prefix], answers: Answers, objective: Objective, denominator: jax.Array
+    model: Decoder,
+    begun: Start,
+    answers: Answers,
+    prompt_lengths: jax.Array | None,
+    objective: Objective,
+    denominator: jax.Array,
 ) -> jax.Array:
     """The share of one micro-batch in the loss of the whole batch."""
-    of_tokens, log_probs = token_log_probs(model, prefix, answers["tokens"], objective)
+    of_tokens, entropies = token_log_probs(model, begun, answers["tokens"], objective, prompt_lengths)
     return losses.policy_gradient(
         of_tokens,
         answers["mask"],
@@ -156,7 +172,7 @@ def _loss(
         objective.aggregation,
         answers.get("old_log_probs"),
         objective.clip_epsilon,
-        entropies=sampling.entropy(log_probs) if objective.entropy_coef else None,
+        entropies=entropies if objective.entropy_coef else None,
         entropy_coef=objective.entropy_coef,
         reference_log_probs=answers.get("reference_log_probs"),
         kl_coef=objective.kl_coef,
@@ -173,7 +189,7 @@ def _effective_lengths(batch: Batch, objective: Objective, plan: Plan) -> jax.Ar
     return lengths_PxN
 
 
-def _sorted_and_padded(batch: Batch, lengths_PxN: jax.Array, plan: Plan) -> tuple[jax.Array, Answers, jax.Array]:
+def _sorted_and_padded(batch: Batch, lengths_PxN: jax.Array, plan: Plan) -> tuple[Prompts, Answers, jax.Array]:
     """Prompts, answers and lengths; answers by decreasing length in each prompt, prompts by their longest.
 
     Padded with prompts and answers of length 0, so that every group and every micro-batch is full.
@@ -189,7 +205,11 @@ def _sorted_and_padded(batch: Batch, lengths_PxN: jax.Array, plan: Plan) -> tupl
 
     fields = {name: getattr(batch, name) for name in ANSWER_FIELDS}
     answers = {name: arrange(a) for name, a in fields.items() if a is not None}
-    return pad(batch.prompts[order_P], missing_prompts, axis=0), answers, arrange(lengths_PxN)
+    lengths_P = None
+    if batch.prompt_lengths is not None:
+        lengths_P = pad(batch.prompt_lengths[order_P], missing_prompts, axis=0)
+    prompts = Prompts(pad(batch.prompts[order_P], missing_prompts, axis=0), lengths_P)
+    return prompts, answers, arrange(lengths_PxN)
 
 
 def _add(total: Any, part: Any) -> Any:

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.imagenet import gradient_norms, loss, measures
+from experiments.imagenet import gradient_norms, measures
+from experiments.imagenet import loss as image_loss
 from experiments.imagenet.training import metrics
 from maxrl_jax import advantages
 from maxrl_jax.vision import resnet
@@ -20,7 +21,7 @@ def gradient(advantage, num_rollouts, sampling, key=None):
     key = jax.random.key(1) if key is None else key
 
     def loss(logits):
-        return loss.terms(logits, LABELS, key, num_rollouts, advantage, sampling).loss.sum()
+        return image_loss.terms(logits, LABELS, key, num_rollouts, advantage, sampling).loss.sum()
 
     return jax.grad(loss)(LOGITS)
 
@@ -49,7 +50,7 @@ def test_sampled_maxrl_approaches_cross_entropy_as_rollouts_grow():
 
 
 def test_cross_entropy_is_cross_entropy():
-    terms = loss.terms(LOGITS, LABELS, jax.random.key(0), 4, None, "counts")
+    terms = image_loss.terms(LOGITS, LABELS, jax.random.key(0), 4, None, "counts")
     log_pi = np.log(np.asarray(jax.nn.softmax(LOGITS)))
     np.testing.assert_allclose(terms.loss, [-log_pi[i, i] for i in range(6)], rtol=1e-5)
     onehot = np.eye(12)[:6]
