@@ -178,7 +178,7 @@ def test_without_out_the_page_lies_in_the_run_folder(tmp_path, capsys):
         (("config.json", "{"), ["run"], "DIR: got 'run', allowed: a folder whose config.json is readable"),
         (None, ["run", "--out=run"], "--out: got 'run', allowed: a file that can be written"),
         (None, [], "command line: "),
-        (None, ["run", "--colour=red"], "command line: unrecognized arguments: --colour=red"),
+        (None, ["run", "--colour=red"], "--colour: got an unknown flag"),
     ],
 )
 def test_what_cannot_be_read_is_one_line_and_status_2(tmp_path, monkeypatch, capsys, break_it, arguments, said):
