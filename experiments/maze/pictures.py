@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.maze.problem import Problem
+from experiments.results import style
 from maxrl_jax.lm.rollout import rollout
 from maxrl_jax.lm.task import Prompts
 from maxrl_jax.runs import keys
@@ -44,7 +45,7 @@ def save_answers(run: Run, problem: Problem, params: Any) -> None:
     samples = answers_to_held_out(problem, params)
     with run.figure_file("answers.npz") as path:
         np.savez_compressed(path, **samples)
-    with run.figure_file("answers.png") as path:
+    with run.figure_file("answers.png") as path, style.settings():
         draw_right_and_failed(samples).savefig(path, dpi=150)
 
 
