@@ -25,8 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Int32
 
-REWARDS = ("binary", "unit", "real")
-"""What rewards may be: 0 or 1; anything in [0, 1]; any real number."""
+from maxrl_jax.advantages.contracts import REWARD_KINDS
 
 
 @jax.tree_util.register_dataclass
@@ -91,7 +90,7 @@ class Task:
             resumed run sees the same ones and a device makes just its own.
         judge: ``judge(state, answers int32 [P, N, T]) -> Verdict``.
         held_out: prompts that no training batch holds, all of them; evaluations take the first ones.
-        rewards: one of `REWARDS`: which estimators fit.
+        rewards: one of `REWARD_KINDS`, 0 or 1 (binary), in [0, 1] (unit) or real: which estimators fit.
         reasons: names of the verdict's reasons, the first for a solved prompt.
         measures: names of the verdict's measures.
         stop_tokens: an answer ends with the first of these; () for answers of T tokens.
@@ -113,8 +112,8 @@ class Task:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.rewards not in REWARDS:
-            raise ValueError(f"rewards of task {self.name}: got {self.rewards!r}, allowed: {', '.join(REWARDS)}")
+        if self.rewards not in REWARD_KINDS:
+            raise ValueError(f"rewards of task {self.name}: got {self.rewards!r}, allowed: {', '.join(REWARD_KINDS)}")
         for field in ("vocabulary_size", "answer_length"):
             if getattr(self, field) < 1:
                 raise ValueError(
