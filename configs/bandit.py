@@ -12,6 +12,7 @@ Any machine; times are for 2 CPU cores, compile included. An accelerator runs th
 | shared | 12 random features for 64 prompts | 1 min | objectives end apart: rl gives up coverage, ml none |
 | pkpo | k_opt x k_eval, annealed k, a hard set | 30 s | pass@k is best near k_opt = k; annealed pass@1 0.57 |
 | two_rewards | combined before or after normalisation | 15 s | decoupled maxrl keeps both in conflict |
+| graded | answers worth 0, 1/2, 1: TailRL, log E[g], RLOO, GRPO | 1 min | TAIL |
 | maxpo | MaxPO Figures 1, 4, 5 | 1 min | EI, EI+L2O ~ 1/sqrt(M); EI+L1O stays at its exact bias |
 | demo | a small comparison with a table and a figure | 30 s | see `python -m experiments.bandit.demo` |
 
@@ -33,6 +34,7 @@ STUDIES = {
     "demo": "compare",
     "pkpo": "pkpo",
     "two_rewards": "two_rewards",
+    "graded": "graded",
     "maxpo": "maxpo",
 }
 
@@ -137,6 +139,21 @@ def _two_rewards(config: ConfigDict) -> None:
     two.num_seeds = 5
 
 
+def _graded(config: ConfigDict) -> None:
+    """Study graded."""
+    graded = config.graded = ConfigDict()
+    graded.num_prompts = 24
+    graded.levels = (0.0, 0.5, 1.0)  # rewards of the answers, two or three
+    graded.answers_each = 4  # answers on each level
+    graded.best_range = (1e-3, 0.1)  # initial chance of the highest level, log-spaced over prompts
+    graded.middle_rate = 0.3  # of the level between
+    graded.estimators = ("tailrl", "maxrl_likelihood", "rloo", "grpo")
+    graded.num_rollouts = (4, 8, 16, 32)
+    graded.steps = 400
+    graded.learning_rate = 0.1  # of plain gradient ascent on each prompt's own logits
+    graded.num_seeds = 3
+
+
 def _maxpo(config: ConfigDict) -> None:
     """Study maxpo. All constants are ours: the paper's were lost from its text."""
     arms = config.arms = ConfigDict()
@@ -192,6 +209,10 @@ def _shrink_two_rewards(config: ConfigDict) -> None:
     config.two_rewards.update({"num_prompts": 16, "steps": 200, "num_seeds": 2})
 
 
+def _shrink_graded(config: ConfigDict) -> None:
+    config.graded.update({"num_prompts": 6, "num_rollouts": (4, 8), "steps": 150, "num_seeds": 2})
+
+
 def _shrink_maxpo(config: ConfigDict) -> None:
     config.arms.update({"num_seeds": 4, "error_batches": 2000, "variance_batches": 500})
     config.arms.update({"actions": (10, 100), "num_rollouts": (8, 16), "ks": (1, 2, 4, 8), "k_actions": 100})
@@ -202,6 +223,7 @@ _PARTS: dict[str, tuple[Callable[[ConfigDict], None], Callable[[ConfigDict], Non
     "compare": (_compare, _shrink_prompts),
     "pkpo": (_pkpo, _shrink_pkpo),
     "two_rewards": (_two_rewards, _shrink_two_rewards),
+    "graded": (_graded, _shrink_graded),
     "maxpo": (_maxpo, _shrink_maxpo),
 }
 """By study: what fills in its fields, and what makes them small."""

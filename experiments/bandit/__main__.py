@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from experiments.bandit.compare import study as compare
+from experiments.bandit.graded import study as graded
 from experiments.bandit.maxpo import study as maxpo
 from experiments.bandit.pkpo import study as pkpo
 from experiments.bandit.train import study as train
@@ -23,6 +24,7 @@ STUDIES: dict[str, ModuleType] = {
     "compare": compare,
     "pkpo": pkpo,
     "two_rewards": two_rewards,
+    "graded": graded,
     "maxpo": maxpo,
 }
 """Modules with GROUPS, check(config) and run(opened, config)."""

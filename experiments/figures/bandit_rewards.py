@@ -1,0 +1,23 @@
+"""The prompt bandit beyond 0 and 1: graded answers, a verifier that errs, a step's rollouts split P x N."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from configs.bandit import get_config
+from experiments.bandit.graded import training
+from experiments.bandit.graded.draw import draw_graded
+from experiments.figures.registry import Context, figure
+from experiments.results.drawing import Drawing
+
+
+def _config(variant: str, context: Context) -> Any:
+    config = get_config(variant + ("_quick" if context.quick else ""))
+    config.seed = context.seed
+    return config
+
+
+@figure("graded_answers", title="Answers worth 0, 1/2 or 1: TailRL and log E[g] against RLOO and GRPO")
+def graded_answers(context: Context) -> Drawing:
+    """TailRL leaves the half-right answer for the right one; log E[g], like RL, is content with it."""
+    return draw_graded(training.curves(training.run(_config("graded", context))))
