@@ -13,6 +13,7 @@ Any machine; times are for 2 CPU cores, compile included. An accelerator runs th
 | pkpo | k_opt x k_eval, annealed k, a hard set | 30 s | pass@k is best near k_opt = k; annealed pass@1 0.57 |
 | two_rewards | combined before or after normalisation | 15 s | decoupled maxrl keeps both in conflict |
 | graded | answers worth 0, 1/2, 1: TailRL, log E[g], RLOO, GRPO | 1 min | TAIL |
+| verifier | wrong answers accepted, right ones rejected | 1 min | VTAIL |
 | maxpo | MaxPO Figures 1, 4, 5 | 1 min | EI, EI+L2O ~ 1/sqrt(M); EI+L1O stays at its exact bias |
 | demo | a small comparison with a table and a figure | 30 s | see `python -m experiments.bandit.demo` |
 
@@ -35,6 +36,7 @@ STUDIES = {
     "pkpo": "pkpo",
     "two_rewards": "two_rewards",
     "graded": "graded",
+    "verifier": "verifier",
     "maxpo": "maxpo",
 }
 
@@ -154,6 +156,22 @@ def _graded(config: ConfigDict) -> None:
     graded.num_seeds = 3
 
 
+def _verifier(config: ConfigDict) -> None:
+    """Study verifier."""
+    config.problem = _problem()
+    config.problem.num_prompts = 24
+    config.problem.pass_rate_range = (1e-4, 0.5)
+    verifier = config.verifier = ConfigDict()
+    # (a, b): chances that a wrong answer is accepted and that a right one is rejected
+    verifier.errors = ((0.0, 0.0), (0.001, 0.0), (0.01, 0.0), (0.1, 0.0), (0.0, 0.1), (0.1, 0.1))
+    verifier.estimators = ("maxrl", "grpo", "rloo")
+    verifier.num_rollouts = (16, 256)
+    verifier.steps = 400
+    verifier.learning_rate = 0.1  # of plain gradient ascent on the SUM over prompts
+    verifier.weight_batches = 20_000  # estimates whose mean is the measured weight
+    verifier.num_seeds = 3
+
+
 def _maxpo(config: ConfigDict) -> None:
     """Study maxpo. All constants are ours: the paper's were lost from its text."""
     arms = config.arms = ConfigDict()
@@ -213,6 +231,12 @@ def _shrink_graded(config: ConfigDict) -> None:
     config.graded.update({"num_prompts": 6, "num_rollouts": (4, 8), "steps": 150, "num_seeds": 2})
 
 
+def _shrink_verifier(config: ConfigDict) -> None:
+    config.problem.num_prompts = 12
+    config.verifier.update({"errors": ((0.0, 0.0), (0.1, 0.0)), "num_rollouts": (4, 32), "steps": 150})
+    config.verifier.update({"weight_batches": 2000, "num_seeds": 2})
+
+
 def _shrink_maxpo(config: ConfigDict) -> None:
     config.arms.update({"num_seeds": 4, "error_batches": 2000, "variance_batches": 500})
     config.arms.update({"actions": (10, 100), "num_rollouts": (8, 16), "ks": (1, 2, 4, 8), "k_actions": 100})
@@ -224,6 +248,7 @@ _PARTS: dict[str, tuple[Callable[[ConfigDict], None], Callable[[ConfigDict], Non
     "pkpo": (_pkpo, _shrink_pkpo),
     "two_rewards": (_two_rewards, _shrink_two_rewards),
     "graded": (_graded, _shrink_graded),
+    "verifier": (_verifier, _shrink_verifier),
     "maxpo": (_maxpo, _shrink_maxpo),
 }
 """By study: what fills in its fields, and what makes them small."""

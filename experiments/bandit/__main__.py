@@ -14,6 +14,7 @@ from experiments.bandit.maxpo import study as maxpo
 from experiments.bandit.pkpo import study as pkpo
 from experiments.bandit.train import study as train
 from experiments.bandit.two_rewards import study as two_rewards
+from experiments.bandit.verifier import study as verifier
 from maxrl_jax.runs import launch
 from maxrl_jax.runs.config import checks
 from maxrl_jax.runs.config.errors import ConfigError
@@ -25,6 +26,7 @@ STUDIES: dict[str, ModuleType] = {
     "pkpo": pkpo,
     "two_rewards": two_rewards,
     "graded": graded,
+    "verifier": verifier,
     "maxpo": maxpo,
 }
 """Modules with GROUPS, check(config) and run(opened, config)."""

@@ -7,6 +7,8 @@ from typing import Any
 from configs.bandit import get_config
 from experiments.bandit.graded import training
 from experiments.bandit.graded.draw import draw_graded
+from experiments.bandit.verifier import verdicts
+from experiments.bandit.verifier.draw import draw_verifier
 from experiments.figures.registry import Context, figure
 from experiments.results.drawing import Drawing
 
@@ -21,3 +23,12 @@ def _config(variant: str, context: Context) -> Any:
 def graded_answers(context: Context) -> Drawing:
     """TailRL leaves the half-right answer for the right one; log E[g], like RL, is content with it."""
     return draw_graded(training.curves(training.run(_config("graded", context))))
+
+
+@figure("verifier_errors", title="A verifier that errs: exact and measured weight, and what training then reaches")
+def verifier_errors(context: Context) -> Drawing:
+    """False negatives cost nothing but speed; false positives cap the weight at 1/a and with it the reach."""
+    config = _config("verifier", context)
+    return draw_verifier(
+        verdicts.weights(config, config.verifier.weight_batches), verdicts.by_prompt(verdicts.run(config))
+    )
