@@ -14,6 +14,7 @@ Any machine; times are for 2 CPU cores, compile included. An accelerator runs th
 | two_rewards | combined before or after normalisation | 15 s | decoupled maxrl keeps both in conflict |
 | graded | answers worth 0, 1/2, 1: TailRL, log E[g], RLOO, GRPO | 1 min | TAIL |
 | verifier | wrong answers accepted, right ones rejected | 1 min | VTAIL |
+| split | the rollouts of a step as P prompts x N | 1 min | STAIL |
 | maxpo | MaxPO Figures 1, 4, 5 | 1 min | EI, EI+L2O ~ 1/sqrt(M); EI+L1O stays at its exact bias |
 | demo | a small comparison with a table and a figure | 30 s | see `python -m experiments.bandit.demo` |
 
@@ -37,6 +38,7 @@ STUDIES = {
     "two_rewards": "two_rewards",
     "graded": "graded",
     "verifier": "verifier",
+    "split": "split",
     "maxpo": "maxpo",
 }
 
@@ -172,6 +174,20 @@ def _verifier(config: ConfigDict) -> None:
     verifier.num_seeds = 3
 
 
+def _split(config: ConfigDict) -> None:
+    """Study split: prompts that share features, so that the noise of a step on one prompt costs the others."""
+    config.problem = _problem()
+    config.problem.pass_rate_range = (1e-3, 0.5)
+    config.problem.features = "linear"
+    config.problem.num_features = 32
+    split = config.split = ConfigDict()
+    split.estimators = ("maxrl", "rloo")
+    split.rollouts_a_step = (64, 1024)  # P N, for every N a power of two from 2 with P at most num_prompts
+    split.steps = 400
+    split.learning_rate = 0.1  # of plain gradient ascent on the SUM over prompts, estimated from P of them
+    split.num_seeds = 3
+
+
 def _maxpo(config: ConfigDict) -> None:
     """Study maxpo. All constants are ours: the paper's were lost from its text."""
     arms = config.arms = ConfigDict()
@@ -237,6 +253,11 @@ def _shrink_verifier(config: ConfigDict) -> None:
     config.verifier.update({"weight_batches": 2000, "num_seeds": 2})
 
 
+def _shrink_split(config: ConfigDict) -> None:
+    config.problem.num_prompts = 16
+    config.split.update({"estimators": ("maxrl",), "rollouts_a_step": (16, 64), "steps": 100, "num_seeds": 2})
+
+
 def _shrink_maxpo(config: ConfigDict) -> None:
     config.arms.update({"num_seeds": 4, "error_batches": 2000, "variance_batches": 500})
     config.arms.update({"actions": (10, 100), "num_rollouts": (8, 16), "ks": (1, 2, 4, 8), "k_actions": 100})
@@ -249,6 +270,7 @@ _PARTS: dict[str, tuple[Callable[[ConfigDict], None], Callable[[ConfigDict], Non
     "two_rewards": (_two_rewards, _shrink_two_rewards),
     "graded": (_graded, _shrink_graded),
     "verifier": (_verifier, _shrink_verifier),
+    "split": (_split, _shrink_split),
     "maxpo": (_maxpo, _shrink_maxpo),
 }
 """By study: what fills in its fields, and what makes them small."""

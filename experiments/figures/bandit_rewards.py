@@ -7,6 +7,8 @@ from typing import Any
 from configs.bandit import get_config
 from experiments.bandit.graded import training
 from experiments.bandit.graded.draw import draw_graded
+from experiments.bandit.split import budget
+from experiments.bandit.split.draw import draw_split
 from experiments.bandit.verifier import verdicts
 from experiments.bandit.verifier.draw import draw_verifier
 from experiments.figures.registry import Context, figure
@@ -32,3 +34,9 @@ def verifier_errors(context: Context) -> Drawing:
     return draw_verifier(
         verdicts.weights(config, config.verifier.weight_batches), verdicts.by_prompt(verdicts.run(config))
     )
+
+
+@figure("rollouts_split", title="A step's rollouts split P x N: distance to exact ML, its parts, and coverage")
+def rollouts_split(context: Context) -> Drawing:
+    """A larger N is a better objective on fewer prompts a step: see where the drawn curve turns."""
+    return draw_split(budget.final(budget.run(_config("split", context))))

@@ -48,7 +48,7 @@ def reach_panel(ax: Axes, table: pd.DataFrame) -> None:
     found = reach(table)
     pairs = list(dict.fromkeys(zip(found.false_positive, found.false_negative, strict=True)))
     ax.set_yscale("log")
-    for label, rows in found.groupby("label", sort=False):
+    for _, rows in found.groupby("label", sort=False):
         name, sizes = rows.method.iloc[0], sorted(found.num_rollouts.dropna().unique())
         size = rows.num_rollouts.iloc[0]
         colour = COLOURS[name] if np.isnan(size) else shades(name, 2)[int(size == sizes[-1])]

@@ -124,7 +124,9 @@ def run(config: Any) -> Runs:
         for a, b in settings.errors
     ]
     last = [jax.device_get((part.log_rates[..., -1, :], part.params)) for part in found]
-    rates, params = (np.concatenate([leaf.reshape(-1, *leaf.shape[2:]) for leaf in part]) for part in zip(*last))
+    rates, params = (
+        np.concatenate([leaf.reshape(-1, *leaf.shape[2:]) for leaf in part]) for part in zip(*last, strict=True)
+    )
     initial = np.geomspace(*config.problem.pass_rate_range, config.problem.num_prompts)
     return Runs(identities, initial, np.exp(rates), params)
 
