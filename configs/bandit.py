@@ -182,7 +182,8 @@ def _split(config: ConfigDict) -> None:
     config.problem.num_features = 32
     split = config.split = ConfigDict()
     split.estimators = ("maxrl", "rloo")
-    split.rollouts_a_step = (64, 1024)  # P N, for every N a power of two from 2 with P at most num_prompts
+    split.rollouts_a_step = (64, 1024)  # P N
+    split.num_rollouts = (2, 4, 8, 16, 32, 64, 256, 1024)  # N, where P is whole and at most num_prompts
     split.steps = 400
     split.learning_rate = 0.1  # of plain gradient ascent on the SUM over prompts, estimated from P of them
     split.num_seeds = 3
@@ -255,7 +256,9 @@ def _shrink_verifier(config: ConfigDict) -> None:
 
 def _shrink_split(config: ConfigDict) -> None:
     config.problem.num_prompts = 16
-    config.split.update({"estimators": ("maxrl",), "rollouts_a_step": (16, 64), "steps": 100, "num_seeds": 2})
+    config.split.update(
+        {"estimators": ("maxrl",), "rollouts_a_step": (16, 64), "num_rollouts": (4, 16), "steps": 100, "num_seeds": 2}
+    )
 
 
 def _shrink_maxpo(config: ConfigDict) -> None:

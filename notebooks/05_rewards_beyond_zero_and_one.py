@@ -154,8 +154,8 @@ with style.settings():
 fig
 
 # %% [markdown]
-# TailRL climbs to $\frac12 (N - 1) = 2.5$ and would go on with more rollouts. The others are flat where the right answer
-# is rare: what they see is the half-right answers' reward, and more rollouts do not change that.
+# TailRL climbs to $\frac12 (N - 1) = 2.5$ and would go on with more rollouts. The others are flat where the right
+# answer is rare: what they see is the half-right answers' reward, and more rollouts do not change that.
 #
 # ## Rewards that are probabilities
 #
@@ -196,9 +196,9 @@ likelihoods
 # ## A verifier that errs
 #
 # Back to right and not right, $p = 0.02$, and a verifier that accepts a wrong answer with probability $a$ and rejects
-# a right one with probability $b$. Verdict and answer together are one draw, so the weight of every symmetric estimator
-# is exactly $(1-a-b)\, w(a + (1-a-b) p)$. Here it is by going through all cases: rollout 1 is right or wrong, accepted or
-# not, and so are the others.
+# a right one with probability $b$. Verdict and answer together are one draw, so the weight of every symmetric
+# estimator is exactly $(1-a-b)\, w(a + (1-a-b) p)$. Here it is by going through all cases: rollout 1 is right or
+# wrong, accepted or not, and so are the others.
 
 # %%
 right_rate, a, b = 0.02, 0.1, 0.05

@@ -21,7 +21,7 @@ import pandas as pd
 
 from experiments.bandit.draws import seed_keys
 from experiments.bandit.prompts import dynamics, gradients, measures
-from experiments.bandit.prompts.methods import Method, estimator, exact, tables
+from experiments.bandit.prompts.methods import Method, Tables, estimator, exact, tables
 from experiments.bandit.prompts.problem import Problem, make_problems, pass_rates
 from maxrl_jax.runs import keys
 
@@ -44,74 +44,101 @@ class Runs(NamedTuple):
     params: np.ndarray
 
 
-def splits(budget: int, num_prompts: int) -> list[tuple[int, int]]:
-    """(P, N) with P N = budget, N a power of two from 2, and P at most the number of prompts there are."""
-    sizes = [2**i for i in range(1, budget.bit_length()) if budget % 2**i == 0]
-    return [(budget // n, n) for n in sizes if budget // n <= num_prompts]
+def splits(config: Any) -> list[tuple[int, int, int]]:
+    """(rollouts a step, P, N) of every split that is possible: P = budget / N whole and at most the prompts there are."""
+    settings, most = config.split, config.problem.num_prompts
+    every = [(budget, n) for n in settings.num_rollouts for budget in settings.rollouts_a_step]
+    return [(budget, budget // n, n) for budget, n in every if budget % n == 0 and 1 <= budget // n <= most]
 
 
-def scattered(estimate: gradients.Estimate, chosen: jax.Array, num_prompts: int) -> gradients.Estimate:
-    """The estimates of P chosen prompts in the place of all M, M/P times; 0 where none was chosen."""
-    scale = num_prompts / chosen.shape[0]
+def on_some(estimate: gradients.Estimate, key: jax.Array, prompts_a_step: Any) -> gradients.Estimate:
+    """An estimate of every prompt, kept on P of the M prompts, M/P times, and nothing on the others; key consumed.
 
-    def put(leaf: jax.Array, factor: float) -> jax.Array:
-        return jnp.zeros((num_prompts, *leaf.shape[1:]), leaf.dtype).at[chosen].set(factor * leaf)
+    Args:
+      estimate: of M prompts.
+      key: random key.
+      prompts_a_step: P, which may be traced: the same program serves every split.
+    """
+    num_prompts = estimate.reward_mean.shape[-1]
+    taken = (jax.random.permutation(key, num_prompts) < prompts_a_step).astype(estimate.gradient.dtype)
+    scaled = estimate.gradient * (taken * num_prompts / prompts_a_step)[:, None]
+    return gradients.Estimate(scaled, *(leaf * taken for leaf in estimate[1:]))
 
-    return gradients.Estimate(put(estimate.gradient, scale), *(put(leaf, 1.0) for leaf in estimate[1:]))
 
-
-@functools.partial(jax.jit, static_argnames=("method", "kind", "prompts_a_step", "num_steps"))
-def train(
-    problems: Problem, seeds: jax.Array, rate: Any, *, method: Method, kind: str, prompts_a_step: int, num_steps: int
+@functools.partial(jax.jit, static_argnames=("methods", "num_steps"))
+def run_exact(
+    problems: Problem, seeds: jax.Array, rate: Any, prompts_a_step: Any, *, methods: tuple[Method, ...], num_steps: int
 ) -> dynamics.Trajectory:
-    """One estimator at one split with one of GRADIENTS, [seeds]."""
-    form = [jnp.asarray(leaf[0, 0], jnp.float32) for leaf in tables([method])[:2]]
+    """Exact weights on P drawn prompts, [runs, seeds]; run r is methods[r] with P = prompts_a_step[r]."""
 
-    def one(problem: Problem, seed: jax.Array) -> dynamics.Trajectory:
-        num_prompts = problem.correct.shape[0]
+    def gradient_of(step: jax.Array, logits: jax.Array) -> gradients.Estimate:
+        p = pass_rates(logits, problems.correct)  # [runs, seeds, M]
+        weights = jnp.stack([method.weight(own) for method, own in zip(methods, p, strict=True)])
+        every = gradients.expected(logits, problems.correct, weights, 1)
+        streams = jax.vmap(lambda seed: keys.stream(seed, "prompts", step))(seeds)
+        over_seeds = jax.vmap(on_some, in_axes=(0, 0, None))
+        return jax.vmap(over_seeds, in_axes=(0, None, 0))(every, streams, prompts_a_step)
 
+    start = dynamics.initial_state(problems)
+    start = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(methods), *leaf.shape)), start)
+    return dynamics.roll(problems, start, gradient_of, num_steps, rate)
+
+
+@functools.partial(jax.jit, static_argnames=("num_steps",))
+def run_sampled(
+    problems: Problem, seeds: jax.Array, rate: Any, forms: Tables, prompts_a_step: jax.Array, *, num_steps: int
+) -> dynamics.Trajectory:
+    """N drawn rollouts of P drawn prompts, [methods, splits, seeds], for methods with one N."""
+
+    def one(problem: Problem, seed: jax.Array, success: jax.Array, fail: jax.Array, prompts_a_step: jax.Array):
         def gradient_of(step: jax.Array, logits: jax.Array) -> gradients.Estimate:
-            order = jax.random.permutation(keys.stream(seed, "prompts", step), num_prompts)
-            chosen = jnp.arange(num_prompts) if kind == "expected" else order[:prompts_a_step]
-            own, correct = logits[chosen], problem.correct[chosen]
-            if kind == "sampled":
-                found = gradients.from_counts(keys.stream(seed, "rollouts", step), own, correct, *form)
-            else:
-                weights = method.weight(pass_rates(own, correct))
-                found = gradients.expected(own, correct, weights, method.num_rollouts or 1)
-            return scattered(found, chosen, num_prompts)
+            key = keys.stream(seed, "rollouts", step)
+            every = gradients.from_counts(key, logits, problem.correct, success[0], fail[0])
+            return on_some(every, keys.stream(seed, "prompts", step), prompts_a_step)
 
         return dynamics.roll(problem, dynamics.initial_state(problem), gradient_of, num_steps, rate)
 
-    return jax.vmap(one)(problems, seeds)
+    over_seeds = jax.vmap(one, in_axes=(0, 0, None, None, None))
+    over_splits = jax.vmap(over_seeds, in_axes=(None, None, None, None, 0))
+    over_methods = jax.vmap(over_splits, in_axes=(None, None, 0, 0, None))
+    return over_methods(problems, seeds, forms.success, forms.fail, prompts_a_step)
 
 
 def run(config: Any) -> Runs:
     """Trains `split.estimators` at every split of every budget, and exact maximum likelihood."""
-    settings = config.split
+    settings, every, names = config.split, splits(config), config.split.estimators
     problems, seeds = make_problems(config, settings.num_seeds), seed_keys(config.seed, settings.num_seeds)
     rate, steps, num_prompts = settings.learning_rate, settings.steps, config.problem.num_prompts
-    reference = dynamics.run_expected(problems, rate, methods=(exact("ml"),), num_steps=steps)
-    identities, found = [], []
-    for name in settings.estimators:
-        for budget in settings.rollouts_a_step:
-            for prompts_a_step, n in splits(budget, num_prompts):
-                method = estimator(name, n)
-                for kind in GRADIENTS:
-                    one = train(
-                        problems,
-                        seeds,
-                        rate,
-                        method=method,
-                        kind=kind,
-                        prompts_a_step=prompts_a_step if kind != "expected" else num_prompts,
-                        num_steps=steps,
-                    )
-                    found.append(jax.device_get((one.log_rates, one.params)))
-                    identity = {"method": name, "label": f"{name} {prompts_a_step} x {n}", "num_rollouts": n}
-                    identities.append({**identity, "rollouts_a_step": budget, "gradients": kind})
-    log_rates, params = (np.stack(leaf) for leaf in zip(*found, strict=True))
-    return Runs(identities, log_rates, np.asarray(reference.log_rates[0]), params)
+    chosen = [(name, split) for name in names for split in every]
+    methods = tuple(estimator(name, n) for name, (_, _, n) in chosen)
+    some = [p for _, (_, p, _) in chosen]
+    # Exact ML and the noise-free runs take every prompt, in one program with those on some.
+    found = [
+        run_exact(
+            problems,
+            seeds,
+            rate,
+            jnp.asarray([num_prompts] * (1 + len(methods)) + some),
+            methods=(exact("ml"), *methods, *methods),
+            num_steps=steps,
+        )
+    ]
+    identities = [_identity(*one, kind) for kind in GRADIENTS[:2] for one in chosen]
+    for n in sorted({n for _, _, n in every}):
+        own = [split for split in every if split[2] == n]
+        forms = tables([estimator(name, n) for name in names])
+        drawn = run_sampled(problems, seeds, rate, forms, jnp.asarray([p for _, p, _ in own]), num_steps=steps)
+        found.append(jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), drawn))
+        identities += [_identity(name, split, "sampled") for name in names for split in own]
+    host = [jax.device_get((part.log_rates, part.params)) for part in found]
+    log_rates, params = (np.concatenate(leaves) for leaves in zip(*host, strict=True))
+    return Runs(identities, log_rates[1:], log_rates[0], params[1:])
+
+
+def _identity(name: str, split: tuple[int, int, int], gradients_: str) -> dict[str, Any]:
+    budget, prompts_a_step, n = split
+    label = f"{name} {prompts_a_step} x {n}"
+    return {"method": name, "label": label, "num_rollouts": n, "rollouts_a_step": budget, "gradients": gradients_}
 
 
 def final(runs: Runs, ks: tuple[int, ...] = (1, 32)) -> pd.DataFrame:

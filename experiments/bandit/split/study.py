@@ -22,10 +22,11 @@ def check(config: Any) -> None:
     for key in ("steps", "num_seeds"):
         checks.positive_int(config, f"split.{key}")
     checks.positive(config, "split.learning_rate")
-    budgets = checks.tuple_of(config, "split.rollouts_a_step", int, low=2)
-    bad = [total for total in budgets if not budget.splits(total, config.problem.num_prompts)]
-    if bad:
-        raise ConfigError("split.rollouts_a_step", bad[0], "even numbers that split into P x N with N a power of two")
+    checks.tuple_of(config, "split.rollouts_a_step", int, low=2)
+    sizes = checks.tuple_of(config, "split.num_rollouts", int, low=2)
+    if not budget.splits(config):
+        allowed = "an N that divides a budget of split.rollouts_a_step into at most problem.num_prompts prompts"
+        raise ConfigError("split.num_rollouts", sizes, allowed)
     for name in checks.tuple_of(config, "split.estimators", str):
         try:
             methods.tables([methods.estimator(name, 2)])
