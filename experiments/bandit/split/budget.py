@@ -45,7 +45,7 @@ class Runs(NamedTuple):
 
 
 def splits(config: Any) -> list[tuple[int, int, int]]:
-    """(rollouts a step, P, N) of every split that is possible: P = budget / N whole and at most the prompts there are."""
+    """(budget, P, N) of every possible split: P = budget / N is whole and at most the number of prompts."""
     settings, most = config.split, config.problem.num_prompts
     every = [(budget, n) for n in settings.num_rollouts for budget in settings.rollouts_a_step]
     return [(budget, budget // n, n) for budget, n in every if budget % n == 0 and 1 <= budget // n <= most]
