@@ -12,6 +12,9 @@ Any machine; times are for 2 CPU cores, compile included. An accelerator runs th
 | shared | 12 random features for 64 prompts | 1 min | objectives end apart: rl gives up coverage, ml none |
 | pkpo | k_opt x k_eval, annealed k, a hard set | 30 s | pass@k is best near k_opt = k; annealed pass@1 0.57 |
 | two_rewards | combined before or after normalisation | 15 s | decoupled maxrl keeps both in conflict |
+| graded | answers worth 0, 1/2, 1: TailRL, log E[g], RLOO, GRPO | 1 min | TAIL |
+| verifier | wrong answers accepted, right ones rejected | 1 min | VTAIL |
+| split | the rollouts of a step as P prompts x N | 1 min | STAIL |
 | maxpo | MaxPO Figures 1, 4, 5 | 1 min | EI, EI+L2O ~ 1/sqrt(M); EI+L1O stays at its exact bias |
 | demo | a small comparison with a table and a figure | 30 s | see `python -m experiments.bandit.demo` |
 
@@ -33,6 +36,9 @@ STUDIES = {
     "demo": "compare",
     "pkpo": "pkpo",
     "two_rewards": "two_rewards",
+    "graded": "graded",
+    "verifier": "verifier",
+    "split": "split",
     "maxpo": "maxpo",
 }
 
@@ -137,6 +143,52 @@ def _two_rewards(config: ConfigDict) -> None:
     two.num_seeds = 5
 
 
+def _graded(config: ConfigDict) -> None:
+    """Study graded."""
+    graded = config.graded = ConfigDict()
+    graded.num_prompts = 24
+    graded.levels = (0.0, 0.5, 1.0)  # rewards of the answers, two or three
+    graded.answers_each = 4  # answers on each level
+    graded.best_range = (1e-3, 0.1)  # initial chance of the highest level, log-spaced over prompts
+    graded.middle_rate = 0.3  # of the level between
+    graded.estimators = ("tailrl", "maxrl_likelihood", "rloo", "grpo")
+    graded.num_rollouts = (4, 8, 16, 32)
+    graded.steps = 400
+    graded.learning_rate = 0.1  # of plain gradient ascent on each prompt's own logits
+    graded.num_seeds = 3
+
+
+def _verifier(config: ConfigDict) -> None:
+    """Study verifier."""
+    config.problem = _problem()
+    config.problem.num_prompts = 24
+    config.problem.pass_rate_range = (1e-4, 0.5)
+    verifier = config.verifier = ConfigDict()
+    # (a, b): chances that a wrong answer is accepted and that a right one is rejected
+    verifier.errors = ((0.0, 0.0), (0.001, 0.0), (0.01, 0.0), (0.1, 0.0), (0.0, 0.1), (0.1, 0.1))
+    verifier.estimators = ("maxrl", "grpo", "rloo")
+    verifier.num_rollouts = (16, 256)
+    verifier.steps = 400
+    verifier.learning_rate = 0.1  # of plain gradient ascent on the SUM over prompts
+    verifier.weight_batches = 20_000  # estimates whose mean is the measured weight
+    verifier.num_seeds = 3
+
+
+def _split(config: ConfigDict) -> None:
+    """Study split: prompts that share features, so that the noise of a step on one prompt costs the others."""
+    config.problem = _problem()
+    config.problem.pass_rate_range = (1e-3, 0.5)
+    config.problem.features = "linear"
+    config.problem.num_features = 32
+    split = config.split = ConfigDict()
+    split.estimators = ("maxrl", "rloo")
+    split.rollouts_a_step = (64, 1024)  # P N
+    split.num_rollouts = (2, 4, 8, 16, 32, 64, 256, 1024)  # N, where P is whole and at most num_prompts
+    split.steps = 400
+    split.learning_rate = 0.1  # of plain gradient ascent on the SUM over prompts, estimated from P of them
+    split.num_seeds = 3
+
+
 def _maxpo(config: ConfigDict) -> None:
     """Study maxpo. All constants are ours: the paper's were lost from its text."""
     arms = config.arms = ConfigDict()
@@ -192,6 +244,23 @@ def _shrink_two_rewards(config: ConfigDict) -> None:
     config.two_rewards.update({"num_prompts": 16, "steps": 200, "num_seeds": 2})
 
 
+def _shrink_graded(config: ConfigDict) -> None:
+    config.graded.update({"num_prompts": 6, "num_rollouts": (4, 8), "steps": 150, "num_seeds": 2})
+
+
+def _shrink_verifier(config: ConfigDict) -> None:
+    config.problem.num_prompts = 12
+    config.verifier.update({"errors": ((0.0, 0.0), (0.1, 0.0)), "num_rollouts": (4, 32), "steps": 150})
+    config.verifier.update({"weight_batches": 2000, "num_seeds": 2})
+
+
+def _shrink_split(config: ConfigDict) -> None:
+    config.problem.num_prompts = 16
+    config.split.update(
+        {"estimators": ("maxrl",), "rollouts_a_step": (16, 64), "num_rollouts": (4, 16), "steps": 100, "num_seeds": 2}
+    )
+
+
 def _shrink_maxpo(config: ConfigDict) -> None:
     config.arms.update({"num_seeds": 4, "error_batches": 2000, "variance_batches": 500})
     config.arms.update({"actions": (10, 100), "num_rollouts": (8, 16), "ks": (1, 2, 4, 8), "k_actions": 100})
@@ -202,6 +271,9 @@ _PARTS: dict[str, tuple[Callable[[ConfigDict], None], Callable[[ConfigDict], Non
     "compare": (_compare, _shrink_prompts),
     "pkpo": (_pkpo, _shrink_pkpo),
     "two_rewards": (_two_rewards, _shrink_two_rewards),
+    "graded": (_graded, _shrink_graded),
+    "verifier": (_verifier, _shrink_verifier),
+    "split": (_split, _shrink_split),
     "maxpo": (_maxpo, _shrink_maxpo),
 }
 """By study: what fills in its fields, and what makes them small."""

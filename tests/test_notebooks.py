@@ -63,3 +63,25 @@ def test_one_step_on_a_maze():
     largest = [np.asarray(method(rewards)).max(axis=1) for method in seen["methods"].values()]
     for norms, top in zip(seen["norms"][busy].T, largest, strict=True):
         np.testing.assert_allclose(norms / seen["norms"][busy, 0], top / largest[0], rtol=1e-3)
+
+
+def test_rewards_beyond_zero_and_one():
+    seen = run("05")
+    table, pulls = seen["advantages"], seen["pull_table"].loc["right / half right"]
+    np.testing.assert_allclose(table.sum(), 0, atol=1e-5)  # "All columns sum to zero"
+    # "RLOO values the two as their rewards, 2 to 1. So does maxrl_likelihood"; TailRL does not.
+    assert pulls["RLOO"] == pytest.approx(2, abs=1e-4)
+    assert pulls["MaxRL of graded rewards"] == pytest.approx(2, abs=1e-4)
+    assert pulls["TailRL"] > 3
+    # "TailRL climbs to (N - 1) / 2 = 2.5"; "the others are flat where the right answer is rare"
+    up = seen["steps_up"]
+    assert up["tailrl"][0] == pytest.approx(2.5, abs=0.01)
+    for name in ("rloo", "grpo", "maxrl_likelihood"):
+        assert abs(up[name][0] / up[name][10] - 1) < 0.1
+    # "For a probability they are worth the same. For a score they are not"
+    likelihoods = seen["likelihoods"]
+    assert likelihoods["log E[g]"].nunique() == 1 and likelihoods["mean of log P(g > t)"].min() == -np.inf
+    # "False negatives hardly show"; "False positives cap the weight"
+    weights = seen["weights"]
+    np.testing.assert_allclose(weights["b = 0.1"], weights["no errors"], rtol=0.1)
+    assert weights["a = 0.1"].max() < 9

@@ -9,10 +9,13 @@ from types import ModuleType
 from typing import Any
 
 from experiments.bandit.compare import study as compare
+from experiments.bandit.graded import study as graded
 from experiments.bandit.maxpo import study as maxpo
 from experiments.bandit.pkpo import study as pkpo
+from experiments.bandit.split import study as split
 from experiments.bandit.train import study as train
 from experiments.bandit.two_rewards import study as two_rewards
+from experiments.bandit.verifier import study as verifier
 from maxrl_jax.runs import launch
 from maxrl_jax.runs.config import checks
 from maxrl_jax.runs.config.errors import ConfigError
@@ -23,6 +26,9 @@ STUDIES: dict[str, ModuleType] = {
     "compare": compare,
     "pkpo": pkpo,
     "two_rewards": two_rewards,
+    "graded": graded,
+    "verifier": verifier,
+    "split": split,
     "maxpo": maxpo,
 }
 """Modules with GROUPS, check(config) and run(opened, config)."""

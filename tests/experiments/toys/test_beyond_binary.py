@@ -1,0 +1,191 @@
+"""Graded answers, a verifier that errs, a step's rollouts split P x N: exact where enumerated, sampled means agree."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.bandit.__main__ import check
+from experiments.bandit.__main__ import run as run_driver
+from experiments.bandit.graded import levels as graded
+from experiments.bandit.prompts import gradients
+from experiments.bandit.prompts.methods import estimator
+from experiments.bandit.prompts.problem import pass_rate_gradient, pass_rates
+from experiments.bandit.prompts.variance import prompts_at
+from experiments.bandit.split import budget
+from experiments.bandit.verifier import verdicts
+from maxrl_jax import advantages, objectives
+from maxrl_jax.categorical import draw_counts
+from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.config.load import load
+
+LEVELS = (0.0, 0.5, 1.0)
+CHANCES = np.array([0.6, 0.3, 0.1])
+ROLLOUTS = 4
+GRADED = ("tailrl", "maxrl_likelihood", "rloo", "grpo")
+
+
+def agree(values, expected):
+    """The mean of the rows lies within 5 standard errors of what is expected, which is far from 0 in that unit."""
+    error = np.std(values, axis=0) / np.sqrt(len(values))
+    assert np.all(np.abs(np.mean(values, axis=0) - expected) <= 5 * error + 1e-7)
+    assert np.abs(expected).max() > 20 * error.max()
+
+
+# ------------------------------------------------------------------ graded answers
+
+
+@pytest.mark.parametrize("name", GRADED)
+def test_expected_weights_are_the_mean_advantage_over_all_groups(x64, name):
+    advantage = advantages.get(name)
+    others = np.array(list(itertools.product(range(3), repeat=ROLLOUTS - 1)))
+    mass = np.prod(CHANCES[others], axis=1)
+    groups = np.asarray(LEVELS)[np.stack([np.insert(others, 0, level, axis=1) for level in range(3)])]
+    mean = np.asarray(jax.jit(advantage)(jnp.asarray(groups)))[..., 0] @ mass
+    found = graded.expected_weights(graded.table(advantage, LEVELS, ROLLOUTS), jnp.asarray(CHANCES))
+    np.testing.assert_allclose(found, mean, atol=1e-10)
+
+
+def test_both_likelihoods_are_met_at_order_n_minus_1(x64):
+    order = ROLLOUTS - 1
+    p, mean = jnp.asarray(CHANCES), CHANCES @ np.asarray(LEVELS)
+    truncated = {
+        "tailrl": np.cumsum([0, *(0.5 * objectives.weight("maxrl", np.array([0.4, 0.1]), order=order))]),
+        "maxrl_likelihood": np.asarray(LEVELS) * objectives.weight("maxrl", mean, order=order),
+        "rloo": np.asarray(LEVELS),
+    }
+    for name, weights in truncated.items():
+        found = np.asarray(graded.expected_weights(graded.table(advantages.get(name), LEVELS, ROLLOUTS), p))
+        np.testing.assert_allclose(found - found[0], weights, atol=1e-10)
+
+
+def test_two_levels_are_the_binary_case(x64):
+    p = np.array([0.7, 0.3])
+    found = graded.expected_weights(graded.table(advantages.get("grpo"), (0.0, 1.0), 5), jnp.asarray(p))
+    weight = objectives.effective_weight(advantages.get("grpo"), 0.3, 5)
+    np.testing.assert_allclose(found[1] - found[0], weight, rtol=1e-10)
+
+
+def test_objective_weights_are_derivatives(x64):
+    logits, levels = jnp.array([[0.3, -0.4, 1.0, 0.2, -1.0, 0.5]]), jnp.asarray(LEVELS)
+    formulas = {
+        "log_mean": lambda p: jnp.log(p @ levels),
+        "log_tails": lambda p: 0.5 * jnp.log(p[..., 1] + p[..., 2]) + 0.5 * jnp.log(p[..., 2]),
+    }
+    for name, formula in formulas.items():
+        by_autodiff = jax.grad(lambda x, f=formula: jnp.sum(f(graded.chances(x, 3))))(logits)
+        weights = graded.objective_weights(name, levels, graded.chances(logits, 3))
+        np.testing.assert_allclose(graded.gradient(logits, weights), by_autodiff, atol=1e-12)
+
+
+def test_graded_counts_give_the_estimate_of_their_rollouts():
+    logits = jnp.array([[0.3, -0.4, 1.0, 0.2, -1.0, 0.5]])
+    answers = jnp.array([[0, 5, 5, 2]])
+    rewards = jnp.repeat(jnp.asarray(LEVELS), 2)[answers]
+    for name in ("tailrl", "grpo"):
+        by_rollouts = gradients.rollout_gradient(logits, answers, advantages.get(name)(rewards))
+        values = jnp.asarray(graded.table(advantages.get(name), LEVELS, 4).values, jnp.float32)
+        counts = jnp.bincount(answers[0], length=6)[None]
+        np.testing.assert_allclose(graded.sampled_gradient(counts, logits, values, 4), by_rollouts, atol=1e-6)
+
+
+def test_graded_samples_have_the_exact_expectation():
+    logits = jnp.array([[0.3, -0.4, 1.0, 0.2, -1.0, 0.5]])
+    form = graded.table(advantages.get("tailrl"), LEVELS, ROLLOUTS)
+    values = jnp.asarray(form.values, jnp.float32)
+
+    def estimate(key):
+        return graded.sampled_gradient(draw_counts(key, logits, ROLLOUTS), logits, values, ROLLOUTS)
+
+    found = jax.jit(jax.vmap(estimate))(jax.random.split(jax.random.key(0), 20_000))
+    agree(found, graded.gradient(logits, graded.expected_weights(form, graded.chances(logits, 3))))
+
+
+# ------------------------------------------------------------------ a verifier that errs
+
+
+def test_verdicts_have_the_exact_weight():
+    a, b, n = 0.1, 0.2, 8
+    method = estimator("maxrl", n)
+    problem = prompts_at(jax.random.key(0), np.array([0.05, 0.4]), 4)
+    p = pass_rates(problem.base_logits, problem.correct)
+    weight = verdicts.expected_weight(method, p, a, b)
+    exact = objectives.effective_weight(method.advantage, p, n, false_positive=a, false_negative=b)
+    np.testing.assert_allclose(weight, exact, rtol=1e-5)
+    form = tuple(jnp.asarray(leaf, jnp.float32) for leaf in objectives.binary_form(method.advantage, n))
+
+    def estimate(key):
+        return verdicts.sampled(key, problem, problem.base_logits, form, a, b).gradient
+
+    found = jax.jit(jax.vmap(estimate))(jax.random.split(jax.random.key(1), 20_000))
+    agree(found, weight[:, None] * pass_rate_gradient(problem.base_logits, problem.correct))
+
+
+def test_a_verifier_without_errors_is_the_plain_estimate():
+    problem = prompts_at(jax.random.key(0), np.array([0.05, 0.4]), 4)
+    form = tuple(jnp.asarray(leaf, jnp.float32) for leaf in objectives.binary_form(advantages.get("maxrl"), 8))
+    draw = jax.jit(jax.vmap(lambda key: verdicts.sampled(key, problem, problem.base_logits, form, 0.0, 0.0)))
+    found = draw(jax.random.split(jax.random.key(1), 2000))
+    assert np.all(np.isfinite(found.gradient))
+    np.testing.assert_allclose(np.mean(found.reward_mean, 0), [0.05, 0.4], atol=0.02)
+
+
+# ------------------------------------------------------------------ P x N
+
+
+def test_drawn_prompts_add_up_to_all_of_them():
+    every = gradients.Estimate(jnp.arange(1.0, 9.0)[:, None] * jnp.ones((8, 3)), *(jnp.ones(8) for _ in range(3)))
+    draw = jax.jit(jax.vmap(lambda key: budget.on_some(every, key, 2)))
+    found = draw(jax.random.split(jax.random.key(0), 20_000))
+    assert np.all(np.count_nonzero(found.gradient[..., 0], axis=-1) == 2)
+    assert np.all(np.sum(found.any_success, axis=-1) == 2)
+    agree(found.gradient, every.gradient)
+    np.testing.assert_array_equal(budget.on_some(every, jax.random.key(0), 8).gradient, every.gradient)
+
+
+def test_splits_spend_the_budget():
+    config = load("configs/bandit.py:split", {"problem.num_prompts": 16})
+    for total, prompts, rollouts in budget.splits(config):
+        assert prompts * rollouts == total and 1 <= prompts <= 16
+
+
+# ------------------------------------------------------------------ whole runs
+
+
+SMALL = {
+    "graded": {"graded.num_rollouts": (4,), "graded.num_prompts": 2},
+    "verifier": {"verifier.num_rollouts": (4,), "verifier.weight_batches": 50, "problem.num_prompts": 2},
+    "split": {"split.num_rollouts": (4,), "split.rollouts_a_step": (8,), "problem.num_prompts": 4},
+}
+WRITES = {"graded": "graded_answers", "verifier": "verifier_errors", "split": "rollouts_split"}
+
+
+@pytest.mark.parametrize("variant", SMALL)
+def test_runs_end_in_tables_and_a_figure(tmp_path, variant):
+    overrides = {"wandb.mode": "disabled", f"{variant}.steps": 2, f"{variant}.num_seeds": 2, **SMALL[variant]}
+    config = load(f"configs/bandit.py:{variant}_quick", overrides)
+    check(config)
+    run_driver(config, str(tmp_path / "run"))
+    assert (tmp_path / "run" / "figures" / f"{WRITES[variant]}.png").stat().st_size > 10_000
+    assert list((tmp_path / "run").glob("*.csv"))
+
+
+@pytest.mark.parametrize(
+    ("variant", "overrides", "key"),
+    [
+        ("graded", {"graded.levels": (0.0, 1.0, 0.5)}, "graded.levels"),
+        ("graded", {"graded.middle_rate": 0.95}, "graded.middle_rate"),
+        ("graded", {"graded.estimators": ("maxrl",)}, "graded.estimators"),
+        ("verifier", {"verifier.errors": ((0.6, 0.5),)}, "verifier.errors"),
+        ("verifier", {"verifier.estimators": ("maxrl", "nosuch")}, "verifier.estimators"),
+        ("split", {"split.num_rollouts": (3,)}, "split.num_rollouts"),
+        ("split", {"split.estimators": ("maxpo",)}, "split.estimators"),
+    ],
+)
+def test_wrong_settings_name_their_key(variant, overrides, key):
+    config = load(f"configs/bandit.py:{variant}", overrides)
+    with pytest.raises(ConfigError) as error:
+        check(config)
+    assert error.value.key == key
