@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from experiments.maze.problem import Problem
+from experiments.lm_driver.problem import Problem
 from maxrl_jax.advantages import Advantage
 from maxrl_jax.lm import step
 from maxrl_jax.lm.task import Prompts
