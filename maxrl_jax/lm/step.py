@@ -216,7 +216,7 @@ def learn(
         "skipped": result.prompts_skipped.astype(jnp.float32),
     }
     solved = None
-    if task.num_problems:
+    if task.num_problems and prompts.numbers is not None:
         solved = jnp.zeros(task.num_problems, jnp.int32).at[prompts.numbers].add(verdict.solved.any(axis=1))
     loss, gradients, sums, solved = share.sum((result.loss, result.gradients, sums, solved))
     return Result(loss, gradients, _means(task, settings, sums), None if solved is None else solved > 0)
