@@ -89,7 +89,9 @@ def _check_model(config: Any, task: Task) -> None:
     if given.vocab_size < task.vocabulary_size:
         allowed = f"a model of at least {task.vocabulary_size} tokens (it has {given.vocab_size})"
         raise ConfigError("model.init_from", folder, allowed)
-    needed = task.prompt_length + task.answer_length
+    # A batch of training may hold longer prompts than those held out.
+    longest = config.data.max_prompt_length if config.task == "mathematics" else task.prompt_length
+    needed = longest + task.answer_length
     if needed > given.max_positions:
         key = "data.max_answer_length" if config.task == "mathematics" else "model.init_from"
         got = config.data.max_answer_length if config.task == "mathematics" else folder

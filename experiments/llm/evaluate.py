@@ -88,7 +88,7 @@ def settings_of(options: argparse.Namespace) -> ConfigDict:
     file = options.run / "config.json"
     if not file.is_file():
         raise ValueError(f"--run: got {options.run}, allowed: the folder of a run (it has no config.json)")
-    config = ConfigDict(json.loads(file.read_text()))
+    config = ConfigDict(_with_tuples(json.loads(file.read_text())))
     config.model.init_from = str(options.model or options.run / "model")
     config.checkpoint.init_from = ""
     if options.data:
@@ -99,6 +99,13 @@ def settings_of(options: argparse.Namespace) -> ConfigDict:
         if getattr(options, name) is not None:
             config.eval[name] = getattr(options, name)
     return config
+
+
+def _with_tuples(value: Any) -> Any:
+    """What JSON wrote as lists, as it was."""
+    if isinstance(value, dict):
+        return {name: _with_tuples(entry) for name, entry in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
 def norms(problem: Problem, params: Any, num_prompts: int) -> pd.DataFrame:

@@ -59,9 +59,15 @@ class Counts:
         return {
             name: np.concatenate([part[name] for part in parts], axis=1)
             if name in evaluation.PER_SAMPLE
-            else np.sum([part[name] for part in parts], axis=0)
+            else _sum([part[name] for part in parts])
             for name in parts[0]
         }
+
+
+def _sum(parts: list[np.ndarray]) -> np.ndarray:
+    """The sum, the same whether the parts come from the file or from this process."""
+    whole = np.stack(parts)
+    return whole.astype(np.float64).sum(axis=0) if whole.dtype.kind == "f" else whole.sum(axis=0)
 
 
 def show(found: dict[str, Any], prompts: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -18,13 +18,14 @@ from maxrl_jax.runs.loop.phase import Every, Phase
 from maxrl_jax.runs.loop.steps import run_steps
 
 
-def fine_tune(opened: Run, problem: Problem, params: Any) -> Any:
-    """The parameters after SFT."""
+def fine_tune(opened: Run, problem: Problem, params: Any, also: Sequence[Every] = ()) -> Any:
+    """The parameters after SFT; ``also`` is done between its steps."""
     config = problem.config
     state = _placed(problem, {"params": params, "opt": sft.make_optimizer(config).init(params)})
     chunk = sft.make_chunk(problem)
     every = [
         Every(0, _exporter(opened, problem), at_end=False, at_steps=config.sft.export_steps),
+        *also,
     ]
     if config.sft.eval_every_steps:
         every.append(Every(config.sft.eval_every_steps, Evaluator(problem, "sft"), at_start=True))

@@ -38,7 +38,7 @@ def small(**overrides):
 
 
 def mathematics(folder, **overrides):
-    """The same on mathematics: questions whose answer is one letter, judged by `letter`."""
+    """The same on mathematics: questions whose answer is one letter, judged by letters.py."""
     problems = [{"prompt": f"Say {letter}.", "answer": letter} for letter in "abcdefghijkl"]
     for name, part in (("train", problems[:8]), ("eval", problems[8:])):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(problem) + "\n" for problem in part))
@@ -51,15 +51,10 @@ def mathematics(folder, **overrides):
         "data.max_prompt_length": 128,
         "data.max_answer_length": 6,
         "data.cut_is_wrong": False,
-        "verifier.grade": "tests.experiments.llm.small:letter",
+        "verifier.grade": "tests.experiments.llm.letters:letter",
         "verifier.workers": 1,
     }
     return small(**{**chosen, **overrides})
-
-
-def letter(answer, gold):
-    """Whether the answer holds a letter of the first or of the second half of the alphabet, as the gold does."""
-    return any((c < "g") == (gold < "g") for c in answer if c.isalpha())
 
 
 def model_folder(folder):

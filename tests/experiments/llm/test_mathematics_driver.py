@@ -70,7 +70,7 @@ def test_evaluation_goes_on_where_it_stopped(finished, tmp_path):
 
 
 def test_a_grade_of_ones_own():
-    grade = OwnGrade("tests.experiments.llm.small:letter")
+    grade = OwnGrade("tests.experiments.llm.letters:letter")
     assert [grade(answer, "c") for answer in ("so b", "so x", "")] == [grading.RIGHT, grading.WRONG, grading.WRONG]
 
 
@@ -87,7 +87,7 @@ WRONG = [
     ({"data.train_layout": "gsm8"}, "data.train"),
     ({"data.max_prompt_length": 3}, "data.max_prompt_length"),
     ({"data.max_answer_length": 250}, "data.max_answer_length"),
-    ({"verifier.grade": "tests.experiments.llm.small:missing"}, "verifier.grade"),
+    ({"verifier.grade": "tests.experiments.llm.letters:missing"}, "verifier.grade"),
     ({"sft.steps": 1}, "sft.steps"),
 ]
 
