@@ -53,6 +53,7 @@ def mathematics(folder, **overrides):
         "data.cut_is_wrong": False,
         "verifier.grade": "tests.experiments.llm.letters:letter",
         "verifier.workers": 1,
+        "verifier.seconds": 60.0,  # a busy machine takes long to start a worker
     }
     return small(**{**chosen, **overrides})
 
