@@ -137,7 +137,7 @@ def summary(found: list[Collective]) -> dict[str, Any]:
 
 def compile_step(config: Any) -> tuple[str, int]:
     """The program of one RL step of a maze config, as text, and the bytes of its parameters."""
-    from experiments.maze import rl
+    from experiments.lm_driver import rl
     from experiments.maze.problem import Problem
     from maxrl_jax.lm.step import PROVIDES
     from maxrl_jax.runs.config import estimator
@@ -147,7 +147,7 @@ def compile_step(config: Any) -> tuple[str, int]:
     ((_, advantage), *_) = estimator.phases(
         config, "rl.advantage", num_rollouts=config.rl.num_rollouts, provides=PROVIDES
     )
-    state = jax.eval_shape(lambda: rl.make_state(config, problem.init_params()))
+    state = jax.eval_shape(lambda: rl.make_state(problem, problem.init_params()))
     placed = jax.tree.map(
         lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
         state,

@@ -16,7 +16,7 @@ def maxrl_fig6(context: Context) -> Drawing:
     """Held-out mazes at the final policy of the first finished run, three objectives on the same rollouts."""
     from ml_collections import ConfigDict
 
-    from experiments.maze import gradient_norms
+    from experiments.lm_driver import gradient_norms
     from experiments.maze.problem import Problem
     from maxrl_jax import advantages
 

@@ -11,18 +11,15 @@ out, where its folder says so (held_out.json). Ends in a table.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from flax import nnx
 
+from experiments.lm_driver.counts import Counts, show
+from experiments.lm_driver.evaluation import Sampler
 from experiments.maze import provenance
-from experiments.maze.evaluation import Sampler
 from maxrl_jax.lm import decoder, evaluation
 from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.rollout import Settings
@@ -31,8 +28,6 @@ from maxrl_jax.runs.command_line import Parser, path, say_error
 from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.devices.precision import compute_dtype
 from maxrl_jax.tasks.maze import task as maze_task
-
-FILE = "evaluation.jsonl"
 
 
 def parser() -> Parser:
@@ -115,71 +110,10 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     return evaluation.summary(counts.total(rounds), options.samples, task.measures)
 
 
-class Counts:
-    """The rounds drawn so far, in a folder.
-
-    Args:
-        folder: made when absent.
-        settings: what the counts depend on; a folder of others is refused.
-
-    Raises:
-        ValueError: the folder holds counts of other settings.
-    """
-
-    def __init__(self, folder: Path, settings: dict[str, Any]):
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = folder / FILE
-        self.rounds: list[dict[str, np.ndarray]] = []
-        if not self._file.exists():
-            self._file.write_text(json.dumps(settings) + "\n")
-            return
-        # A line that a kill cut in two is not JSON: its round is drawn again.
-        text = self._file.read_text()
-        lines = text[: text.rfind("\n") + 1].splitlines()
-        before = json.loads(lines[0]) if lines else settings
-        if before != settings:
-            key = next(key for key in settings if before.get(key) != settings[key])
-            raise ValueError(
-                f"--{key}: got {settings[key]}, allowed: {before.get(key)} as {self._file} was begun, or another --out"
-            )
-        self.rounds = [{name: np.asarray(value) for name, value in json.loads(line).items()} for line in lines[1:]]
-        self._file.write_text("".join(line + "\n" for line in (lines or [json.dumps(settings)])))
-
-    def add(self, found: dict[str, np.ndarray]) -> None:
-        """Keeps one round, durably."""
-        with self._file.open("a") as file:
-            file.write(json.dumps({name: value.tolist() for name, value in found.items()}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        self.rounds.append(found)
-
-    def total(self, rounds: int) -> dict[str, np.ndarray]:
-        """The first rounds together: counts added up, rewards side by side."""
-        parts = self.rounds[:rounds]
-        return {
-            name: np.concatenate([part[name] for part in parts], axis=1)
-            if name == "rewards"
-            else np.sum([part[name] for part in parts], axis=0)
-            for name in parts[0]
-        }
-
-
-def show(found: dict[str, Any]) -> None:
-    """Prints the metrics as a table."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("metric", "value", title=f"{len(found['eval/solved'])} held-out mazes")
-    for name, value in found.items():
-        if name != "eval/solved":
-            table.add_row(name.removeprefix("eval/"), f"{value:.4f}")
-    Console(width=None if sys.stdout.isatty() else 80).print(table)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     try:
-        show(evaluate(parser().read(arguments)))
+        show(evaluate(parser().read(arguments)), "held-out mazes")
     except ValueError as error:
         sys.exit(say_error(error, 2))
 

@@ -1,32 +1,16 @@
-"""What a config stands for: the task, the policy and the sizes of a step, made once for a run."""
+"""What a maze config stands for: the task, and what is known of the mazes its model was trained on."""
 
 from __future__ import annotations
 
-import dataclasses
+from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-from flax import nnx
-from jax.sharding import Mesh
-
+from experiments.lm_driver import problem
 from experiments.maze import provenance
-from maxrl_jax.lm import decoder, step
-from maxrl_jax.lm.policy import Policy
-from maxrl_jax.lm.rollout import Settings
-from maxrl_jax.lm.task import Prompts, Task
-from maxrl_jax.lm.update import Objective
-from maxrl_jax.runs import keys
+from maxrl_jax.lm.task import Task
 from maxrl_jax.runs.config.imported import imported
-from maxrl_jax.runs.devices import sharding
-from maxrl_jax.runs.devices.precision import compute_dtype
 from maxrl_jax.tasks import maze
 from maxrl_jax.tasks.maze import task as maze_task
-
-
-def by_platform(value: int, cpu: int, accelerator: int) -> int:
-    """`value`, or where it is 0 what suits the platform."""
-    return value or (cpu if jax.default_backend() == "cpu" else accelerator)
 
 
 def make_task(config: Any) -> Task:
@@ -53,60 +37,17 @@ def answer_length(config: Any) -> int:
     return config.maze.answer_length or maze.answer_length(config.maze.size, config.model.max_positions)
 
 
-def model_config(config: Any, vocabulary_size: int) -> decoder.Config:
-    """The model: that of the folder it is read from, or a fresh one of the config's shape."""
-    folder = config.model.init_from
-    return decoder.read_config(folder) if folder else fresh_model_config(config, vocabulary_size)
-
-
-def fresh_model_config(config: Any, vocabulary_size: int) -> decoder.Config:
-    """The shape that the config's fields describe."""
-    return decoder.Config(
-        vocab_size=vocabulary_size,
-        hidden_size=config.model.hidden_size,
-        intermediate_size=config.model.intermediate_size,
-        num_layers=config.model.num_layers,
-        num_heads=config.model.num_heads,
-        num_kv_heads=config.model.num_kv_heads,
-        max_positions=config.model.max_positions,
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class Problem:
-    """The parts that SFT, RL and evaluation share.
-
-    Attributes:
-        config: the run's config.
-        task: gives prompts and judges answers.
-        policy: the model without its parameters.
-        num_eval: held-out prompts of an evaluation.
-        mesh: of the run's devices.
-    """
-
-    config: Any
-    task: Task
-    policy: Policy
-    num_eval: int
-    mesh: Mesh
+class Problem(problem.Problem):
+    """The parts of a maze run."""
 
     @classmethod
     def make(cls, config: Any) -> Problem:
         """Builds the task, its held-out prompts and the model's graph."""
-        task = make_task(config)
-        shape = model_config(config, task.vocabulary_size)
-        graph = nnx.graphdef(nnx.eval_shape(lambda: decoder.Decoder(shape, rngs=nnx.Rngs(0))))
-        return cls(
-            config=config,
-            task=task,
-            policy=Policy(graph, compute_dtype(config.model.compute_dtype)),
-            num_eval=min(config.eval.num_mazes, len(task.held_out)),
-            mesh=sharding.mesh_from_config(config),
-        )
+        return cls.of(config, make_task(config), config.eval.num_mazes)
 
     def notes(self) -> list[str]:
         """What a user should know about the sizes: one line each."""
-        lines = list(self.task.notes)
+        lines = super().notes()
         if self.config.task == "maze":
             lines += provenance.notes(self.config)
         if self.config.eval.num_mazes > self.num_eval:
@@ -115,49 +56,8 @@ class Problem:
             )
         return lines
 
-    def init_params(self) -> Any:
-        """Fresh parameters, or those of `model.init_from`; float32."""
-        if self.config.model.init_from:
-            model = decoder.load_hf(self.config.model.init_from)
-            return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), nnx.state(model))
-        shape = model_config(self.config, self.task.vocabulary_size)
-
-        def build(seed: jax.Array) -> Any:
-            return nnx.state(decoder.Decoder(shape, rngs=nnx.Rngs(keys.stream(seed, "params"))))
-
-        return sharding.init(build, self.mesh, jnp.uint32(self.config.seed))
-
-    @property
-    def held_out(self) -> Prompts:
-        """The prompts of an evaluation."""
-        return self.task.held_out.at(slice(self.num_eval))
-
-    @property
-    def sampling(self) -> Settings:
-        """How answers are drawn."""
-        return Settings(
-            max_new_tokens=self.task.answer_length,
-            stop_tokens=self.task.stop_tokens,
-            temperature=self.config.rl.temperature,
-            top_p=self.config.rl.top_p,
-            pad_token=self.task.pad_token,
-        )
-
-    @property
-    def step(self) -> step.Settings:
-        """Sizes, sampling and loss of an RL step."""
-        rl = self.config.rl
-        return step.Settings(
-            num_prompts=rl.num_prompts,
-            num_rollouts=rl.num_rollouts,
-            sampling=self.sampling,
-            objective=Objective(
-                aggregation=rl.aggregation,
-                entropy_coef=rl.entropy_coef,
-                kl_coef=rl.kl_coef,
-                temperature=rl.temperature,
-                top_p=rl.top_p,
-            ),
-            micro_batch_tokens=by_platform(rl.micro_batch_tokens, cpu=1024, accelerator=65_536),
-            decode_rows=rl.decode_rows or None,
-        )
+    def save(self, params: Any, folder: Path) -> None:
+        """Writes a model folder, with the tables of the mazes it was never trained on."""
+        super().save(params, folder)
+        if self.config.task == "maze":
+            provenance.write(provenance.after(self.config), folder)

@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from maxrl_jax import metrics
 from maxrl_jax.lm import rollout
 from maxrl_jax.lm.policy import Policy
-from maxrl_jax.lm.task import Prompts, Task
+from maxrl_jax.lm.task import Prompts, Task, Verdict
+
+PER_SAMPLE = ("rewards", "votes", "votes_right")
+"""What `sample` finds of every answer, not of all those to a prompt together."""
 
 
 def sample(
@@ -24,6 +26,7 @@ def sample(
     *,
     ids: jax.Array | None = None,
     max_rows: int | None = None,
+    entropy: bool = False,
 ) -> dict[str, jax.Array]:
     """Draws and judges `num_samples` answers to each of M prompts.
 
@@ -37,17 +40,17 @@ def sample(
         sampling: how answers are drawn.
         ids: int32 [M], the prompts' numbers, which the keys of their answers follow; 0 .. M-1 by default.
         max_rows: answers drawn at a time.
+        entropy: whether the entropy of the distributions that tokens were drawn from is found too.
 
     Returns:
-        Sums over the samples of each prompt, int32 [M]: solved, length (tokens) and every measure of the task; with
-        graded rewards also rewards, float32 [M, n].
+        Sums over the samples of each prompt, int32 [M]: solved, length (tokens) and every measure of the task; entropy
+        (nats), float32 [M], where asked for. Of each sample [M, n]: rewards, float32, where they are graded; votes and
+        whether they are right, where the task has votes.
     """
 
     def judged(answers: rollout.Rollouts, state: Any) -> dict[str, jax.Array]:
-        verdict = task.judge(state, answers.tokens)
-        kept = {"solved": verdict.solved.astype(jnp.int32), "length": answers.lengths}
-        kept |= {name: measure.astype(jnp.int32) for name, measure in verdict.measures.items()}
-        return kept if task.rewards == "binary" else kept | {"rewards": verdict.rewards.astype(jnp.float32)}
+        found = of_samples(task, task.judge(state, answers.tokens), answers.tokens, answers.lengths)
+        return found | {"entropy": answers.entropies.sum(-1)} if entropy else found
 
     found = rollout.map_rollouts(
         judged,
@@ -57,10 +60,56 @@ def sample(
         num_samples,
         sampling,
         inputs=prompts.state,
+        prompt_lengths_P=prompts.lengths,
         prompt_ids_P=ids,
         max_rows=max_rows,
     )
-    return {name: value if name == "rewards" else jnp.sum(value, axis=1) for name, value in found.items()}
+    return summed(found)
+
+
+def draw(
+    policy: Policy,
+    params: Any,
+    prompts: Prompts,
+    key: jax.Array,
+    num_samples: int,
+    sampling: rollout.Settings,
+    *,
+    ids: jax.Array | None = None,
+    max_rows: int | None = None,
+) -> dict[str, jax.Array]:
+    """The half of `sample` that needs no judge: tokens [M, n, T], length and entropy [M, n] of the answers."""
+
+    def kept(answers: rollout.Rollouts, _: Any) -> dict[str, jax.Array]:
+        return {"tokens": answers.tokens, "length": answers.lengths, "entropy": answers.entropies.sum(-1)}
+
+    return rollout.map_rollouts(
+        kept,
+        policy.sampler(params),
+        prompts.tokens,
+        key,
+        num_samples,
+        sampling,
+        prompt_lengths_P=prompts.lengths,
+        prompt_ids_P=ids,
+        max_rows=max_rows,
+    )
+
+
+def of_samples(task: Task, verdict: Verdict, answers: jax.Array, lengths: jax.Array) -> dict[str, jax.Array]:
+    """What is kept of every answer, [M, n] by name."""
+    kept = {"solved": verdict.solved.astype(np.int32), "length": lengths}
+    kept |= {name: measure.astype(np.int32) for name, measure in verdict.measures.items()}
+    if task.rewards != "binary":
+        kept["rewards"] = verdict.rewards.astype(np.float32)
+    if task.votes is not None:
+        kept |= {"votes": task.votes(answers), "votes_right": verdict.solved.astype(np.int32)}
+    return kept
+
+
+def summed(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Sums over the samples of each prompt, of all but what is needed sample by sample."""
+    return {name: value if name in PER_SAMPLE else value.sum(axis=1) for name, value in found.items()}
 
 
 def orders(num_samples: int) -> list[int]:
@@ -84,7 +133,8 @@ def summary(
         PREFIX/MEASURE (share of the right answers that have it), PREFIX/answer_length (tokens), PREFIX/coverage (share
         of prompts solved at least once) and PREFIX/solved, the counts themselves: pass@k for every k, support and
         efficiency follow from them. With graded rewards also PREFIX/reward_mean, PREFIX/best@K (unbiased max@K of the
-        reward) and PREFIX/MEASURE_pass@K.
+        reward) and PREFIX/MEASURE_pass@K; where they were found, PREFIX/entropy (nats a token) and PREFIX/majority@n
+        (share of prompts whose most frequent vote is right).
     """
     solved, ks = found["solved"], orders(num_samples)
     curve = metrics.pass_at_k(num_samples, solved, ks).mean(axis=0)
@@ -97,10 +147,30 @@ def summary(
         out[f"{prefix}/{name}"] = float(found[name].sum() / total) if total else 0.0
     out[f"{prefix}/answer_length"] = float(found["length"].sum() / (len(solved) * num_samples))
     out[f"{prefix}/coverage"] = float(np.mean(solved > 0))
+    if "entropy" in found:
+        out[f"{prefix}/entropy"] = float(found["entropy"].sum() / max(found["length"].sum(), 1))
+    if "votes" in found:
+        won = [majority_is_right(*pair) for pair in zip(found["votes"], found["votes_right"], strict=True)]
+        out[f"{prefix}/majority@{num_samples}"] = float(np.mean(won))
     if "rewards" in found:
         out |= _graded(found, num_samples, measures, prefix)
     out[f"{prefix}/solved"] = solved.tolist()
     return out
+
+
+def majority_is_right(votes: np.ndarray, right: np.ndarray) -> bool:
+    """Whether the vote that most answers share is right; the earliest of those that tie.
+
+    Args:
+        votes: int [n], equal for answers that say the same, negative for those that say nothing.
+        right: [n], whether an answer is right. The first answer with a vote speaks for it.
+    """
+    cast = np.flatnonzero(votes >= 0)
+    if not len(cast):
+        return False
+    _, first, counts = np.unique(votes[cast], return_index=True, return_counts=True)
+    # Among the most frequent votes, the one that came first.
+    return bool(right[cast[first[counts == counts.max()].min()]])
 
 
 def _graded(

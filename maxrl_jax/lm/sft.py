@@ -58,6 +58,7 @@ def loss_and_gradients(
             tokens=prompts.solutions[:, None],
             mask=mask[:, None],
             advantages=jnp.ones((count, 1)),
+            prompt_lengths=prompts.lengths,
         ),
         update.Objective(aggregation="token_mean"),
         update.Plan.make(count, 1, length, micro_batch_tokens=(micro_batch or count) * length),

@@ -3,7 +3,7 @@
     result = step.gradients(policy, task, advantage, settings, params, step=0, key=key)
 
 Nothing leaves the device when the task's judge is traced: the whole step is one program. `draw` and `learn` are its
-two halves; a judge that runs on the host stands between them.
+two halves; a judge that runs on the host stands between them, and so does the cut into mini-batches of one update each.
 """
 
 import dataclasses
@@ -33,6 +33,7 @@ class Settings:
         objective: the loss.
         micro_batch_tokens: answer tokens of a micro-batch of the update.
         decode_rows: the most rollouts decoded at a time on a device; None for all.
+        minibatches: updates that a batch is cut into, each of as many prompts.
     """
 
     num_prompts: int
@@ -41,6 +42,12 @@ class Settings:
     objective: update.Objective
     micro_batch_tokens: int
     decode_rows: int | None = None
+    minibatches: int = 1
+
+    @property
+    def minibatch(self) -> "Settings":
+        """The settings of one of the mini-batches."""
+        return dataclasses.replace(self, num_prompts=self.num_prompts // self.minibatches, minibatches=1)
 
     def plan(self, num_prompts: int) -> update.Plan:
         """How a device cuts its share of ``num_prompts`` prompts."""
@@ -80,11 +87,15 @@ class Whole:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """A step's loss, its gradients (like the parameters) and its metrics, scalars by name; all of the global batch."""
+    """A step's loss, its gradients (like the parameters) and its metrics, scalars by name; all of the global batch.
+
+    ``solved`` says of each problem of a finite training set whether the batch solves it; None for another set.
+    """
 
     loss: jax.Array
     gradients: Any
     metrics: dict[str, jax.Array]
+    solved: jax.Array | None = None
 
     @property
     def has_signal(self) -> jax.Array:
@@ -135,8 +146,27 @@ def draw(
         key,
         settings.num_rollouts,
         settings.sampling,
+        prompt_lengths_P=prompts.lengths,
         prompt_ids_P=ids,
         max_rows=settings.decode_rows,
+    )
+
+
+def log_probs(
+    policy: Policy, settings: Settings, params: Any, prompts: Prompts, answers: rollout.Rollouts
+) -> jax.Array:
+    """Log-probabilities [P, N, T] of the answers' tokens, as the update computes them.
+
+    They are those of the policy that drew: the ratios of a first mini-batch are 1, whatever the sampler rounded.
+    """
+    plan = settings.plan(len(prompts))
+    return update.score(
+        policy.sampler(params),
+        prompts.tokens,
+        answers.tokens,
+        settings.objective,
+        plan,
+        prompt_lengths_P=prompts.lengths,
     )
 
 
@@ -150,10 +180,14 @@ def learn(
     answers: rollout.Rollouts,
     verdict: Verdict,
     *,
+    old_log_probs: jax.Array | None = None,
     reference: Any = None,
     share: Share | None = None,
 ) -> Result:
-    """What a batch of judged answers says: loss, gradients, metrics."""
+    """What a batch of judged answers says: loss, gradients, metrics.
+
+    ``old_log_probs`` are those of `log_probs`, once the parameters are no longer those that drew.
+    """
     share = share or Whole()
     rewards = verdict.rewards.astype(jnp.float32)
     arrays = _companions(policy, task, advantage, settings, params, prompts, answers)
@@ -161,10 +195,18 @@ def learn(
     objective, plan = settings.objective, settings.plan(len(prompts))
     frozen = None
     if objective.kl_coef:
-        frozen = update.score(policy.sampler(reference), prompts.tokens, answers.tokens, objective, plan)
+        frozen = log_probs(policy, settings, reference, prompts, answers)
     result = update.loss_and_gradients(
         policy.master(params),
-        update.Batch(prompts.tokens, answers.tokens, answers.mask, advantages, reference_log_probs=frozen),
+        update.Batch(
+            prompts.tokens,
+            answers.tokens,
+            answers.mask,
+            advantages,
+            old_log_probs=old_log_probs,
+            reference_log_probs=frozen,
+            prompt_lengths=prompts.lengths,
+        ),
         objective,
         plan,
         denominator=share.sum(losses.denominator(answers.mask, objective.aggregation)),
@@ -173,8 +215,11 @@ def learn(
     sums = _sums(task, rewards, advantages, verdict, answers) | {
         "skipped": result.prompts_skipped.astype(jnp.float32),
     }
-    loss, gradients, sums = share.sum((result.loss, result.gradients, sums))
-    return Result(loss, gradients, _means(task, settings, sums))
+    solved = None
+    if task.num_problems and prompts.numbers is not None:
+        solved = jnp.zeros(task.num_problems, jnp.int32).at[prompts.numbers].add(verdict.solved.any(axis=1))
+    loss, gradients, sums, solved = share.sum((result.loss, result.gradients, sums, solved))
+    return Result(loss, gradients, _means(task, settings, sums), None if solved is None else solved > 0)
 
 
 def _companions(
@@ -193,7 +238,9 @@ def _companions(
     if "greedy_rewards" in advantage.needs:
         # Greedy decoding draws nothing: any key gives the same answers.
         greedy = dataclasses.replace(settings.sampling, temperature=0.0, top_p=1.0)
-        found = rollout.rollout(policy.sampler(params), prompts.tokens, jax.random.key(0), 1, greedy)
+        found = rollout.rollout(
+            policy.sampler(params), prompts.tokens, jax.random.key(0), 1, greedy, prompt_lengths_P=prompts.lengths
+        )
         arrays["greedy_rewards"] = task.judge(prompts.state, found.tokens).rewards[:, 0].astype(jnp.float32)
     return arrays
 

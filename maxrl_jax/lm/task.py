@@ -23,6 +23,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int32
 
 from maxrl_jax.advantages.contracts import REWARD_KINDS
@@ -39,12 +40,14 @@ class Prompts:
         lengths: int32 [P], tokens of each prompt; None when all have S.
         solutions: int32 [P, L], an answer to imitate, padded with the task's pad token; None where there is none, and
             then there is no SFT.
+        numbers: int32 [P], each prompt's place in a finite training set; None for another prompt every time.
     """
 
     tokens: Int32[Array, "P S"]
     state: Any = None
     lengths: Int32[Array, " P"] | None = None
     solutions: Int32[Array, "P L"] | None = None
+    numbers: Int32[Array, " P"] | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -79,7 +82,10 @@ class Verdict:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A task as the training of a language-model policy sees it; its functions are pure and are traced.
+    """A task as the training of a language-model policy sees it.
+
+    Its functions are pure and are traced, unless `judged_on_host`: then both get numbers and NumPy arrays, return NumPy
+    arrays, and the judge may do whatever it has to, between the program that draws and the one that learns.
 
     Attributes:
         name: shown to the user.
@@ -90,12 +96,18 @@ class Task:
             resumed run sees the same ones and a device makes just its own.
         judge: ``judge(state, answers int32 [P, N, T]) -> Verdict``.
         held_out: prompts that no training batch holds, all of them; evaluations take the first ones.
+        votes: ``votes(answers) -> int [P, N]``, what each answer says: equal for answers that say the same, negative
+            for one that says nothing. None where the majority of several answers is no answer.
         rewards: one of `REWARD_KINDS`, 0 or 1 (binary), in [0, 1] (unit) or real: which estimators fit.
         reasons: names of the verdict's reasons, the first for a solved prompt.
         measures: names of the verdict's measures.
         stop_tokens: an answer ends with the first of these; () for answers of T tokens.
         pad_token: what follows the end of an answer.
         notes: lines for the user at the start of a run.
+        num_problems: of a finite training set, which its prompts number; 0 for another prompt every time.
+        judged_on_host: whether the judge is no function of arrays alone.
+        counts: ``counts() -> {name: number}``, what a judge on the host has met so far; logged under perf/.
+        close: ends what a judge on the host has started.
     """
 
     name: str
@@ -104,12 +116,17 @@ class Task:
     prompts: Callable[[str, Array, Array, int], Prompts]
     judge: Callable[[Any, Array], Verdict]
     held_out: Prompts
+    votes: Callable[[Array], Array] | None = None
     rewards: str = "binary"
     reasons: tuple[str, ...] = ("solved", "wrong")
     measures: tuple[str, ...] = ()
     stop_tokens: tuple[int, ...] = ()
     pad_token: int = 0
     notes: tuple[str, ...] = ()
+    num_problems: int = 0
+    judged_on_host: bool = False
+    counts: Callable[[], dict[str, float]] = dict
+    close: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         if self.rewards not in REWARD_KINDS:
@@ -126,23 +143,36 @@ class Task:
         return self.held_out.tokens.shape[1]
 
     def check(self, num_prompts: int, num_answers: int = 2) -> None:
-        """Holds what the task's functions return against their contract, without running them.
+        """Holds what the task's functions return against their contract, without running them where they are traced.
+
+        Of a judge on the host nothing is known before its first answers.
 
         Raises:
             ValueError: a prompt, reward, reason or measure of another shape or type, in one line.
         """
-        count = jax.ShapeDtypeStruct((), jnp.int32)
-        ids = jax.ShapeDtypeStruct((num_prompts,), jnp.int32)
-        found = jax.eval_shape(lambda step, ids: self.prompts("rl", step, ids, num_prompts), count, ids)
+        if self.judged_on_host:
+            found = self.prompts("rl", np.int32(0), np.arange(num_prompts, dtype=np.int32), num_prompts)
+        else:
+            count = jax.ShapeDtypeStruct((), jnp.int32)
+            ids = jax.ShapeDtypeStruct((num_prompts,), jnp.int32)
+            found = jax.eval_shape(lambda step, ids: self.prompts("rl", step, ids, num_prompts), count, ids)
         if not isinstance(found, Prompts):
             raise ValueError(f"prompts of task {self.name}: got {_named(found)}, allowed: Prompts")
-        self._expect("prompts' tokens", found.tokens, (num_prompts, self.prompt_length), jnp.integer)
+        # Prompts made on the host may be cut to the longest of a batch.
+        length = found.tokens.shape[-1] if self.judged_on_host else self.prompt_length
+        self._expect("prompts' tokens", found.tokens, (num_prompts, length), jnp.integer)
         if found.lengths is not None:
             self._expect("prompts' lengths", found.lengths, (num_prompts,), jnp.integer)
         if found.solutions is not None:
             self._expect("prompts' solutions", found.solutions, (num_prompts, *found.solutions.shape[1:2]), jnp.integer)
+        if found.numbers is not None:
+            self._expect("prompts' numbers", found.numbers, (num_prompts,), jnp.integer)
+        if not self.judged_on_host:
+            self._check_judge(found.state, num_prompts, num_answers)
+
+    def _check_judge(self, state: Any, num_prompts: int, num_answers: int) -> None:
         answers = jax.ShapeDtypeStruct((num_prompts, num_answers, self.answer_length), jnp.int32)
-        verdict = jax.eval_shape(self.judge, found.state, answers)
+        verdict = jax.eval_shape(self.judge, state, answers)
         if not isinstance(verdict, Verdict):
             raise ValueError(f"judge of task {self.name}: got {_named(verdict)}, allowed: Verdict")
         shape = (num_prompts, num_answers)

@@ -13,6 +13,17 @@ Chunk = Callable[..., tuple[Any, Mapping[str, jax.Array]]]
 """``chunk(state, steps int32 [n]) -> (state, {name: [n, ...]})``, pure."""
 
 
+class OnHost:
+    """A chunk that is no program: it calls compiled functions of its own, and works on the host between them.
+
+    It consumes the state it is given, and keeps its shardings.
+    """
+
+    def __call__(self, state: Any, steps: np.ndarray) -> tuple[Any, Mapping[str, Any]]:
+        """As a `Chunk`, with numbers."""
+        raise NotImplementedError
+
+
 def scan(step: Callable[[Any, jax.Array], tuple[Any, Mapping[str, jax.Array]]]) -> Chunk:
     """A chunk from one step: ``step(state, i) -> (state, metrics)`` scanned over ``steps`` int32 [n]."""
 
@@ -62,7 +73,7 @@ class Calls:
         everywhere = sharding.replicated(mesh) if mesh else None
         self.starts = [first for first, _ in phases]
         self._phases = [
-            (first, jax.jit(function, donate_argnums=0, out_shardings=(shardings, everywhere)))
+            (first, function if isinstance(function, OnHost) else self._jitted(function, shardings, everywhere))
             for first, function in phases
         ]
         self._seen: set[tuple[int, int]] = set()
@@ -70,6 +81,10 @@ class Calls:
         self._batches = data(step) if data else None
         self._metrics: Mapping[str, jax.Array] = {}
         self.starved = 0.0
+
+    @staticmethod
+    def _jitted(function: Chunk, shardings: Any, everywhere: Any) -> Chunk:
+        return jax.jit(function, donate_argnums=0, out_shardings=(shardings, everywhere))
 
     def close(self) -> None:
         """Ends the data's iterator, whose workers would otherwise outlive the phase."""

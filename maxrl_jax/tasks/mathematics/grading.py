@@ -19,12 +19,17 @@ def boxed(gold: str) -> str:
     return "\\boxed{" + gold + "}"
 
 
-def prepare() -> None:
-    """Makes a new worker ready, so that no answer's time is spent on imports."""
+def prepare(math_verify: bool = True) -> None:
+    """Makes a new worker ready, so that no answer's time is spent on imports.
+
+    Args:
+        math_verify: whether it is going to judge by Math-Verify.
+    """
     # The default action ends a worker at once, even inside a long call of C code, where no Python handler would run.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    logging.getLogger("math_verify").setLevel(logging.CRITICAL)  # else one warning for every answer without a number
-    _metric()
+    if math_verify:
+        logging.getLogger("math_verify").setLevel(logging.CRITICAL)  # else a warning for each answer without a number
+        _metric()
 
 
 def grade(answer: str, gold: str) -> int:

@@ -114,7 +114,10 @@ class Verifier:
 
             # A fork of a process that runs JAX may deadlock: workers start afresh.
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPool(self._workers, initializer=grading.prepare, context=context)
+            by_math_verify = self._grade is grading.grade
+            self._pool = ProcessPool(
+                self._workers, initializer=grading.prepare, initargs=(by_math_verify,), context=context
+            )
         pool = self._pool
         try:
             return pool, [pool.schedule(self._grade, args=pair, timeout=self._seconds) for pair in pairs]

@@ -50,6 +50,12 @@ def held_out_set(seed: int, num_problems: int) -> Prompts:
     return prompts(problems.distinct(_rng(seed, 1), num_problems, held_out=True))
 
 
+def solutions(seed: int, num_problems: int) -> Int32[np.ndarray, "M T"]:
+    """The right chains of the problems of `held_out_set`."""
+    chosen = problems.distinct(_rng(seed, 1), num_problems, held_out=True)
+    return answers([teacher.solution(problem) for problem in chosen])[0]
+
+
 def demonstrations(seed: int, num_problems: int) -> tuple[Prompts, Int32[np.ndarray, "M T"], Int32[np.ndarray, " M"]]:
     """Random problems with the teacher's answers and their lengths, for supervised training; none held out."""
     rng = _rng(seed, 2)

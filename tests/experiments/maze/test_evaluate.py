@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from experiments.lm_driver import counts
 from experiments.maze import evaluate, provenance
 from experiments.maze.problem import Problem
 from tests.experiments.maze.small import small
@@ -19,17 +20,17 @@ def evaluated(model, out, *extra):
 def test_resumed_equals_uninterrupted(finished, tmp_path):
     whole = evaluated(finished / "model", tmp_path / "whole", "--samples=12")
     evaluated(finished / "model", tmp_path / "parts", "--samples=4")
-    file = tmp_path / "parts" / evaluate.FILE
+    file = tmp_path / "parts" / counts.FILE
     file.write_text(file.read_text() + '{"solved": [0, 1')  # killed while it wrote
     assert evaluated(finished / "model", tmp_path / "parts", "--samples=12") == whole
-    assert file.read_text() == (tmp_path / "whole" / evaluate.FILE).read_text()
+    assert file.read_text() == (tmp_path / "whole" / counts.FILE).read_text()
     assert evaluated(finished / "model", tmp_path / "parts", "--samples=8") != whole  # fewer: the first rounds
     assert {"eval/pass@1", "eval/pass@8", "eval/pass@12", "eval/shortest"} <= set(whole)
 
 
 def test_rounds_draw_other_answers(finished, tmp_path):
     evaluated(finished / "model", tmp_path, "--samples=8", "--temperature=0.9")
-    header, one, two = (tmp_path / evaluate.FILE).read_text().splitlines()
+    header, one, two = (tmp_path / counts.FILE).read_text().splitlines()
     assert json.loads(header)["temperature"] == 0.9
     assert json.loads(one)["length"] != json.loads(two)["length"]
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.maze import rl
+from experiments.lm_driver import rl
 from experiments.maze.__main__ import run
 from experiments.maze.checks import check
 from experiments.maze.problem import Problem
@@ -155,7 +155,7 @@ def test_without_signal_nothing_moves(finished, tmp_path):
 
 
 def test_momentum_rests_with_the_parameters():
-    transformation = rl.make_optimizer(small(**{"rl.learning_rate": 0.1}))
+    transformation = rl.make_optimizer(Problem.make(small(**{"rl.learning_rate": 0.1})))
     params = {"w": jnp.ones(3)}
     moved, opt = optimizer.apply(transformation, {"w": jnp.ones(3)}, transformation.init(params), params)
     again = optimizer.apply(transformation, {"w": jnp.zeros(3)}, opt, moved, signal=jnp.bool_(False))
@@ -235,7 +235,7 @@ def test_every_method_traces_through_one_whole_step(overrides):
     )
     assert start == 0
     params = jax.eval_shape(problem.init_params)
-    state = jax.eval_shape(lambda params: rl.make_state(config, params), params)
+    state = jax.eval_shape(lambda params: rl.make_state(problem, params), params)
     out, metrics = jax.eval_shape(rl.make_chunk(problem, advantage), state, jax.ShapeDtypeStruct((3,), jnp.int32))
     assert jax.tree.map(lambda a: (a.shape, a.dtype), out) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
     assert metrics["reward_mean"].shape == (3,)

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import optax
 
-from experiments.maze.problem import Problem, by_platform
+from experiments.lm_driver.problem import Problem, by_platform
 from maxrl_jax.lm import sft
 from maxrl_jax.runs.devices.data_parallel import Share, over_batch
 from maxrl_jax.runs.loop import optimizer

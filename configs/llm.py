@@ -1,0 +1,228 @@
+r"""Language models: SFT where it is asked for, then reinforcement learning from verified answers.
+
+    python -m experiments.llm --config=configs/llm.py:VARIANT --workdir=DIR
+
+| variant | what | hardware | time | expected |
+|---|---|---|---|---|
+| words | word problems, 0.1M parameters, SFT and a few RL steps | 2 CPU cores | minutes | a table |
+| words_standin | 256 problems over 40 epochs, no data, no weights | 2 CPU cores | an hour | pass@k by epoch |
+| gsm8k | SmolLM2-360M-Instruct on GSM8K (MaxRL Table 5) | a GPU or a pod | days | MaxRL Table 4 |
+| polaris | Qwen3-1.7B-Base or 4B-Base on POLARIS-53K (MaxRL Table 6) | a pod | days | MaxRL Figure 5 |
+| max_at_k | Llama-3.2-3B-Instruct, Qwen2.5-Math-7B; MaxPO, 4 clipped updates a batch | a pod | days | MaxPO Figure 2 |
+| pkpo | Gemma-2-2B on MATH, k annealed from 8 to 1 (PKPO section 5.2) | a pod | days | PKPO Figure 4 |
+
+The last four need a model's folder and two files of problems, which nothing here downloads (docs/llm.md):
+
+    python -m experiments.llm --config=configs/llm.py:gsm8k --config.model.init_from=SmolLM2-360M-Instruct \
+        --config.data.train=gsm8k/train.jsonl --config.data.eval=gsm8k/test.jsonl --workdir=DIR
+
+Published: what MaxRL's Tables 5 and 6, MaxPO appendix H and PKPO section 5.2 list. What they do not list is ours: the
+optimizer's weight decay and clipping are those of MaxRL's release, learning rates of `max_at_k` and `pkpo` and MaxPO's
+clip range are common values. Of MaxRL: the prompts' wording, and what becomes of an answer that reaches its limit.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+VARIANTS = ("words", "words_standin", "gsm8k", "polaris", "max_at_k", "pkpo")
+
+
+def get_config(variant: str = "words") -> ConfigDict:
+    """Returns the config of a variant.
+
+    Raises:
+        ValueError: an unknown variant.
+    """
+    common.check_variant(variant, VARIANTS)
+    config = common.base("tiny" if variant == "words" else variant)
+    config.task = "words"  # mathematics, or your own, my.module:factory (maxrl_jax/lm/task.py)
+    config.words = _words()
+    config.data = _data()
+    config.verifier = _verifier()
+    config.model = _model()
+    config.sft = _sft()
+    config.rl = _rl()
+    config.eval = _evaluation()
+    {
+        "words": _quick,
+        "words_standin": _standin,
+        "gsm8k": _gsm8k,
+        "polaris": _polaris,
+        "max_at_k": _max_at_k,
+        "pkpo": _pkpo,
+    }[variant](config)
+    return config
+
+
+def _words() -> ConfigDict:
+    words = ConfigDict()
+    words.num_problems = 256  # of the fixed training set of RL
+    words.num_demonstrations = 32_768  # of the teacher's, for SFT
+    words.set_seed = 0  # which problems: the same for every seed of a run
+    return words
+
+
+def _data() -> ConfigDict:
+    data = ConfigDict()  # of the task mathematics
+    data.train = ""  # a .jsonl or .parquet file of problems
+    data.eval = ""
+    data.train_layout = "plain"  # gsm8k, polaris, math500, plain ({prompt, answer}), or your own, my.module:LAYOUT
+    data.eval_layout = "plain"
+    data.question = ""  # column of the questions; empty: the layout's
+    data.answer = ""  # column of the answers; empty: the layout's
+    data.max_prompt_length = 512  # tokens; problems with longer prompts are left out, and counted
+    data.max_answer_length = 2048  # tokens
+    data.cut_is_wrong = True  # an answer that reaches this length; False: it is judged as it stands
+    return data
+
+
+def _verifier() -> ConfigDict:
+    verifier = ConfigDict()  # of the task mathematics
+    verifier.grade = "math-verify"  # or your own function (answer, gold) -> bool, as my.module:function
+    verifier.workers = 0  # processes; 0: one a core, up to 16
+    verifier.seconds = 12.0  # after which an answer counts as wrong
+    return verifier
+
+
+def _model() -> ConfigDict:
+    model = ConfigDict()
+    model.init_from = ""  # a model folder in Hugging Face's format, which decides the fields below but compute_dtype
+    model.hidden_size = 128
+    model.intermediate_size = 512
+    model.num_layers = 4
+    model.num_heads = 4
+    model.num_kv_heads = 2
+    model.max_positions = 128
+    model.compute_dtype = "auto"  # float32, bfloat16; auto: bfloat16 on accelerators, float32 on CPU
+    return model
+
+
+def _sft() -> ConfigDict:
+    sft = ConfigDict()
+    sft.steps = 0
+    sft.batch_size = 64
+    sft.eval_every_steps = 0  # held-out evaluation during SFT, as sft/pass@K; 0: none
+    sft.export_steps = ()  # after each of these steps the model is written to model_sft_STEP/
+    sft.micro_batch = 32  # sequences run at a time on a device; 0: 4 on CPU, all on accelerators
+    sft.steps_per_call = 10
+    sft.optimizer = common.optimizer("adamw", learning_rate=2e-3, schedule="cosine", weight_decay=0.01, clip_norm=1.0)
+    sft.optimizer.b2 = 0.95
+    return sft
+
+
+def _rl() -> ConfigDict:
+    rl = ConfigDict()
+    rl.steps = 1500
+    rl.num_prompts = 256
+    rl.num_rollouts = 128
+    rl.learning_rate = 1e-5
+    rl.aggregation = "token_mean"  # over the global batch; sequence_sum is the unbiased one
+    rl.advantage = common.advantage("maxrl")
+    rl.minibatches = 1  # updates that a batch is cut into, by prompts, with ratios to the policy that drew
+    rl.clip_epsilon = 0.0  # range that those ratios are clipped to, 1 +- it; 0: none
+    rl.entropy_coef = 0.0
+    rl.kl_coef = 0.0  # KL to the policy RL starts from
+    rl.temperature = 1.0
+    rl.top_p = 1.0
+    rl.steps_per_call = 10
+    rl.decode_rows = 0  # rollouts decoded at a time on a device; 0: all
+    rl.micro_batch_tokens = 0  # answer tokens of one micro-batch; 0: 1,024 on CPU, 65,536 on accelerators
+    rl.optimizer = common.optimizer("adamw", learning_rate=None, weight_decay=0.01, clip_norm=1.0)
+    rl.optimizer.skip_zero = True  # a batch without signal (every advantage 0) moves neither parameters nor momentum
+    return rl
+
+
+def _evaluation() -> ConfigDict:
+    evaluation = ConfigDict()
+    evaluation.num_prompts = 256  # held-out problems, the first of the file
+    evaluation.num_samples = 64
+    evaluation.every_steps = 100  # also before the first RL step and after the last
+    evaluation.decode_rows = 0  # samples decoded at a time on a device; 0: 512 on CPU, 16,384 on accelerators
+    evaluation.temperature = 0.6
+    evaluation.top_p = 0.95
+    return evaluation
+
+
+def _on_words(config: ConfigDict) -> None:
+    """Sampling is as in training: a policy of a few thousand words has no tail to cut off."""
+    config.eval.temperature = 1.0
+    config.eval.top_p = 1.0
+    config.rl.num_prompts = 32
+    config.rl.num_rollouts = 32
+    config.rl.learning_rate = 3e-4
+    config.rl.micro_batch_tokens = 4096  # the model is small, so larger pieces than the default pay
+    config.checkpoint.every_steps = 100
+
+
+def _quick(config: ConfigDict) -> None:
+    _on_words(config)
+    config.words.num_demonstrations = 16_384
+    config.model.hidden_size = 64
+    config.model.intermediate_size = 256
+    config.model.num_layers = 2
+    config.sft.steps = 600
+    config.rl.steps = 32
+    config.rl.num_rollouts = 16
+    config.eval.num_prompts = 64
+    config.eval.num_samples = 32
+    config.eval.every_steps = 16
+
+
+def _standin(config: ConfigDict) -> None:
+    _on_words(config)
+    config.sft.steps = 2000
+    config.sft.eval_every_steps = 1000
+    config.rl.steps = 320  # 40 epochs of 256 problems
+    config.eval.every_steps = 40  # 5 epochs
+
+
+def _on_mathematics(config: ConfigDict) -> None:
+    config.task = "mathematics"
+    config.rl.steps_per_call = 1
+    config.rl.decode_rows = 4096
+    config.checkpoint.every_steps = 20
+    config.eval.num_prompts = 100_000  # all there are
+
+
+def _gsm8k(config: ConfigDict) -> None:
+    _on_mathematics(config)
+    config.data.train_layout = config.data.eval_layout = "gsm8k"
+    config.eval.num_samples = 128
+    config.eval.every_steps = 145  # 5 epochs of 7,473 problems
+
+
+def _polaris(config: ConfigDict) -> None:
+    _on_mathematics(config)
+    config.data.train_layout = "polaris"
+    config.data.eval_layout = "math500"
+    config.data.max_prompt_length = 1024
+    config.data.max_answer_length = 4096
+    config.data.cut_is_wrong = False
+    config.rl.steps = 1000
+    config.rl.num_rollouts = 16
+    config.rl.learning_rate = 1e-6
+    config.rl.decode_rows = 1024
+    config.eval.num_samples = 32
+
+
+def _max_at_k(config: ConfigDict) -> None:
+    _on_mathematics(config)
+    config.rl.steps = 500
+    config.rl.num_prompts = 1024
+    config.rl.num_rollouts = 8
+    config.rl.minibatches = 4
+    config.rl.clip_epsilon = 0.2
+    config.rl.learning_rate = 1e-6
+    config.rl.advantage = common.advantage("maxpo", k=4)
+    config.rl.decode_rows = 1024
+
+
+def _pkpo(config: ConfigDict) -> None:
+    _on_mathematics(config)
+    config.rl.steps = 3000
+    config.rl.num_prompts = 64
+    config.rl.num_rollouts = 16
+    config.rl.learning_rate = 1e-6
+    config.rl.advantage = common.advantage("pkpo", k=((0, 8), (1500, 1)))
+    config.rl.decode_rows = 1024

@@ -1,0 +1,1 @@
+"""What the drivers of language-model policies share: mazes, word problems and mathematics differ in their task."""

@@ -1,0 +1,82 @@
+"""Evaluations that go on where they stopped: samples are drawn in rounds, and what each found is kept in a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maxrl_jax.lm import evaluation
+
+FILE = "evaluation.jsonl"
+
+
+class Counts:
+    """The rounds drawn so far, in a folder.
+
+    Args:
+        folder: made when absent.
+        settings: what the counts depend on; a folder of others is refused.
+
+    Raises:
+        ValueError: the folder holds counts of other settings.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any]):
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = folder / FILE
+        self.rounds: list[dict[str, np.ndarray]] = []
+        if not self._file.exists():
+            self._file.write_text(json.dumps(settings) + "\n")
+            return
+        # A line that a kill cut in two is not JSON: its round is drawn again.
+        text = self._file.read_text()
+        lines = text[: text.rfind("\n") + 1].splitlines()
+        before = json.loads(lines[0]) if lines else settings
+        if before != settings:
+            key = next(key for key in settings if before.get(key) != settings[key])
+            raise ValueError(
+                f"--{key}: got {settings[key]}, allowed: {before.get(key)} as {self._file} was begun, or another --out"
+            )
+        self.rounds = [{name: np.asarray(value) for name, value in json.loads(line).items()} for line in lines[1:]]
+        self._file.write_text("".join(line + "\n" for line in (lines or [json.dumps(settings)])))
+
+    def add(self, found: dict[str, np.ndarray]) -> None:
+        """Keeps one round, durably."""
+        with self._file.open("a") as file:
+            file.write(json.dumps({name: value.tolist() for name, value in found.items()}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self.rounds.append(found)
+
+    def total(self, rounds: int) -> dict[str, np.ndarray]:
+        """The first rounds together: counts added up, rewards side by side."""
+        parts = self.rounds[:rounds]
+        return {
+            name: np.concatenate([part[name] for part in parts], axis=1)
+            if name in evaluation.PER_SAMPLE
+            else _sum([part[name] for part in parts])
+            for name in parts[0]
+        }
+
+
+def _sum(parts: list[np.ndarray]) -> np.ndarray:
+    """The sum, the same whether the parts come from the file or from this process."""
+    whole = np.stack(parts)
+    return whole.astype(np.float64).sum(axis=0) if whole.dtype.kind == "f" else whole.sum(axis=0)
+
+
+def show(found: dict[str, Any], prompts: str) -> None:
+    """Prints the metrics of an evaluation of some ``prompts`` as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("metric", "value", title=f"{len(found['eval/solved'])} {prompts}")
+    for name, value in found.items():
+        if name != "eval/solved":
+            table.add_row(name.removeprefix("eval/"), f"{value:.4f}")
+    Console(width=None if sys.stdout.isatty() else 80).print(table)

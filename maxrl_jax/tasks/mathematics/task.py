@@ -1,0 +1,94 @@
+"""Mathematical questions as a task: prompts made on the host, answers judged there by a pool of processes."""
+
+import functools
+import re
+import zlib
+
+import jax
+import numpy as np
+
+from maxrl_jax.lm import task
+from maxrl_jax.runs import keys
+from maxrl_jax.tasks.epochs import epoch_indices
+from maxrl_jax.tasks.mathematics import answers, grading
+from maxrl_jax.tasks.mathematics.boxes import last_box
+from maxrl_jax.tasks.mathematics.prompts import Prompts
+from maxrl_jax.tasks.mathematics.tokenizer import Tokenizer
+from maxrl_jax.tasks.mathematics.verifier import Verifier
+
+
+def make(
+    *,
+    seed: int,
+    training: Prompts,
+    held_out: Prompts,
+    tokenizer: Tokenizer,
+    verifier: Verifier,
+    vocabulary_size: int,
+    answer_length: int,
+    cut_is_wrong: bool,
+) -> task.Task:
+    """The task of two sets of problems.
+
+    Args:
+        seed: of the order in which problems come: reshuffled epochs of the training set.
+        training: problems of RL.
+        held_out: problems of the evaluations.
+        tokenizer: that wrote the prompts.
+        verifier: judges answers; closed with the task.
+        vocabulary_size: of the model.
+        answer_length: tokens of the longest answer.
+        cut_is_wrong: whether an answer that reaches this length is wrong unread, or judged as it stands.
+    """
+    golds = (*training.golds, *held_out.golds)
+    order = jax.jit(functools.partial(epoch_indices, keys.stream(seed, "rl_order")), static_argnums=(1, 2))
+
+    def prompts(phase: str, step: np.ndarray, ids: np.ndarray, batch_size: int) -> task.Prompts:
+        places = np.asarray(order(step, batch_size, len(training)))[ids]
+        tokens, lengths = training.batch(places)
+        return task.Prompts(tokens, state=places, lengths=lengths, numbers=places)
+
+    def judge(places: np.ndarray, found: np.ndarray) -> task.Verdict:
+        wanted = [golds[place] for place in places]
+        return task.Verdict(*answers.judge(tokenizer, verifier, wanted, found, cut_is_wrong=cut_is_wrong))
+
+    def votes(found: np.ndarray) -> np.ndarray:
+        rows = found.reshape(-1, found.shape[-1]).tolist()
+        said = [_number(last_box(tokenizer.decode_answer(row))) for row in rows]
+        return np.array(said, np.int32).reshape(found.shape[:-1])
+
+    def counts() -> dict[str, float]:
+        return {f"answers_{_name(reason)}": float(verifier.counts[reason]) for reason in grading.REASONS}
+
+    return task.Task(
+        name=f"{len(training)} mathematical problems",
+        vocabulary_size=vocabulary_size,
+        answer_length=answer_length,
+        prompts=prompts,
+        judge=judge,
+        held_out=task.Prompts(
+            held_out.tokens, state=len(training) + np.arange(len(held_out)), lengths=held_out.lengths
+        ),
+        votes=votes,
+        reasons=grading.REASONS,
+        stop_tokens=tokenizer.eos,
+        pad_token=tokenizer.pad,
+        notes=tuple(
+            f"{prompts.dropped} problems of {name} have too long a prompt and are left out"
+            for name, prompts in (("data.train", training), ("data.eval", held_out))
+            if prompts.dropped
+        ),
+        num_problems=len(training),
+        judged_on_host=True,
+        counts=counts,
+        close=verifier.close,
+    )
+
+
+def _number(box: str | None) -> int:
+    """A number that stands for the text of a box; -1 for none."""
+    return -1 if not box else zlib.crc32(box.encode()) >> 1
+
+
+def _name(reason: str) -> str:
+    return re.sub(r"\W+", "_", reason)

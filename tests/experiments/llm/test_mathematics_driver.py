@@ -1,0 +1,119 @@
+"""Mathematics end to end on a random model: judged on the host, its tokenizer passed on, resumed; what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments.llm import evaluate
+from experiments.llm.__main__ import run
+from experiments.llm.checks import check, estimator_phases
+from experiments.llm.problem import Problem
+from experiments.llm.verifying import OwnGrade
+from experiments.lm_driver import counts
+from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.config.load import load
+from maxrl_jax.tasks.mathematics import Tokenizer, grading
+from tests.experiments.llm.small import ROOT, mathematics
+from tests.experiments.llm.test_words_driver import lines
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mathematics")
+    config = mathematics(folder, **{"rl.minibatches": 2, "rl.clip_epsilon": 0.2})
+    check(config)
+    run(config, folder / "run")
+    return folder
+
+
+def test_rewards_are_counted_and_some_are_right(finished):
+    train = lines(finished / "run", "train/")
+    assert [r["step"] for r in train] == [0, 1]
+    for record in train:
+        reasons = sum(value for name, value in record.items() if name.startswith("train/fail_"))
+        assert reasons + record["train/reward_mean"] == pytest.approx(1, abs=1e-5)
+    assert any(record["train/reward_mean"] > 0 for record in train)
+    last = lines(finished / "run", "eval/")[-1]
+    assert {"eval/pass@4", "eval/majority@4", "eval/entropy"} <= set(last) and len(last["eval/solved"]) == 4
+    text = (finished / "run/metrics.jsonl").read_text()
+    assert all(name in text for name in ("perf/answers_right", "perf/answers_time_out", "perf/judge_seconds"))
+
+
+def test_the_saved_model_has_its_tokenizer(finished):
+    one, two = (Tokenizer.load(str(finished / name)) for name in ("base", "run/model"))
+    assert one.encode_prompt("What?") == two.encode_prompt("What?")
+
+
+def test_resumed_equals_uninterrupted_bitwise(finished, tmp_path):
+    chosen = {"rl.minibatches": 2, "rl.clip_epsilon": 0.2}
+    names = {"model.init_from": str(finished / "base")}
+    names |= {f"data.{name}": str(finished / f"{name}.jsonl") for name in ("train", "eval")}
+    for steps in (1, 2):
+        run(mathematics(tmp_path, **chosen, **names, **{"rl.steps": steps}), tmp_path / "run")
+    assert lines(tmp_path / "run", "final/")[-1] == lines(finished / "run", "final/")[-1]
+    assert lines(tmp_path / "run", "train/") == lines(finished / "run", "train/")
+
+
+def test_evaluation_goes_on_where_it_stopped(finished, tmp_path):
+    def evaluated(out, samples):
+        flags = [f"--run={finished / 'run'}", f"--out={tmp_path / out}", "--round=2", f"--samples={samples}"]
+        return evaluate.evaluate(evaluate.parser().parse_args(flags))
+
+    whole = evaluated("whole", 4)
+    evaluated("parts", 2)
+    assert evaluated("parts", 4) == whole
+    text = (tmp_path / "whole" / counts.FILE).read_text()
+    assert (tmp_path / "parts" / counts.FILE).read_text() == text
+    assert {"eval/pass@4", "eval/majority@4"} <= set(whole)
+    assert len(json.loads(text.splitlines()[1])["votes"][0]) == 2
+
+
+def test_a_grade_of_ones_own():
+    grade = OwnGrade("tests.experiments.llm.letters:letter")
+    assert [grade(answer, "c") for answer in ("so b", "so x", "")] == [grading.RIGHT, grading.WRONG, grading.WRONG]
+
+
+def test_prompts_are_those_of_the_files_in_reshuffled_epochs(finished):
+    task = Problem.make(mathematics(finished)).task
+    seen = [task.prompts("rl", np.int32(step), np.arange(4), 4).numbers for step in range(4)]
+    assert sorted(np.concatenate(seen[:2])) == sorted(np.concatenate(seen[2:])) == list(range(8))
+    assert not np.array_equal(np.concatenate(seen[:2]), np.concatenate(seen[2:]))
+
+
+WRONG = [
+    ({"data.train": "/nonexistent.jsonl"}, "data.train"),
+    ({"data.question": "query"}, "data.train"),
+    ({"data.train_layout": "gsm8"}, "data.train"),
+    ({"data.max_prompt_length": 3}, "data.max_prompt_length"),
+    ({"data.max_answer_length": 250}, "data.max_answer_length"),
+    ({"verifier.grade": "tests.experiments.llm.letters:missing"}, "verifier.grade"),
+    ({"sft.steps": 1}, "sft.steps"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "key"), WRONG, ids=str)
+def test_wrong_settings_are_one_line(finished, overrides, key):
+    with pytest.raises(ConfigError) as caught:
+        check(mathematics(finished, **overrides))
+    assert str(caught.value).startswith(key) and "\n" not in str(caught.value), caught.value
+
+
+def test_no_chat_template_is_one_line(finished, tmp_path):
+    config = mathematics(tmp_path)
+    settings = tmp_path / "base" / "tokenizer_config.json"
+    settings.write_text(json.dumps({"eos_token": "<|im_end|>"}))
+    with pytest.raises(ConfigError, match=r"model\.init_from.*no chat template"):
+        check(config)
+
+
+@pytest.mark.parametrize("variant", ["gsm8k", "polaris", "max_at_k", "pkpo"])
+def test_the_papers_variants_fit_their_estimators(finished, variant):
+    """Their settings on the small model and files."""
+    data = {f"data.{name}": str(finished / f"{name}.jsonl") for name in ("train", "eval")}
+    data |= {"data.train_layout": "plain", "data.eval_layout": "plain", "data.max_answer_length": 6}
+    data |= {"data.max_prompt_length": 128, "model.init_from": str(finished / "base"), "wandb.mode": "disabled"}
+    config = load(f"{ROOT}/configs/llm.py:{variant}", data)
+    check(config)
+    steps = [start for start, _ in estimator_phases(config, Problem.make(config).task)]
+    assert steps == ([0, 1500] if variant == "pkpo" else [0])
