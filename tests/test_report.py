@@ -9,10 +9,11 @@ import pytest
 
 from experiments.report import __main__ as report
 from experiments.report import colours, curves, mazes, plots, runs
-from experiments.results import style
+from experiments.results import image_runs, style
 from maxrl_jax.runs.folder.metric_writer import encode
 from maxrl_jax.tasks import maze
 from maxrl_jax.tasks.maze import tokens, verifier
+from tests.experiments.imagenet.small import ROOT
 
 HOSTILE = '<script>alert("&")</script>'
 
@@ -304,3 +305,18 @@ def test_mazes_are_drawn_with_a_right_and_a_failed_answer(tmp_path):
         assert len(way) - 1 == int(moves)
         hit = int(reason) in (verifier.HIT_WALL, verifier.LEFT_GRID)
         assert (way[-1] != tokens.positions(answer)[int(moves)]) == hit
+
+
+def test_the_committed_page_holds_what_the_committed_runs_found():
+    folder = ROOT / "results/imagenet_tiny"
+    text = (folder / "report.html").read_text()
+    lines = {line["label"]: line for line in drawn(text)["eval/pass@k, last, over k"]}
+    groups = image_runs.groups(image_runs.find([folder / "runs"]))
+    assert len(lines) == len(groups) == 7
+    for (method, n), records in groups.items():
+        line = lines[style.LABELS[method] + (f", num_rollouts={n}" if n else "")]
+        seeds = np.array([record.coverage() for record in records])
+        error = seeds.std(axis=0, ddof=1) / np.sqrt(len(seeds))
+        assert line["x"] == list(records[0].coverage().index)
+        np.testing.assert_allclose(line["value"], seeds.mean(axis=0), rtol=1e-4)
+        np.testing.assert_allclose(line["high"], seeds.mean(axis=0) + error, rtol=1e-4)
