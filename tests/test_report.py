@@ -165,6 +165,8 @@ def test_known_methods_come_in_one_order_with_the_names_and_colours_of_every_fig
     assert [look.colour for look in looks[::2]] == [style.COLOURS[name] for name in ("maxrl", "grpo", "rloo")]
     assert [look.colour for look in looks[1::2]] == [look.colour for look in looks[::2]]
     assert len(set(looks)) == len(looks)  # told apart by their dash
+    assert colours.of_groups(groups[:1]) == looks[:1]
+    assert colours.of_groups(groups[:2]) == colours.in_turn(2)  # of one method
 
 
 def test_methods_without_a_colour_and_lines_that_are_no_methods_take_colours_in_turn(tmp_path):

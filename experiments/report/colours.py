@@ -27,9 +27,10 @@ class Look:
 
 
 def of_groups(groups: Sequence[Group]) -> list[Look]:
-    """A look for each group: by method where their methods differ and all have a colour, else in turn."""
+    """A look for each group: by method where methods differ, or there is one, and all have a colour; else in turn."""
     methods = [group.method for group in groups]
-    by_method = len(set(methods)) > 1 and set(methods) <= set(style.COLOURS)
+    tell_apart = len(methods) == 1 or len(set(methods)) > 1
+    by_method = tell_apart and set(methods) <= set(style.COLOURS)
     return _dashed([style.COLOURS[name] for name in methods]) if by_method else in_turn(len(groups))
 
 
