@@ -78,7 +78,7 @@ def optimizer(name: str = "adamw", *, learning_rate: float | None = 1e-3, **fiel
     if learning_rate is not None:
         settings.learning_rate = learning_rate
     settings.schedule = "constant"  # constant, cosine
-    settings.warmup_steps = 0  # linear from 0
+    settings.warmup_steps = 0  # linear, from 0 at the first update
     settings.weight_decay = 0.0
     settings.clip_norm = 0.0  # global norm of the gradient; 0: no clipping
     settings.momentum = 0.9  # sgd

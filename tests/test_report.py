@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from experiments.report import __main__ as report
-from experiments.report import chart, curves, mazes, runs
+from experiments.report import colours, curves, mazes, plots, runs
+from experiments.results import image_runs, style
 from maxrl_jax.runs.folder.metric_writer import encode
 from maxrl_jax.tasks import maze
 from maxrl_jax.tasks.maze import tokens, verifier
+from tests.experiments.imagenet.small import ROOT
 
 HOSTILE = '<script>alert("&")</script>'
 
@@ -69,10 +71,22 @@ class Page(html.parser.HTMLParser):
 
 
 def write(tmp_path, *folders, extra=()):
-    """The page's text and its parse."""
+    """The page's text without Vega's own script, and its parse."""
     out = tmp_path / "page.html"
     assert report.main([*map(str, folders), f"--out={out}", *extra]) == 0
-    return out.read_text(), Page(out.read_text())
+    text = out.read_text()
+    assert text.count(plots.library()) == 1
+    text = text.replace(plots.library(), "")
+    return text, Page(text)
+
+
+def drawn(text):
+    """The lines drawn, as the page holds them: title -> lines."""
+    held = json.loads(re.search(r'<script type="application/json" id="curves">(.*?)</script>', text)[1])
+    titles = dict(re.findall(r'id="(chart-[\d-]+)" role="img" aria-label="(.*?) by (?:step|k)', text))
+    assert set(titles) == set(held["charts"])
+    assert {chart["spec"] for chart in held["charts"].values()} == set(held["specs"])
+    return {title: held["charts"][name]["lines"] for name, title in titles.items()}
 
 
 METRICS = ("train/loss", "train/flat", "sft/loss", "eval/pass@1", "eval/pass@2", "eval/pass@16", "eval/gone",
@@ -87,13 +101,14 @@ def test_every_metric_the_config_and_the_environment_are_on_the_page(tmp_path, c
         assert name in page.text, name
     for said in ("rl.scale", "0.10.2", "8 x cpu", "2 process", "c0ffeec0ffee", "a.py"):
         assert said in page.text, said
-    assert page.tags.count("svg") > 6
+    assert set(drawn(text)) >= {"eval/pass@1", "eval/pass@k, last, over k", "train/loss", "sft/loss"}
+    assert page.text.index("What the runs found") < page.text.index("Evaluation eval/") < page.text.index("Training")
     if count == 1:
         assert "Finished after sft 5, train 5 steps" in page.text
         assert "experiments/bandit --x" in page.text
     else:
         assert "1 field differs" in page.text
-        assert "<tr class='differs'><th><code>rl.scale</code></th><td><code>1.0</code>" in text
+        assert '<tr class="differs"><th><code>rl.scale</code></th><td><code>1.0</code>' in text
 
 
 def test_nothing_is_fetched_from_elsewhere_and_user_text_is_escaped(tmp_path):
@@ -106,9 +121,11 @@ def test_nothing_is_fetched_from_elsewhere_and_user_text_is_escaped(tmp_path):
     sources = [value for name, value in page.attributes if name in ("src", "href", "xlink:href", "data", "srcset")]
     assert len(sources) == 2
     assert all(source.startswith("data:image/") for source in sources)
-    assert "script" not in page.tags
-    assert "b" not in page.tags or HOSTILE in page.text
+    assert page.tags.count("script") == 3  # the data, Vega, ours
+    assert HOSTILE not in text
     assert not re.search(r"url\(|@import|https?://", text)
+    (allowed,) = [v for n, v in page.attributes if n == "content" and "-src" in v]
+    assert allowed.split("; ")[:2] == ["default-src 'none'", "img-src data:"]
     assert page.text.count(HOSTILE) >= 6  # title, heading, tile, chart, final table, config
 
 
@@ -127,14 +144,46 @@ def test_runs_that_differ_in_their_seed_are_one_line_with_mean_and_error(tmp_pat
     assert "45 ± 5" in page.text
     assert "5.5 ± 0.5" in page.text  # train/flat: the mean of [4, 6] and [5, 7]
     assert "4 of 4 finished, 2 settings with up to 2 seeds each" in page.text
-    assert 'class="band f1"' in text
+    (one, ten) = drawn(text)["train/loss"]
+    assert ten["label"] == "scale=10.0" and ten["x"] == [0, 1, 2, 3, 4]
+    np.testing.assert_allclose(ten["value"], 10 * (np.arange(5) + 0.5), rtol=1e-4)
+    np.testing.assert_allclose(ten["low"], 10 * (np.arange(5) + 0.5) - 5, rtol=1e-4)
+    np.testing.assert_allclose(one["high"], np.arange(5) + 1.0, rtol=1e-4)
+    (first, _) = drawn(text)["eval/pass@k, last, over k"]
+    assert first["x"] == [1, 2, 16] and first["value"] == [0.1, 0.2, 0.3]
 
 
-def test_known_methods_come_in_one_order_and_so_keep_their_colours(tmp_path):
-    for name in ("grpo", "mine:fn", "maxrl"):
+def test_known_methods_come_in_one_order_with_the_names_and_colours_of_every_figure(tmp_path):
+    for name in ("grpo", "rloo", "maxrl"):
+        for n in (16, 4):
+            make_run(tmp_path / f"{name}{n}", rl={"advantage": {"name": name}, "num_rollouts": n})
+    groups = runs.group(runs.find([str(tmp_path)]))
+    assert [group.label for group in groups] == [
+        f"{label}, num_rollouts={n}" for label in ("MaxRL", "GRPO", "RLOO") for n in (4, 16)
+    ]
+    looks = colours.of_groups(groups)
+    assert [look.colour for look in looks[::2]] == [style.COLOURS[name] for name in ("maxrl", "grpo", "rloo")]
+    assert [look.colour for look in looks[1::2]] == [look.colour for look in looks[::2]]
+    assert len(set(looks)) == len(looks)  # told apart by their dash
+    assert colours.of_groups(groups[:1]) == looks[:1]
+    assert colours.of_groups(groups[:2]) == colours.in_turn(2)  # of one method
+
+
+def test_methods_without_a_colour_and_lines_that_are_no_methods_take_colours_in_turn(tmp_path):
+    for name in ("mine:fn", "maxrl"):
         make_run(tmp_path / name.replace(":", "_"), rl={"advantage": {"name": name}})
     groups = runs.group(runs.find([str(tmp_path)]))
-    assert [group.runs[0].fields["rl.advantage.name"] for group in groups] == ["maxrl", "grpo", "mine:fn"]
+    assert [group.label for group in groups] == ["MaxRL", "mine:fn"]
+    assert colours.of_groups(groups) == colours.in_turn(2)
+    assert len(set(colours.in_turn(2 * len(style.CYCLE)))) == 2 * len(style.CYCLE)
+
+
+def test_of_cross_entropy_the_fields_it_does_not_use_are_not_said(tmp_path):
+    for name in ("cross_entropy", "policy_gradient"):
+        loss = {"name": name, "num_rollouts": 4 + len(name), "advantage": {"name": "maxrl"}}
+        make_run(tmp_path / name, rl={}, loss=loss)
+    labels = [group.label for group in runs.group(runs.find([str(tmp_path)]))]
+    assert labels == ["Cross-entropy", "MaxRL, num_rollouts=19"]
 
 
 def test_the_same_seed_twice_is_a_comparison_not_a_spread(tmp_path):
@@ -210,38 +259,36 @@ def test_metrics_are_drawn_in_families():
     }
 
 
-def test_long_curves_are_means_of_bins_and_gaps_are_left_open(tmp_path):
+def test_long_curves_are_means_of_bins(tmp_path):
     folder = make_run(tmp_path / "run", steps=2 * curves.MOST_POINTS)
     groups = runs.group(runs.find([str(folder)]))
     (loss,) = [c.series[0] for c in curves.charts(groups, curves.frame(groups))["train"] if c.title == "train/loss"]
     assert (loss.binned, len(loss.value)) == (2, curves.MOST_POINTS)
     assert np.allclose(loss.value, 2 * np.arange(curves.MOST_POINTS) + 0.5)
     assert loss.last == 2 * curves.MOST_POINTS - 1  # not the last bin's mean
-    nothing = np.full(4, np.nan)
-    gap = curves.Series("a", np.arange(4.0), np.array([1.0, 2.0, np.nan, 3.0]), nothing, 3.0, 1)
-    drawn = chart.draw(curves.Chart("m", (gap,), ("m",), True))
-    assert re.search(r'<path d="M[\d.]+ [\d.]+L[\d.]+ [\d.]+" class="line', drawn)  # one stretch of two points
-    assert drawn.count("<circle") == 3
-    empty = curves.Series("a", np.arange(4.0), nothing, nothing, np.nan, 1)
-    assert "no finite value" in chart.draw(curves.Chart("m", (empty,), ("m",), True))
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "log", "labels"),
-    [
-        (0.0, 1.0, False, ["0", "0.25", "0.50", "0.75", "1.00"]),
-        (0.99999, 1.0, False, ["0.9999900", "0.9999925", "0.9999950", "0.9999975", "1.0000000"]),
-        (-3.2, 12.0, False, ["-5", "0", "5", "10", "15"]),
-        (0.0, 20_000.0, False, ["0", "5k", "10k", "15k", "20k"]),
-        (2e-3, 40.0, True, ["0.001", "0.1", "10"]),
-        (0.0, 0.0, False, ["0", "0.25", "0.50", "0.75", "1.00"]),
-    ],
-)
-def test_ticks_are_round_and_reach_around_the_values(low, high, log, labels):
-    axis = chart._Axis(low, high, 200.0, 10.0, 4, log)
-    assert axis.labels() == labels
-    assert axis.ticks[0] <= low and (high <= axis.ticks[-1] or log)
-    assert 10.0 <= axis(high) <= axis(low) <= 200.0
+def line(value, error=None):
+    value = np.array(value, float)
+    error = np.full(len(value), np.nan) if error is None else np.array(error)
+    return curves.Series("a", np.arange(float(len(value))), value, error, 0.0, colours.in_turn(1)[0], 1)
+
+
+def test_gaps_are_left_open_and_what_is_nowhere_finite_is_not_drawn():
+    chart = curves.Chart("m", (line([1.0, 2.0, np.nan, 3.0]),), ("m",), True)
+    (only,) = plots.data(chart, {style.CYCLE[0]: "var(--line-0)"})["lines"]
+    assert (only["value"], only["low"], only["colour"]) == ([1.0, 2.0, None, 3.0], [], "var(--line-0)")
+    assert chart.drawn and not curves.Chart("m", (line([np.nan, np.inf]),), ("m",), True).drawn
+
+
+def test_values_over_more_than_three_decades_have_a_logarithmic_axis_and_a_band_above_0():
+    charts = [curves.Chart("m", (line([1e-3, 2.0], [5e-3, 1.0]),), ("m",), True),
+              curves.Chart("m", (line([2e-3, 2.0]),), ("m",), True),
+              curves.Chart("m", (line([-1e-3, 2.0]),), ("m",), True)]  # fmt: skip
+    assert [chart.log for chart in charts] == [True, False, False]
+    (only,) = plots.data(charts[0], {style.CYCLE[0]: ""})["lines"]
+    assert 0 < only["low"][0] < 1e-3 and only["low"][1] == 1.0 and only["high"] == [6e-3, 3.0]
+    assert set(plots.specifications(charts)) == {"step", "step log"}
 
 
 def test_mazes_are_drawn_with_a_right_and_a_failed_answer(tmp_path):
@@ -260,3 +307,18 @@ def test_mazes_are_drawn_with_a_right_and_a_failed_answer(tmp_path):
         assert len(way) - 1 == int(moves)
         hit = int(reason) in (verifier.HIT_WALL, verifier.LEFT_GRID)
         assert (way[-1] != tokens.positions(answer)[int(moves)]) == hit
+
+
+def test_the_committed_page_holds_what_the_committed_runs_found():
+    folder = ROOT / "results/imagenet_tiny"
+    text = (folder / "report.html").read_text()
+    lines = {line["label"]: line for line in drawn(text)["eval/pass@k, last, over k"]}
+    groups = image_runs.groups(image_runs.find([folder / "runs"]))
+    assert len(lines) == len(groups) == 7
+    for (method, n), records in groups.items():
+        line = lines[style.LABELS[method] + (f", num_rollouts={n}" if n else "")]
+        seeds = np.array([record.coverage() for record in records])
+        error = seeds.std(axis=0, ddof=1) / np.sqrt(len(seeds))
+        assert line["x"] == list(records[0].coverage().index)
+        np.testing.assert_allclose(line["value"], seeds.mean(axis=0), rtol=1e-4)
+        np.testing.assert_allclose(line["high"], seeds.mean(axis=0) + error, rtol=1e-4)

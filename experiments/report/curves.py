@@ -10,12 +10,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from experiments.report.runs import PREFIXES, Group
+from experiments.report import colours
+from experiments.report.colours import Look
+from experiments.report.runs import PREFIXES, Group, natural
 from experiments.results.spread import over_seeds
 from maxrl_jax.runs.folder.metric_writer import mean
 
-MOST_POINTS = 240
+MOST_POINTS = 120
 _FAMILY_SIZE = 3
+_WIDE = 1000  # greatest over least value of a chart, beyond which its axis is logarithmic
 _NONE = pd.DataFrame({"step": [], "mean": [], "standard_error": []})
 
 Spread = Mapping[tuple[str, str], pd.DataFrame]
@@ -32,6 +35,7 @@ class Series:
         value: [n] means over the seeds; NaN where nothing finite was logged.
         error: [n] standard errors over the seeds; NaN for one seed.
         last: the last finite mean, whatever was averaged for drawing; NaN where there is none.
+        look: its colour and dash.
         seeds: number of seeds.
         binned: steps averaged into one point; 1 where all are drawn.
     """
@@ -41,6 +45,7 @@ class Series:
     value: np.ndarray
     error: np.ndarray
     last: float
+    look: Look
     seeds: int
     binned: int = 1
 
@@ -63,6 +68,23 @@ class Chart:
     by_metric: bool
     by_k: bool = False
 
+    @property
+    def binned(self) -> int:
+        """The most steps averaged into one point of a line."""
+        return max(series.binned for series in self.series)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether it has a finite value."""
+        return any(np.isfinite(series.value).any() for series in self.series)
+
+    @property
+    def log(self) -> bool:
+        """Whether the values, all above 0, range over more than three decades."""
+        values = np.concatenate([series.value for series in self.series])
+        values = values[np.isfinite(values)]
+        return len(values) > 0 and values.min() > 0 and values.max() / values.min() > _WIDE
+
 
 def frame(groups: Sequence[Group]) -> pd.DataFrame:
     """Every metric of every run: columns label, seed, metric, step, value; a list of values as its mean."""
@@ -81,20 +103,48 @@ def charts(groups: Sequence[Group], table: pd.DataFrame) -> dict[str, list[Chart
     spread = dict(list(over_seeds(table, ["label", "metric", "step"]).groupby(["label", "metric"])))
     found: dict[str, list[Chart]] = {}
     for prefix in PREFIXES:
-        names = sorted({name for name in table.metric if name.startswith(prefix + "/")}, key=_natural)
+        names = _names(table, prefix)
         if len(groups) == 1:
-            made = [
-                Chart(title, tuple(_series(spread, groups[0], m, _member(title, m)) for m in members), members, True)
-                for title, members in families(names).items()
-            ]
+            made = []
+            for title, members in families(names).items():
+                looks = zip(members, colours.in_turn(len(members)), strict=True)
+                lines = (_series(spread, groups[0], m, _member(title, m), look) for m, look in looks)
+                made.append(Chart(title, tuple(lines), members, True))
         else:
-            made = [
-                Chart(name, tuple(_series(spread, g, name, g.label) for g in groups), (name,), False) for name in names
-            ]
-        made += _over_k(spread, groups, names)
+            made = [_of_metric(spread, groups, name) for name in names]
         if made:
             found[prefix] = made
     return found
+
+
+def headline(groups: Sequence[Group], table: pd.DataFrame, last: pd.DataFrame) -> list[Chart]:
+    """What matters most, a line a group: ``name@1`` by step and the last ``name@k`` over k, of each such family.
+
+    Of the evaluations, or of the training of runs without any.
+
+    Args:
+        groups: the lines.
+        table: as `frame` gives it.
+        last: as `final_table` gives it.
+    """
+    spread = dict(list(over_seeds(table, ["label", "metric", "step"]).groupby(["label", "metric"])))
+    for prefix in ("eval", "train"):
+        made = []
+        for title, members in families(_names(table, prefix)).items():
+            if title.endswith("@k") and len(members) >= _FAMILY_SIZE:
+                made += [_of_metric(spread, groups, members[0]), _over_k(groups, title, members, last)]
+        if made:
+            return made
+    return []
+
+
+def _names(table: pd.DataFrame, prefix: str) -> list[str]:
+    return sorted({name for name in table.metric if name.startswith(prefix + "/")}, key=natural)
+
+
+def _of_metric(spread: Spread, groups: Sequence[Group], name: str) -> Chart:
+    looks = zip(groups, colours.of_groups(groups), strict=True)
+    return Chart(name, tuple(_series(spread, group, name, group.label, look) for group, look in looks), (name,), False)
 
 
 def families(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -122,29 +172,25 @@ def final_table(table: pd.DataFrame) -> pd.DataFrame:
     return over_seeds(last.reset_index(), ["label", "metric"])
 
 
-def _over_k(spread: Spread, groups: Sequence[Group], names: Sequence[str]) -> list[Chart]:
-    """The last value of each ``name@k`` over k, a line a group: what more samples are worth."""
-    made = []
-    for title, members in families(names).items():
-        if title.endswith("@k") and len(members) >= _FAMILY_SIZE:
-            ks = np.array([float(name.rpartition("@")[2]) for name in members])
-            lines = []
-            for group in groups:
-                parts = [_series(spread, group, name, "") for name in members]
-                error = np.array([part.error[-1] if len(part.error) else np.nan for part in parts])
-                value = np.array([part.last for part in parts])
-                lines.append(Series(group.label, ks, value, error, math.nan, len(group.runs)))
-            made.append(Chart(f"{title}, last, over k", tuple(lines), (), len(groups) == 1, by_k=True))
-    return made
+def _over_k(groups: Sequence[Group], title: str, members: Sequence[str], last: pd.DataFrame) -> Chart:
+    """The last value of each ``name@k`` over k: what more samples are worth."""
+    ks = np.array([float(name.rpartition("@")[2]) for name in members])
+    lines = []
+    for group, look in zip(groups, colours.of_groups(groups), strict=True):
+        rows = last[last.label == group.label].set_index("metric").reindex(members)
+        value, error = rows["mean"].to_numpy(float), rows.standard_error.to_numpy(float)
+        lines.append(Series(group.label, ks, value, error, math.nan, look, len(group.runs)))
+    return Chart(f"{title}, last, over k", tuple(lines), (), False, by_k=True)
 
 
-def _series(spread: Spread, group: Group, metric: str, label: str) -> Series:
+def _series(spread: Spread, group: Group, metric: str, label: str, look: Look) -> Series:
     rows = spread.get((group.label, metric), _NONE).sort_values("step")
     arrays = [rows[column].to_numpy(float) for column in ("step", "mean", "standard_error")]
     finite = arrays[1][np.isfinite(arrays[1])]
     size = max(1, -(-len(rows) // MOST_POINTS))
     step, value, error = (_bins(array, size) for array in arrays)
-    return Series(label, step, value, error, float(finite[-1]) if len(finite) else math.nan, len(group.runs), size)
+    last = float(finite[-1]) if len(finite) else math.nan
+    return Series(label, step, value, error, last, look, len(group.runs), size)
 
 
 def _bins(values: np.ndarray, size: int) -> np.ndarray:
@@ -172,8 +218,3 @@ def _member(title: str, name: str) -> str:
     if title.endswith("@k"):
         return name.removeprefix(title.removesuffix("@k"))
     return name.removeprefix(title.removesuffix("…")) if title != name else name.partition("/")[2]
-
-
-def _natural(name: str) -> list:
-    """Sorts pass@2 before pass@16."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

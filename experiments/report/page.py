@@ -1,256 +1,216 @@
-"""The page: a header with what matters most, then curves, final values, mazes, figures, config, environment."""
+"""The page: what page.html shows of some runs, in the order in which it shows it."""
 
 from __future__ import annotations
 
 import base64
-import html
+import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pandas as pd
 
-from experiments.report import chart, curves, mazes, runs
-from experiments.report.look import CSS
+from experiments.report import curves, mazes, plots, runs
+from experiments.report.curves import Chart
 from experiments.report.runs import Group
 from experiments.results.folders import RunFolder
-
-Charts = Mapping[str, Sequence[curves.Chart]]
 
 LARGEST_PICTURE = 6 * 2**20
 """Bytes; larger pictures are named and left out."""
 
+_FOLDER = Path(__file__).parent
+_MOST_TILES = 6
 _TITLES = {
-    "sft": "Supervised fine-tuning",
-    "train": "Training",
     "eval": "Evaluation",
+    "train": "Training",
+    "sft": "Supervised fine-tuning",
     "perf": "Speed of this machine",
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """Charts below one heading.
+
+    Attributes:
+        number: its place, for the charts' ids.
+        title: the heading.
+        about: a quiet word after it.
+        kind: the class of its grid, "" for the usual one.
+        charts: the charts.
+    """
+
+    number: int
+    title: str
+    about: str
+    kind: str
+    charts: Sequence[Chart]
 
 
 def write(found: Sequence[RunFolder], title: str = "") -> str:
     """The whole page as HTML, nothing in it fetched from elsewhere."""
     groups = runs.group(found)
-    heading = title or (", ".join(run.name for run in found) if len(found) <= 3 else f"{len(found)} runs")
     table = curves.frame(groups)
-    charts, last = curves.charts(groups, table), curves.final_table(table)
-    sections = [
-        _header(heading, groups, last),
-        _curves(groups, charts),
-        _finals(groups, charts, last),
-        _mazes(found),
-        _pictures(found),
-        _config(found),
-        _environment(found),
-    ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(heading)}</title><style>{CSS}</style></head><body>\n" + "\n".join(sections) + "\n"
-        "</body></html>\n"
+    last = curves.final_table(table)
+    by_prefix = curves.charts(groups, table)
+    sections = _sections(curves.headline(groups, table, last), by_prefix)
+    charts = [chart for section in sections for chart in section.charts]
+    shades = dict.fromkeys(series.look.colour for chart in charts for series in chart.series)
+    colour = {shade: f"var(--line-{i})" for i, shade in enumerate(shades)}
+    return _template().render(
+        heading=title or (", ".join(run.name for run in found) if len(found) <= 3 else f"{len(found)} runs"),
+        found=found,
+        groups=groups,
+        seeds=[len(group.runs) for group in groups],
+        sections=sections,
+        colour=colour,
+        plots={
+            "specs": plots.specifications(chart for chart in charts if chart.drawn),
+            "charts": {
+                f"chart-{section.number}-{i}": plots.data(chart, colour)
+                for section in sections
+                for i, chart in enumerate(section.charts)
+                if chart.drawn
+            },
+        },
+        finals=_finals(groups, by_prefix, last),
+        mazes={
+            run.name: mazes.read(run.folder / "figures" / "answers.npz")
+            for run in found
+            if (run.folder / "figures" / "answers.npz").exists()
+        },
+        pictures=list(_pictures(found)),
+        environments=_environments(found),
+        style=(_FOLDER / "style.css").read_text(encoding="utf-8"),
+        library=plots.library(),
+        script=(_FOLDER / "charts.js").read_text(encoding="utf-8"),
+        **_about(groups, last),
+        **_config(found),
     )
 
 
-def _header(heading: str, groups: Sequence[Group], last: pd.DataFrame) -> str:
+def number(value: float) -> str:
+    """Four significant digits; an en dash for what is not finite."""
+    if not math.isfinite(value):
+        return "–"
+    if value and (abs(value) >= 1e6 or abs(value) < 1e-4):
+        return f"{value:.3e}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=number, finite=math.isfinite, setting=_setting)
+    return environment.get_template("page.html")
+
+
+def _sections(headline: Sequence[Chart], by_prefix: Mapping[str, Sequence[Chart]]) -> list[Section]:
+    parts = (
+        [("What the runs found", "with one sample, and with the best of k", "headline", headline)] if headline else []
+    )
+    parts += [(_TITLES[prefix], f"{prefix}/, by step", "", charts) for prefix, charts in by_prefix.items()]
+    return [Section(i, *part) for i, part in enumerate(parts)]
+
+
+def _about(groups: Sequence[Group], last: pd.DataFrame) -> dict[str, Any]:
+    """The header: how far the runs are, and of one run its last values and the digest of its parameters."""
     found = [run for group in groups for run in group.runs]
-    done = sum(run.finished for run in found)
-    tiles: dict[str, str] = {}
-    if len(found) == 1:
-        run = found[0]
-        steps = ", ".join(f"{phase} {count:,}" for phase, count in runs.steps(run).items())
-        about = f"{'Finished' if run.finished else 'Not finished'}{' after ' + steps + ' steps' if steps else ''}."
-        tiles = {name: _with_error(mean, error) for name, mean, error in _headline(last)}
-        if "final/params_sha256" in run.final():
-            about += f" Parameters <code>{html.escape(str(run.final()['final/params_sha256'])[:16])}</code>"
-    else:
-        about = f"{done} of {len(found)} finished"
+    if len(found) > 1:
+        about = f"{sum(run.finished for run in found)} of {len(found)} finished"
         seeds = max(len(group.runs) for group in groups)
         about += f", {len(groups)} settings with up to {seeds} seeds each." if seeds > 1 else "."
-    cells = "".join(f"<div><dt>{html.escape(k)}</dt><dd>{v}</dd></div>" for k, v in tiles.items())
-    return f"<header><h1>{html.escape(heading)}</h1><p>{about}</p>" + (
-        f'<dl class="tiles">{cells}</dl></header>' if cells else "</header>"
-    )
+        return {"about": about, "tiles": [], "parameters": ""}
+    run = found[0]
+    steps = ", ".join(f"{phase} {count:,}" for phase, count in runs.steps(run).items())
+    about = f"{'Finished' if run.finished else 'Not finished'}{' after ' + steps + ' steps' if steps else ''}."
+    digest = str(run.final().get("final/params_sha256", ""))[:16]
+    return {"about": about, "tiles": _tiles(last), "parameters": digest}
 
 
-def _headline(last: pd.DataFrame, most: int = 6) -> list[tuple[str, float, float]]:
+def _tiles(last: pd.DataFrame) -> list[dict[str, Any]]:
     """The last evaluations, or the last training metrics of a run without any."""
     for prefix in ("eval/", "train/"):
         rows = last[last.metric.str.startswith(prefix)]
         if len(rows):
-            return [(row.metric, row.mean, row.standard_error) for row in _named(rows)[:most]]
+            return rows[:_MOST_TILES].to_dict("records")
     return []
 
 
-def _named(rows: Any) -> list[Any]:
-    """Rows as tuples; DataFrame.mean is a method, so they are read by position through itertuples."""
-    return list(rows[["label", "metric", "mean", "standard_error", "n"]].itertuples(index=False, name="Row"))
-
-
-def _curves(groups: Sequence[Group], charts: Charts) -> str:
-    parts = []
-    for prefix, some in charts.items():
-        shared = not some[0].by_metric
-        head = f"<h2>{_TITLES[prefix]} <span class='quiet'>{prefix}/, by step</span></h2>"
-        if shared:
-            head += chart.legend(some[0].series, values=False).replace('class="legend"', 'class="legend shared"')
-        drawn = "".join(_chart(one) for one in some)
-        parts.append(f'<section>{head}<div class="charts">{drawn}</div></section>')
-    spread = any(len(group.runs) > 1 for group in groups)
-    note = '<p class="note">Lines are means over seeds, bands one standard error.</p>' if spread else ""
-    return note + "\n".join(parts)
-
-
-def _chart(one: curves.Chart) -> str:
-    binned = max(series.binned for series in one.series)
-    note = f' <span class="quiet">mean of {binned} steps a point</span>' if binned > 1 else ""
-    legend, last = "", ""
-    if one.by_metric and len(one.series) > 1:
-        legend = chart.legend(one.series, values=True)
-    elif one.by_metric and not one.by_k:
-        last = f"<b>{chart.number(one.series[0].last)}</b>"
-    caption = f"<figcaption><span>{html.escape(one.title)}{note}</span>{last}</figcaption>"
-    return f'<figure class="chart">{caption}{chart.draw(one)}{legend}</figure>'
-
-
-def _finals(groups: Sequence[Group], charts: Charts, last: pd.DataFrame) -> str:
-    """Last values: a row a metric, a column a group; of one group, a table for each prefix."""
-    values = {(row.label, row.metric): _with_error(row.mean, row.standard_error) for row in _named(last)}
+def _finals(groups: Sequence[Group], by_prefix: Mapping[str, Sequence[Chart]], last: pd.DataFrame) -> dict[str, Any]:
+    """Last values by prefix: metric -> one cell a group, a row of `curves.final_table`, a text, or None."""
+    values = {(row["label"], row["metric"]): row for row in last.to_dict("records")}
     blocks = {
-        prefix: {m: [values.get((group.label, m), "–") for group in groups] for c in some for m in c.metrics}
-        for prefix, some in charts.items()
+        prefix: {m: [values.get((group.label, m)) for group in groups] for chart in charts for m in chart.metrics}
+        for prefix, charts in by_prefix.items()
     }
     finals = dict.fromkeys(key for group in groups for run in group.runs for key in run.final())
     blocks["final"] = {key: [_final(group, key) for group in groups] for key in finals}
-    blocks = {prefix: rows for prefix, rows in blocks.items() if rows}
-    counts = [len(group.runs) for group in groups]
-    note = f'<p class="note">Mean ± standard error over {_span(counts)} seeds.</p>' if max(counts) > 1 else ""
-    if len(groups) == 1:
-        tables = "".join(f"<div>{_rows('', rows)}</div>" for rows in blocks.values())
-        return f'<section><h2>Final values</h2>{note}<div class="columns">{tables}</div></section>'
-    head = "".join(f"<th>{html.escape(group.label)}</th>" for group in groups)
-    rows = {name: cells for block in blocks.values() for name, cells in block.items()}
-    head = f"<thead><tr><th>metric</th>{head}</tr></thead>"
-    return f"<section><h2>Final values</h2>{note}{_rows(head, rows)}</section>"
-
-
-def _rows(head: str, rows: dict[str, list[str]]) -> str:
-    body = "".join(
-        f"<tr><th>{html.escape(name)}</th>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-        for name, cells in rows.items()
-    )
-    return f'<div class="scroll wide"><table>{head}<tbody>{body}</tbody></table></div>'
+    return {prefix: rows for prefix, rows in blocks.items() if rows}
 
 
 def _final(group: Group, key: str) -> str:
     """A final/ value of every run of a group, in short."""
-    shown = [_short(run.final().get(key)) for run in group.runs]
-    return "<br>".join(dict.fromkeys(shown))
+    return "; ".join(dict.fromkeys(_short(run.final().get(key)) for run in group.runs))
 
 
 def _short(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, str):
-        return f"<code>{html.escape(value[:16])}</code>"
+        return value[:16]
     if isinstance(value, list):
-        flat = ", ".join(_short(entry) for entry in value[:6])
-        return f"[{flat}{', …' if len(value) > 6 else ''}]"
-    return chart.number(float(value)) if isinstance(value, int | float) else html.escape(str(value))
+        return f"[{', '.join(map(_short, value[:6]))}{', …' if len(value) > 6 else ''}]"
+    return number(float(value)) if isinstance(value, int | float) else str(value)
 
 
-def _with_error(mean: float, error: float) -> str:
-    spread = f' <span class="quiet">± {error:.2g}</span>' if math.isfinite(error) else ""
-    return chart.number(mean) + spread
-
-
-def _span(counts: Sequence[int]) -> str:
-    return str(counts[0]) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
-
-
-def _mazes(found: Sequence[RunFolder]) -> str:
-    parts = []
-    for run in found:
-        path = run.folder / "figures" / "answers.npz"
-        if path.exists():
-            name = f"<h3>{html.escape(run.name)}</h3>" if len(found) > 1 else ""
-            parts.append(name + mazes.draw(path))
-    if not parts:
-        return ""
-    dots = {"right": "right answer", "failed": "failed answer", "start": "start", "goal": "goal"}
-    key = "".join(f'<span class="dot" style="background: var(--{name})"></span>{text}' for name, text in dots.items())
-    return f'<section><h2>Held-out mazes</h2><p class="note">{key}</p>{"".join(parts)}</section>'
-
-
-def _pictures(found: Sequence[RunFolder]) -> str:
+def _pictures(found: Sequence[RunFolder]) -> Iterator[dict[str, Any]]:
     """The pictures of the runs' figures/ folders, PNG where a figure is there as PNG and SVG."""
-    parts = []
     for run in found:
-        files = sorted((run.folder / "figures").glob("*.png")) + sorted((run.folder / "figures").glob("*.svg"))
-        names = [file.stem for file in files]
-        for i, file in enumerate(files):
-            if file.stem not in names[:i]:
-                parts.append(_picture(file, f"{run.name}: {file.name}" if len(found) > 1 else file.name))
-    return f'<section><h2>Figures</h2><div class="pictures">{"".join(parts)}</div></section>' if parts else ""
+        files = {
+            file.stem: file for kind in ("svg", "png") for file in sorted((run.folder / "figures").glob(f"*.{kind}"))
+        }
+        for file in sorted(files.values()):
+            name, size = f"{run.name}: {file.name}" if len(found) > 1 else file.name, file.stat().st_size
+            if size > LARGEST_PICTURE:
+                yield {"name": name, "source": "", "megabytes": f"{size / 2**20:.0f}"}
+            else:
+                kind = {".png": "png", ".svg": "svg+xml"}[file.suffix]
+                data = base64.b64encode(file.read_bytes()).decode()
+                yield {"name": name, "source": f"data:image/{kind};base64,{data}"}
 
 
-def _picture(file: Path, caption: str) -> str:
-    caption = html.escape(caption)
-    if file.stat().st_size > LARGEST_PICTURE:
-        return f"<figure><figcaption>{caption}: {file.stat().st_size / 2**20:.0f} MB, left out</figcaption></figure>"
-    kind = {"png": "png", "svg": "svg+xml"}[file.suffix[1:]]
-    data = base64.b64encode(file.read_bytes()).decode()
-    image = f'<img alt="{caption}" src="data:image/{kind};base64,{data}">'
-    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
-
-
-def _config(found: Sequence[RunFolder]) -> str:
-    """What differs between the runs, marked, then what they share by group of fields."""
-    if not any(run.config for run in found):
-        return ""
+def _config(found: Sequence[RunFolder]) -> dict[str, Any]:
+    """The fields that differ between the runs, and those that they share, by group of fields."""
     differ = runs.differing(found)
-    parts = []
-    if differ:
-        head = "".join(f"<th>{html.escape(run.name)}</th>" for run in found)
-        body = "".join(
-            f"<tr class='differs'><th><code>{html.escape(key)}</code></th>"
-            + "".join(f"<td><code>{_value(run.fields.get(key))}</code></td>" for run in found)
-            + "</tr>"
-            for key in differ
-        )
-        count = "1 field differs" if len(differ) == 1 else f"{len(differ)} fields differ"
-        parts.append(
-            f'<p class="note">{count} between the runs.</p><div class="scroll wide"><table>'
-            f"<thead><tr><th>field</th>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-        )
-    same = {key: value for key, value in found[0].fields.items() if key not in differ}
-    blocks: dict[str, dict[str, Any]] = {}
-    for key, value in same.items():
-        blocks.setdefault(key.rpartition(".")[0], {})[key] = value
-    tables = "".join(f"<div>{_values(fields)}</div>" for fields in blocks.values())
-    summary = "Fields all runs share" if len(found) > 1 else "All fields"
-    parts.append(f"<details{' open' if len(found) == 1 else ''}><summary>{summary}</summary>")
-    parts.append(f'<div class="columns">{tables}</div></details>')
-    return f"<section><h2>Config</h2>{''.join(parts)}</section>"
+    same: dict[str, dict[str, Any]] = {}
+    for key, value in found[0].fields.items():
+        if key not in differ:
+            same.setdefault(key.rpartition(".")[0], {})[key] = value
+    return {"differing": differ, "shared_fields": same}
 
 
-def _environment(found: Sequence[RunFolder]) -> str:
-    """Where each run ran; runs of one environment share a table."""
-    tables: dict[str, list[str]] = {}
+def _environments(found: Sequence[RunFolder]) -> list[tuple[dict[str, Any], list[str]]]:
+    """Where each run ran: rows, and the names of the runs of which they are true."""
+    tables: dict[str, tuple[dict[str, Any], list[str]]] = {}
     for run in found:
         if run.environment:
-            tables.setdefault(_values(_environment_rows(run, with_command=len(found) == 1)), []).append(run.name)
-    if not tables:
-        return ""
-    parts = []
-    for table, names in tables.items():
-        title = "" if len(tables) == 1 else f"<h3>{html.escape(', '.join(names))}</h3>"
-        parts.append(title + table)
-    return f"<section><h2>Environment</h2>{''.join(parts)}</section>"
+            rows = _environment(run, with_command=len(found) == 1)
+            tables.setdefault(json.dumps(rows), (rows, []))[1].append(run.name)
+    return list(tables.values())
 
 
-def _environment_rows(run: RunFolder, with_command: bool) -> dict[str, Any]:
+def _environment(run: RunFolder, with_command: bool) -> dict[str, Any]:
     there = run.environment
     devices, git = there.get("devices", {}), there.get("git", {})
     rows = {
@@ -270,12 +230,8 @@ def _environment_rows(run: RunFolder, with_command: bool) -> dict[str, Any]:
     return {key: value for key, value in rows.items() if value is not None}
 
 
-def _values(rows: dict[str, Any]) -> str:
-    body = "".join(f"<tr><th>{html.escape(k)}</th><td><code>{_value(v)}</code></td></tr>" for k, v in rows.items())
-    return f'<div class="scroll values"><table><tbody>{body}</tbody></table></div>'
-
-
-def _value(value: Any) -> str:
+def _setting(value: Any) -> str:
+    """A config's value as it is shown."""
     if isinstance(value, str):
-        return html.escape(value) or '<span class="quiet">""</span>'
-    return "–" if value is None else html.escape(json.dumps(value))
+        return value or '""'
+    return "–" if value is None else json.dumps(value)

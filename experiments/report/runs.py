@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
-from experiments.results import folders
+from experiments.results import folders, style
 from experiments.results.folders import RunFolder
 from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.folder import resume
@@ -14,7 +15,8 @@ from maxrl_jax.runs.folder import resume
 PREFIXES = ("eval", "train", "sft", "perf")
 """Of metrics, in the order of the page: what matters most comes first."""
 
-_METHODS = ("maxrl", "grpo", "rloo", "pkpo")
+_METHODS = ("cross_entropy", "maxrl", "grpo", "rloo", "pkpo")
+_METHOD_KEYS = ("rl.advantage.name", "loss.advantage.name")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +25,11 @@ class Group:
 
     label: str
     runs: tuple[RunFolder, ...]
+
+    @property
+    def method(self) -> str:
+        """See `method`."""
+        return method(self.runs[0])
 
 
 def find(given: Sequence[str]) -> list[RunFolder]:
@@ -43,6 +50,14 @@ def steps(run: RunFolder) -> dict[str, int]:
     return {phase: max(found) + 1 for phase in ("sft", "train") if (found := run.values(phase))}
 
 
+def method(run: RunFolder) -> str:
+    """What its gradient is made by: an estimator's name, cross_entropy, or "" where the config names none."""
+    fields = run.fields
+    if fields.get("loss.name") == "cross_entropy":
+        return "cross_entropy"
+    return str(next((fields[key] for key in _METHOD_KEYS if key in fields), ""))
+
+
 def group(runs: Sequence[RunFolder]) -> list[Group]:
     """Puts runs together whose configs differ in the seed alone, under what sets each apart from the others."""
     settings = [{key: value for key, value in run.fields.items() if key != "seed" and not _free(key)} for run in runs]
@@ -53,16 +68,19 @@ def group(runs: Sequence[RunFolder]) -> list[Group]:
     # The same seed twice is a comparison of two launches, not a spread over seeds.
     if any(len({run.seed for run in same}) < len(same) for same in together):
         together = [[run] for run in runs]
-    together.sort(key=_place)
     labels = _labels([same[0] for same in together])
-    return [Group(label, tuple(same)) for label, same in zip(labels, together, strict=True)]
+    return sorted((Group(label, tuple(same)) for label, same in zip(labels, together, strict=True)), key=_place)
 
 
-def _place(same: Sequence[RunFolder]) -> int:
-    """MaxRL and the methods it is compared with first, so that they keep the colours they have in every figure."""
-    config = same[0].fields
-    name = config.get("rl.advantage.name", config.get("loss.advantage.name"))
-    return _METHODS.index(name) if name in _METHODS else len(_METHODS)
+def natural(name: str) -> list[tuple[int, str]]:
+    """A key that sorts pass@2 before pass@16."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _place(group: Group) -> tuple[int, list[tuple[int, str]]]:
+    """MaxRL and the methods it is compared with first, each by its label; the others as they were given."""
+    known = group.method in _METHODS
+    return (_METHODS.index(group.method), natural(group.label)) if known else (len(_METHODS), [])
 
 
 def differing(runs: Sequence[RunFolder]) -> list[str]:
@@ -73,13 +91,23 @@ def differing(runs: Sequence[RunFolder]) -> list[str]:
 
 
 def _labels(firsts: Sequence[RunFolder]) -> list[str]:
-    """``name=maxrl, num_rollouts=4`` where that tells the groups apart, else the folders' names."""
+    """``MaxRL, num_rollouts=4`` where that tells the groups apart, else the folders' names."""
     keys = [key for key in differing(firsts) if key != "seed" and not _free(key)]
     last = [key.split(".")[-1] for key in keys]
-    short = [word if last.count(word) == 1 else key for word, key in zip(last, keys, strict=True)]
-    labels = [", ".join(f"{s}={run.fields.get(k)}" for s, k in zip(short, keys, strict=True)) for run in firsts]
+    short = {key: word if last.count(word) == 1 else key for word, key in zip(last, keys, strict=True)}
+    labels = [_label(run, short) for run in firsts]
     told_apart = len(set(labels)) == len(labels) and all(labels) and max(map(len, labels)) <= 80
     return labels if told_apart else [run.name for run in firsts]
+
+
+def _label(run: RunFolder, short: Mapping[str, str]) -> str:
+    """The run's method as every figure calls it, where methods differ, then the other fields in which runs differ."""
+    of_method = {key for key in short if key in _METHOD_KEYS or key == "loss.name"}
+    words = [style.LABELS.get(method(run), method(run))] if of_method else []
+    # Cross-entropy has no rollouts and no estimator, whatever the fields beside it say.
+    unused = method(run) == "cross_entropy"
+    others = [key for key in short if key not in of_method and not (unused and key.startswith("loss."))]
+    return ", ".join([*words, *(f"{short[key]}={run.fields.get(key)}" for key in others)])
 
 
 def _free(key: str) -> bool:

@@ -29,8 +29,23 @@ def band(ax: Axes, x: ArrayLike, mean: ArrayLike, error: ArrayLike, **line: Any)
     (drawn,) = ax.plot(x, mean, **line)
     if not np.isfinite(error).any():
         return
-    low = np.maximum(mean - error, _LOWEST * mean) if ax.get_yscale() == "log" else mean - error
-    ax.fill_between(x, low, mean + error, color=drawn.get_color(), alpha=OPACITY, linewidth=0)
+    low, high = edges(mean, error, log=ax.get_yscale() == "log")
+    ax.fill_between(x, low, high, color=drawn.get_color(), alpha=OPACITY, linewidth=0)
+
+
+def edges(mean: ArrayLike, error: ArrayLike, *, log: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where a band begins and ends: mean ± error; where its axis is logarithmic it stays above 0, as the mean does.
+
+    Args:
+        mean: [n].
+        error: [n] standard errors, NaN for none.
+        log: whether the axis is logarithmic.
+
+    Returns:
+        low [n] and high [n], NaN where there is no error.
+    """
+    mean, error = np.asarray(mean, np.float64), np.asarray(error, np.float64)
+    return np.maximum(mean - error, _LOWEST * mean) if log else mean - error, mean + error
 
 
 def bars(ax: Axes, x: ArrayLike, mean: ArrayLike, error: ArrayLike, **line: Any) -> None:

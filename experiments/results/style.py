@@ -28,6 +28,9 @@ _INDIGO, _ORANGE, _SKY, _GREEN, _YELLOW, _BLUE, _RED, _PURPLE = (
 )
 _GREY = "#7f7f7f"
 
+CYCLE = (_BLUE, _RED, _GREEN, _PURPLE, _YELLOW, _SKY, _INDIGO, _ORANGE)
+"""Of lines that are no methods, in this order."""
+
 COLOURS = {
     "maxrl": _RED,
     "maxrl_unbiased": _ORANGE,

@@ -10,12 +10,29 @@ from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.loop import optimizer
 
 
-def test_schedule_values():
-    constant = optimizer.schedule(0.5, warmup_steps=4)
-    assert np.allclose([constant(i) for i in (0, 1, 3, 4, 100)], [0.125, 0.25, 0.5, 0.5, 0.5])
-    cosine = optimizer.schedule(0.5, name="cosine", steps=14, warmup_steps=4)
-    assert np.allclose([cosine(i) for i in (0, 3, 4, 9, 14, 20)], [0.125, 0.5, 0.5, 0.25, 0.0, 0.0], atol=1e-7)
-    assert np.allclose(jax.jit(jax.vmap(cosine))(jnp.array([4, 9])), [0.5, 0.25])
+@pytest.mark.parametrize("name", ["constant", "cosine"])
+@pytest.mark.parametrize("warmup", [0, 1, 4])
+def test_a_schedule_is_its_formula(name, warmup):
+    peak, steps = 0.5, 14
+    rate = optimizer.schedule(peak, name=name, steps=steps, warmup_steps=warmup)
+
+    def formula(i):
+        if i < warmup:
+            return peak * i / warmup
+        done = min((i - warmup) / (steps - warmup), 1.0)
+        return peak * (1 + np.cos(np.pi * done)) / 2 if name == "cosine" else peak
+
+    wanted = [formula(i) for i in range(steps + 3)]
+    assert np.allclose([rate(i) for i in range(steps + 3)], wanted, rtol=1e-6, atol=1e-7)
+    compiled = jax.jit(jax.vmap(lambda i: jnp.float32(rate(i))))(jnp.arange(steps + 3))
+    assert np.allclose(compiled, wanted, rtol=1e-6, atol=1e-7)
+
+
+def test_the_first_update_of_a_warm_up_moves_nothing_and_the_peak_comes_right_after_it():
+    rate = optimizer.schedule(0.5, name="cosine", steps=14, warmup_steps=4)
+    assert [float(rate(i)) for i in (0, 1, 4)] == [0.0, 0.125, 0.5]
+    tx = optimizer.make("sgd", learning_rate=rate, momentum=0.0)
+    assert float(one_update(tx, jnp.float32(1.0), jnp.float32(1.0))) == 0.0
 
 
 def one_update(tx, params, grads):

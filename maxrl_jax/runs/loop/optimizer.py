@@ -17,8 +17,8 @@ SCHEDULES = ("constant", "cosine")
 def schedule(learning_rate: float, *, name: str = "constant", steps: int = 0, warmup_steps: int = 0) -> optax.Schedule:
     """The learning rate at each update, counted from 0.
 
-    A linear warm-up over ``warmup_steps`` (from lr / warmup_steps at update 0 to lr), then constant, or half
-    a cosine to 0 at update ``steps``.
+    A linear warm-up, lr i / warmup_steps at update i (0 at the first, lr from update ``warmup_steps`` on), then
+    constant, or half a cosine to 0 at update ``steps``: lr (1 + cos(pi (i - warmup) / (steps - warmup))) / 2.
 
     Args:
         learning_rate: the peak.
@@ -34,17 +34,13 @@ def schedule(learning_rate: float, *, name: str = "constant", steps: int = 0, wa
     if name == "cosine" and steps <= warmup_steps:
         raise ValueError(f"cosine schedule: got {steps} steps, allowed is more than warmup_steps = {warmup_steps}")
 
-    def rate(count: jax.typing.ArrayLike) -> jax.Array:
-        count = jnp.asarray(count, jnp.float32)
-        value = jnp.full_like(count, learning_rate)
-        if name == "cosine":
-            done = jnp.clip((count - warmup_steps) / (steps - warmup_steps), 0.0, 1.0)
-            value = value * 0.5 * (1.0 + jnp.cos(jnp.pi * done))
-        if warmup_steps:
-            value = jnp.where(count < warmup_steps, learning_rate * (count + 1) / warmup_steps, value)
-        return value
-
-    return rate
+    if name == "cosine":
+        after = optax.cosine_decay_schedule(learning_rate, steps - warmup_steps)
+    else:
+        after = optax.constant_schedule(learning_rate)
+    if not warmup_steps:
+        return after
+    return optax.join_schedules([optax.linear_schedule(0.0, learning_rate, warmup_steps), after], [warmup_steps])
 
 
 def make(

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from experiments.report import look as report_look
 from experiments.results import band, folders, style
 from experiments.results.spread import over_seeds, spread, with_error
 from maxrl_jax import advantages
@@ -131,7 +130,8 @@ def test_no_method_is_black_as_the_axes_are_nor_has_the_colours_of_a_mazes_paths
     assert "#000000" not in methods
     own = (pictures.RIGHT, pictures.FAILED, pictures.START, pictures.GOAL, pictures.SOLUTION, pictures.WALL)
     assert not methods & set(own)
-    assert pictures.RIGHT in report_look.CSS and pictures.FAILED in report_look.CSS
+    css = (ROOT / "experiments/report/style.css").read_text()
+    assert pictures.RIGHT in css and pictures.FAILED in css
 
 
 def test_every_estimator_has_a_label_and_a_colour_and_reinforce_is_called_so():
