@@ -28,6 +28,9 @@ from jaxtyping import Array, Bool, Float, Int, Int32
 
 from maxrl_jax.advantages.contracts import REWARD_KINDS
 
+Arrays = Array | np.ndarray
+"""Of the device or of the host: a judge that runs on the host is given, and gives, the latter."""
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -43,11 +46,11 @@ class Prompts:
         numbers: int32 [P], each prompt's place in a finite training set; None for another prompt every time.
     """
 
-    tokens: Int32[Array, "P S"]
+    tokens: Int32[Arrays, "P S"]
     state: Any = None
-    lengths: Int32[Array, " P"] | None = None
-    solutions: Int32[Array, "P L"] | None = None
-    numbers: Int32[Array, " P"] | None = None
+    lengths: Int32[Arrays, " P"] | None = None
+    solutions: Int32[Arrays, "P L"] | None = None
+    numbers: Int32[Arrays, " P"] | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -70,12 +73,12 @@ class Verdict:
             that no shorter way exists).
     """
 
-    rewards: Float[Array, "P N"] | Bool[Array, "P N"]
-    reasons: Int[Array, "P N"] | None = None
-    measures: dict[str, Bool[Array, "P N"]] = dataclasses.field(default_factory=dict)
+    rewards: Float[Arrays, "P N"] | Bool[Arrays, "P N"]
+    reasons: Int[Arrays, "P N"] | None = None
+    measures: dict[str, Bool[Arrays, "P N"]] = dataclasses.field(default_factory=dict)
 
     @property
-    def solved(self) -> Bool[Array, "P N"]:
+    def solved(self) -> Bool[Arrays, "P N"]:
         """Whether an answer solves its prompt."""
         return self.rewards == 1 if self.reasons is None else self.reasons == 0
 
@@ -113,10 +116,10 @@ class Task:
     name: str
     vocabulary_size: int
     answer_length: int
-    prompts: Callable[[str, Array, Array, int], Prompts]
-    judge: Callable[[Any, Array], Verdict]
+    prompts: Callable[[str, Any, Any, int], Prompts]
+    judge: Callable[[Any, Any], Verdict]
     held_out: Prompts
-    votes: Callable[[Array], Array] | None = None
+    votes: Callable[[Any], Any] | None = None
     rewards: str = "binary"
     reasons: tuple[str, ...] = ("solved", "wrong")
     measures: tuple[str, ...] = ()
