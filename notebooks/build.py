@@ -39,7 +39,12 @@ def build(script: Path) -> Path:
     """Runs a script as a notebook and writes it; an error in a cell is raised."""
     notebook = convert(script)
     client = NotebookClient(
-        notebook, timeout=600, kernel_name="python3", record_timing=False, resources={"metadata": {"path": str(FOLDER)}}
+        notebook,
+        timeout=600,
+        startup_timeout=600,  # a busy machine takes minutes to start a kernel
+        kernel_name="python3",
+        record_timing=False,
+        resources={"metadata": {"path": str(FOLDER)}},
     )
     client.execute()
     notebook.metadata = nbformat.from_dict({"kernelspec": notebook.metadata["kernelspec"]})

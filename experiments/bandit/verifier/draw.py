@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -17,24 +18,24 @@ from experiments.results.style import COLOURS, LABELS, from_zero, new_figure, sh
 ERRORS = ["false_positive", "false_negative"]
 
 
-def _error_colours(table: pd.DataFrame, method: str) -> dict[tuple[float, float], Any]:
-    """A shade for each verifier, the one without errors the fullest."""
+def _error_colours(table: pd.DataFrame) -> dict[tuple[float, float], Any]:
+    """A colour for each verifier, dark to light in the order of the table."""
     pairs = list(dict.fromkeys(zip(table.false_positive, table.false_negative, strict=True)))
-    return dict(zip(pairs, shades(method, len(pairs))[::-1], strict=True))
+    return dict(zip(pairs, mpl.colormaps["viridis"](np.linspace(0, 0.9, len(pairs))), strict=True))
 
 
-def weight_panel(ax: Axes, weights: pd.DataFrame, method: str) -> None:
+def weight_panel(ax: Axes, weights: pd.DataFrame) -> None:
     """Exact weights as lines, measured ones as bars of one standard error."""
-    colours = _error_colours(weights, method)
+    colours = _error_colours(weights)
     ax.set(xscale="log", yscale="log", xlabel="pass rate $p$", ylabel="weight")
     for (a, b), rows in weights.groupby(ERRORS, sort=False):
         ax.plot(rows.pass_rate, rows.weight, color=colours[a, b], label=f"$a={a:g}$, $b={b:g}$")
         band.bars(ax, rows.pass_rate, rows.measured, rows.standard_error, fmt=".", color=colours[a, b], markersize=4)
 
 
-def final_panel(ax: Axes, table: pd.DataFrame, label: str, method: str) -> None:
+def final_panel(ax: Axes, table: pd.DataFrame, label: str) -> None:
     """True pass rate at the end over that at the start, of one method: lines noise-free, dots sampled."""
-    colours = _error_colours(table, method)
+    colours = _error_colours(table)
     for (a, b), rows in table[table.label == label].groupby(ERRORS, sort=False):
         means = rows.groupby(["gradients", "initial"]).final.mean()
         ax.plot(means["expected"].index, means["expected"], color=colours[a, b])
@@ -68,12 +69,12 @@ def draw_verifier(weights: pd.DataFrame, table: pd.DataFrame) -> Drawing:
     label = weights.label.iloc[0]
     method = table[table.label == label].method.iloc[0]
     fig, (left, centre, right) = new_figure(1, 3, width="page", aspect=1.1)
-    weight_panel(left, weights, method)
+    weight_panel(left, weights)
     left.set_title(f"(a) weight of {LABELS[method]}; bars: measured")
-    final_panel(centre, table, label, method)
+    final_panel(centre, table, label)
     centre.set_title("(b) after training; dots: sampled")
     reach_panel(right, table)
     right.set_title("(c) reach; lower is better")
-    left.legend(handlelength=1.0, labelspacing=0.2, loc="lower left")
+    centre.legend(*left.get_legend_handles_labels(), handlelength=1.0, labelspacing=0.2, loc="center right")
     fig.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return Drawing(fig, pd.concat([weights.assign(part="weight"), table.assign(part="prompts")], ignore_index=True))
