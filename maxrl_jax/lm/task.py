@@ -24,11 +24,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Int32
+from jaxtyping import Bool, Float, Int, Int32
 
 from maxrl_jax.advantages.contracts import REWARD_KINDS
 
-Arrays = Array | np.ndarray
+Arrays = Any
 """Of the device or of the host: a judge that runs on the host is given, and gives, the latter."""
 
 
