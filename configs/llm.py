@@ -224,5 +224,7 @@ def _pkpo(config: ConfigDict) -> None:
     config.rl.num_prompts = 64
     config.rl.num_rollouts = 16
     config.rl.learning_rate = 1e-6
-    config.rl.advantage = common.advantage("pkpo", k=((0, 8), (1500, 1)))
+    # Its baseline leaves out one more answer than k - 1, which k = 1 does not have: from there on leave-one-out.
+    baseline = ((0, "loo_minus_one"), (1500, "loo"))
+    config.rl.advantage = common.advantage("pkpo", k=((0, 8), (1500, 1)), baseline=baseline)
     config.rl.decode_rows = 1024
