@@ -17,9 +17,9 @@ The last four need a model's folder and two files of problems, which nothing her
         --config.data.train=gsm8k/train.jsonl --config.data.eval=gsm8k/test.jsonl --workdir=DIR
 
 Published: what MaxRL's Tables 5 and 6, MaxPO appendix H and PKPO section 5.2 list; the wording of prompts, what becomes
-of an answer that reaches its limit, weight decay and clipping of the norm are those of MaxRL's release. Ours, as none is
-published: rates and steps of `max_at_k` and `pkpo`, k and clip range of `max_at_k`, prompts a batch of `pkpo`, and
-everything of `words`. No variant below `words` has been run at its full size.
+of an answer that reaches its limit, weight decay and clipping of the norm are those of MaxRL's release. Ours, as none
+is published: rates and steps of `max_at_k` and `pkpo`, k and clip range of `max_at_k`, prompts a batch of `pkpo`, and
+everything of `words`. No variant has been run at its full size.
 """
 
 from ml_collections import ConfigDict
