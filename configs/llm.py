@@ -16,9 +16,10 @@ The last four need a model's folder and two files of problems, which nothing her
     python -m experiments.llm --config=configs/llm.py:gsm8k --config.model.init_from=SmolLM2-360M-Instruct \
         --config.data.train=gsm8k/train.jsonl --config.data.eval=gsm8k/test.jsonl --workdir=DIR
 
-Published: what MaxRL's Tables 5 and 6, MaxPO appendix H and PKPO section 5.2 list. What they do not list is ours: the
-optimizer's weight decay and clipping are those of MaxRL's release, learning rates of `max_at_k` and `pkpo` and MaxPO's
-clip range are common values. Of MaxRL: the prompts' wording, and what becomes of an answer that reaches its limit.
+Published: what MaxRL's Tables 5 and 6, MaxPO appendix H and PKPO section 5.2 list; the wording of prompts, what becomes
+of an answer that reaches its limit, weight decay and clipping of the norm are those of MaxRL's release. Ours, as none
+is published: rates and steps of `max_at_k` and `pkpo`, k and clip range of `max_at_k`, prompts a batch of `pkpo`, and
+everything of `words`. No variant has been run at its full size.
 """
 
 from ml_collections import ConfigDict
@@ -224,5 +225,7 @@ def _pkpo(config: ConfigDict) -> None:
     config.rl.num_prompts = 64
     config.rl.num_rollouts = 16
     config.rl.learning_rate = 1e-6
-    config.rl.advantage = common.advantage("pkpo", k=((0, 8), (1500, 1)))
+    # Its baseline takes sets of k - 1 answers, of which k = 1 leaves none: from there on leave-one-out.
+    baseline = ((0, "loo_minus_one"), (1500, "loo"))
+    config.rl.advantage = common.advantage("pkpo", k=((0, 8), (1500, 1)), baseline=baseline)
     config.rl.decode_rows = 1024

@@ -117,3 +117,14 @@ def test_the_papers_variants_fit_their_estimators(finished, variant):
     check(config)
     steps = [start for start, _ in estimator_phases(config, Problem.make(config).task)]
     assert steps == ([0, 1500] if variant == "pkpo" else [0])
+
+
+def test_gradient_norms_have_the_ratios_of_the_weights(finished):
+    """At pass rate p, maxrl is (r - p) / p and rloo N / (N - 1) (r - p), on the same rollouts."""
+    problem = Problem.make(mathematics(finished))
+    table = evaluate.norms(problem, problem.init_params(), 4)
+    problem.task.close()
+    mixed = table[(table.pass_rate > 0) & (table.pass_rate < 1)]
+    assert len(table) == 4 and len(mixed) > 0
+    np.testing.assert_allclose(mixed.maxrl / mixed.rloo, 3 / (4 * mixed.pass_rate), rtol=1e-3)
+    assert (table[~table.index.isin(mixed.index)][["maxrl", "rloo"]] == 0).all(axis=None)
