@@ -64,8 +64,8 @@ def test_collectives_are_counted_with_their_loops_groups_and_bytes():
     }
 
 
-SMALL = ("model.hidden_size=16", "model.intermediate_size=32", "model.num_layers=1", "maze.answer_length=17",
-         "rl.num_prompts=4", "rl.num_rollouts=4")  # fmt: skip
+SMALL = ("maze.size=7", "maze.num_held_out=64", "maze.answer_length=17", "model.hidden_size=16",
+         "model.intermediate_size=32", "model.num_layers=1", "rl.num_prompts=4", "rl.num_rollouts=4")  # fmt: skip
 
 
 def count(*arguments):
@@ -81,7 +81,7 @@ def test_a_step_adds_up_its_gradients_and_its_metrics_once_and_nothing_else():
     assert result["in_loops"] == 0
     assert set(result["collectives"]) == {"all-reduce"}
     reduced = result["collectives"]["all-reduce"]
-    scalars = 1 + 1 + 11  # the denominator, the loss, the sums behind the metrics
+    scalars = 1 + 1 + 12  # the denominator, the loss, the sums behind the metrics (and whether there was a signal)
     assert reduced["count"] == 2
     assert reduced["bytes"] == result["parameter_bytes"] + 4 * scalars
     assert result["wire_bytes"] == pytest.approx(2 * 3 / 4 * reduced["bytes"], abs=1)
