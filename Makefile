@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= runs
 
-# Files of tests run side by side; a worker needs about 2 GB.
+# Files of tests run side by side; a worker needs about 5 GB.
 WORKERS ?= -n auto --maxprocesses=4 --dist=loadfile
 
 .PHONY: demo demo-bandit test test-slow check mutants figures site explorer notebooks clean
