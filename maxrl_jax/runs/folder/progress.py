@@ -90,7 +90,9 @@ class Progress:
             shown.add_column(column, justify="right" if i else "left")
         for row in rows:
             shown.add_row(*row)
-        Console(stderr=True, width=None if sys.stderr.isatty() else 100, highlight=False).print(shown)
+        Console(stderr=True, width=None if sys.stderr.isatty() else 100, highlight=False, force_jupyter=False).print(
+            shown
+        )
 
     def end(self) -> None:
         """Leaves the bar as it stands."""
@@ -122,5 +124,5 @@ def _bar() -> Any:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[shown]}"),
-        console=Console(stderr=True),
+        console=Console(stderr=True, force_jupyter=False),
     )
