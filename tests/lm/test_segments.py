@@ -2,6 +2,9 @@
 
 import dataclasses
 import functools
+import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +15,7 @@ from flax import nnx
 from maxrl_jax.lm.rollout import Segments, Settings, rollout, segments, tiles
 from maxrl_jax.runs.devices.data_parallel import over_parts
 from tests.lm.decoder.tiny import GEMMA2, QWEN3, run_compiled, tiny_model
+from tests.xla_flags import with_devices
 
 P, N, S, T = 3, 8, 7, 16
 KEY = jax.random.key(3)
@@ -160,3 +164,8 @@ def test_segments_end_at_the_longest_answer():
     for wrong in ((0, 4), (4, 4), (8, 4)):
         with pytest.raises(ValueError, match=r"segments: got \(\d, 4\), allowed: positive integers that grow"):
             segments.ends_of(wrong, 40)
+
+
+def test_devices_each_with_its_rows_give_the_answers_of_one():
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": with_devices(4)}
+    subprocess.run([sys.executable, "-m", "tests.lm.segments_on_devices"], env=environment, check=True, timeout=600)
