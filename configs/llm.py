@@ -128,6 +128,7 @@ def _rl() -> ConfigDict:
     rl.top_p = 1.0
     rl.steps_per_call = 10
     rl.decode_rows = 0  # rollouts decoded at a time on a device; 0: all
+    rl.decode_segments = ()  # tokens after which finished answers leave and are judged (evaluations too); (): one loop
     rl.micro_batch_tokens = 0  # answer tokens of one micro-batch; 0: 1,024 on CPU, 65,536 on accelerators
     rl.optimizer = common.optimizer("adamw", learning_rate=None, weight_decay=0.01, clip_norm=1.0)
     rl.optimizer.skip_zero = True  # a batch without signal (every advantage 0) moves neither parameters nor momentum
@@ -186,6 +187,7 @@ def _on_mathematics(config: ConfigDict) -> None:
     config.task = "mathematics"
     config.rl.steps_per_call = 1
     config.rl.decode_rows = 4096
+    config.rl.decode_segments = (256, 512, 1024, 2048)
     config.checkpoint.every_steps = 20
     config.eval.num_prompts = 100_000  # all there are
 

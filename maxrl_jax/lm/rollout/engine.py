@@ -68,7 +68,7 @@ class Rollouts:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class _State:
+class State:
     """What the loop carries; answers time first, so that a step writes one contiguous slice."""
 
     step: jax.Array  # the token to write next
@@ -96,37 +96,66 @@ def decode(
         settings: `max_new_tokens` is T.
         lengths_P: int32 [P], of prompts padded on the right; None: all of S.
     """
+    state = begin(logits_PxV, prefix, uniforms_PxNxT, settings)
+    state = advance(model, state, prefix, uniforms_PxNxT, settings, lengths_P)
+    answers = {name: jnp.moveaxis(value, 0, 2) for name, value in state.answers.items()}
+    return Rollouts(**answers, lengths=jnp.sum(answers["mask"], axis=-1, dtype=jnp.int32))
+
+
+def begin(
+    logits_PxV: jax.Array,
+    prefix: Prefix,
+    uniforms_PxNxT: jax.Array,
+    settings: Settings,
+    done_PxN: jax.Array | None = None,
+) -> State:
+    """Answers of one token; none where `done`. Arguments as those of `decode`."""
     P, N, T = uniforms_PxNxT.shape
-    S = prefix[0][0].shape[2]
+    state = initial(prefix, (T, P, N), settings)
+    if done_PxN is not None:
+        state = dataclasses.replace(state, done=done_PxN)
+    first_PxNxV = jnp.broadcast_to(logits_PxV[:, None], (P, N, logits_PxV.shape[-1]))
+    return _write(state, first_PxNxV, jnp.moveaxis(uniforms_PxNxT, 2, 0), settings)
+
+
+def advance(
+    model: Decoder,
+    state: State,
+    prefix: Prefix,
+    uniforms_PxNxT: jax.Array,
+    settings: Settings,
+    lengths_P: jax.Array | None = None,
+    written: int = 1,
+) -> State:
+    """Goes on from answers of `written` tokens to T, or until all are done. Arguments as those of `decode`."""
+    T = uniforms_PxNxT.shape[2]
+    S = prefix[0][0].shape[-2]
     uniforms_TxPxN = jnp.moveaxis(uniforms_PxNxT, 2, 0)
     # Time first: [T, 1, h/2], or [T, P, 1, 1, h/2] where every prompt has positions of its own.
     cos, sin = (jnp.moveaxis(table, -3, 0) for table in model.answer_rotation(S, T, lengths_P))
-    first_PxNxV = jnp.broadcast_to(logits_PxV[:, None], (P, N, logits_PxV.shape[-1]))
-    state = _write(_initial(prefix, (T, P, N), settings), first_PxNxV, uniforms_TxPxN, settings)
 
-    def step(state: _State, cache_length: int) -> _State:
+    def step(state: State, cache_length: int) -> State:
         slot = state.step - 1  # position of the last token within the answer
         rope = tuple(jax.lax.dynamic_index_in_dim(table, slot, keepdims=False) for table in (cos, sin))
         logits_PxNxV, caches = _forward(model, state, slot, rope, prefix, lengths_P, cache_length)
         return _write(dataclasses.replace(state, caches=caches), logits_PxNxV, uniforms_TxPxN, settings)
 
     # One loop for each length of the cache that is read; a loop whose rows are all done ends at once.
-    for start in range(1, T, settings.cache_segment):
+    for start in range(written, T, settings.cache_segment):
         stop = min(start + settings.cache_segment, T)
         state = jax.lax.while_loop(
             lambda state, stop=stop: (state.step < stop) & ~jnp.all(state.done),
             lambda state, stop=stop: step(state, stop - 1),
             state,
         )
-    answers = {name: jnp.moveaxis(value, 0, 2) for name, value in state.answers.items()}
-    return Rollouts(**answers, lengths=jnp.sum(answers["mask"], axis=-1, dtype=jnp.int32))
+    return state
 
 
-def _initial(prefix: Prefix, shape_TPN: tuple[int, int, int], settings: Settings) -> _State:
-    """Nothing written yet."""
+def initial(prefix: Prefix, shape_TPN: tuple[int, int, int], settings: Settings) -> State:
+    """Nothing written yet, and room for T tokens."""
     T, P, N = shape_TPN
     _, K, _, h = prefix[0][0].shape
-    return _State(
+    return State(
         step=jnp.int32(0),
         last=jnp.zeros((P, N), jnp.int32),
         done=jnp.zeros((P, N), bool),
@@ -144,7 +173,7 @@ def _initial(prefix: Prefix, shape_TPN: tuple[int, int, int], settings: Settings
 
 def _forward(
     model: Decoder,
-    state: _State,
+    state: State,
     slot: jax.Array,
     rope: Rotation,
     prefix: Prefix,
@@ -166,7 +195,7 @@ def _forward(
     return model.logits(x_PxNxD), caches
 
 
-def _write(state: _State, logits_PxNxV: jax.Array, uniforms_TxPxN: jax.Array, settings: Settings) -> _State:
+def _write(state: State, logits_PxNxV: jax.Array, uniforms_TxPxN: jax.Array, settings: Settings) -> State:
     """Draws a token for every rollout that is not done, and writes it with its log-probability."""
     log_probs_PxNxV = sampling.log_probs(logits_PxNxV, settings.temperature, settings.top_p)
     if settings.temperature == 0:
@@ -186,7 +215,7 @@ def _write(state: _State, logits_PxNxV: jax.Array, uniforms_TxPxN: jax.Array, se
         for name, written in state.answers.items()
     }
     stops = jnp.asarray(settings.stop_tokens, jnp.int32)
-    return _State(
+    return State(
         step=state.step + 1,
         last=values["tokens"],
         done=state.done | jnp.isin(drawn, stops),
