@@ -82,7 +82,8 @@ def base_line(ax: Axes, found: Sequence[Record], k: int, **line: Any) -> list[di
 def legend(fig: Any, ax: Axes, where: str = "outside lower center") -> None:
     """The legend of one panel, below the whole figure."""
     handles, labels = ax.get_legend_handles_labels()
-    fig.legend(handles, labels, loc=where, ncols=min(len(labels), 4))
+    fits = 4 if fig.get_figwidth() > style.WIDTHS["column"] else 2
+    fig.legend(handles, labels, loc=where, ncols=min(len(labels), fits))
 
 
 def largest_ks(found: Sequence[Record], wanted: Sequence[int]) -> list[int]:
