@@ -88,7 +88,7 @@ def _verifier() -> ConfigDict:
 
 def _model() -> ConfigDict:
     model = ConfigDict()
-    model.init_from = ""  # a model folder in Hugging Face's format, which decides the fields below but compute_dtype
+    model.init_from = ""  # a model folder in Hugging Face's format, which decides the shape below
     model.hidden_size = 128
     model.intermediate_size = 512
     model.num_layers = 4
@@ -96,6 +96,7 @@ def _model() -> ConfigDict:
     model.num_kv_heads = 2
     model.max_positions = 128
     model.compute_dtype = "auto"  # float32, bfloat16; auto: bfloat16 on accelerators, float32 on CPU
+    model.remat = False  # gradients run each block again and keep less of it: less memory, more time
     return model
 
 
@@ -186,6 +187,7 @@ def _standin(config: ConfigDict) -> None:
 
 def _on_mathematics(config: ConfigDict) -> None:
     config.task = "mathematics"
+    config.model.remat = True
     config.rl.steps_per_call = 1
     config.rl.decode_rows = 4096
     config.rl.decode_segments = (256, 512, 1024, 2048)

@@ -70,6 +70,7 @@ def _model() -> ConfigDict:
     model.num_kv_heads = 2
     model.max_positions = 512
     model.compute_dtype = "auto"  # float32, bfloat16; auto: bfloat16 on accelerators, float32 on CPU
+    model.remat = False  # gradients run each block again and keep less of it: less memory, more time
     model.init_from = ""  # a model folder in Hugging Face's format; it must fit the fields above and decides the rest
     return model
 
