@@ -5,7 +5,7 @@ r"""Language models: SFT where it is asked for, then reinforcement learning from
 | variant | what | hardware | time | expected |
 |---|---|---|---|---|
 | words | word problems, 0.1M parameters, SFT and a few RL steps | 2 CPU cores | minutes | a table |
-| words_standin | 256 problems over 40 epochs, 0.3M parameters, no data, no weights | 2 CPU cores | 20 min | pass@k by epoch |
+| words_standin | 256 problems over 40 epochs, 0.3M parameters | 2 CPU cores | 20 min | results/words |
 | gsm8k | SmolLM2-360M-Instruct on GSM8K (MaxRL Table 5) | a GPU or a pod | days | MaxRL Table 4 |
 | polaris | Qwen3-1.7B-Base or 4B-Base on POLARIS-53K (MaxRL Table 6) | a pod | days | MaxRL Figure 5 |
 | max_at_k | Llama-3.2-3B-Instruct, Qwen2.5-Math-7B; MaxPO, 4 clipped updates a batch | a pod | days | MaxPO Figure 2 |
