@@ -57,9 +57,9 @@ def main():
     check(config)
     with tempfile.TemporaryDirectory() as folder:
         run(config, folder)
-        from experiments.results import maze_runs
+        from experiments.results import policy_runs
 
-        record = maze_runs.read(Path(folder))
+        record = policy_runs.read(Path(folder))
         for step, found in record.evaluations.items():
             print(f"RL step {step}: pass@1 {found['pass@1']:.3f}, pass@64 {found['pass@64']:.3f} on held-out prompts")
 

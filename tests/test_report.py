@@ -186,6 +186,35 @@ def test_of_cross_entropy_the_fields_it_does_not_use_are_not_said(tmp_path):
     assert labels == ["Cross-entropy", "MaxRL, num_rollouts=19"]
 
 
+def from_bases(tmp_path, *named):
+    """The groups of runs given as (method, seed, base)."""
+    for method, seed, base in named:
+        config = {"rl": {"advantage": {"name": method}}, "model": {"init_from": base}}
+        make_run(tmp_path / f"{method}-seed{seed}-{base}", seed=seed, **config)
+    return {group.label: len(group.runs) for group in runs.group(runs.find([str(tmp_path)]))}
+
+
+def test_seeds_with_a_base_each_are_seeds_of_one_method(tmp_path):
+    found = from_bases(tmp_path, *((m, seed, f"sft-{seed}") for m in ("maxrl", "grpo") for seed in (0, 1, 2)))
+    assert found == {"MaxRL": 3, "GRPO": 3}
+    assert from_bases(tmp_path, ("rloo", 1, "sft-1")) == {"MaxRL": 3, "GRPO": 3, "RLOO": 1}
+
+
+def test_bases_that_one_seed_has_several_of_are_what_is_compared(tmp_path):
+    named = [("maxrl", seed, f"step-{step}") for step in (100, 200) for seed in (0, 1)]
+    assert from_bases(tmp_path, *named) == {"init_from=step-100": 2, "init_from=step-200": 2}
+
+
+def test_methods_with_a_base_each_are_told_apart_by_it(tmp_path):
+    named = [("maxrl", 0, "a"), ("maxrl", 1, "a"), ("grpo", 0, "b"), ("grpo", 1, "b")]
+    assert from_bases(tmp_path, *named) == {"MaxRL, init_from=a": 2, "GRPO, init_from=b": 2}
+
+
+def test_committed_runs_from_a_base_a_seed_are_three_methods_of_three_seeds():
+    groups = runs.group(runs.find([str(ROOT / "results/maze_9/runs")]))
+    assert [(group.method, len(group.runs)) for group in groups] == [("maxrl", 3), ("grpo", 3), ("rloo", 3)]
+
+
 def test_the_same_seed_twice_is_a_comparison_not_a_spread(tmp_path):
     for name in ("one", "two"):
         make_run(tmp_path / name / "run")

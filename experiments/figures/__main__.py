@@ -67,6 +67,8 @@ def draw(entry: registry.Entry, context: registry.Context, out: Path) -> bool:
         print(f"{entry.name}: skipped, {reason}", file=sys.stderr)
         return False
     save(drawing, out, entry.name)
+    if drawing.text:
+        print(drawing.text)
     print(f"{entry.name}: {out / entry.name}.png, .svg, .csv ({entry.title})")
     return True
 

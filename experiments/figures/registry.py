@@ -58,9 +58,9 @@ def figure(
 
 
 def load_all() -> dict[str, Entry]:
-    """Imports every file of this folder, which fills the table; returns it sorted by name."""
+    """Imports every file of this folder and of those in it, which fills the table; returns it sorted by name."""
     package = importlib.import_module(__package__ or "experiments.figures")
-    for module in pkgutil.iter_modules(package.__path__):
-        if not module.name.startswith("_"):
-            importlib.import_module(f"{package.__name__}.{module.name}")
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if not module.name.split(".")[-1].startswith("_"):
+            importlib.import_module(module.name)
     return dict(sorted(FIGURES.items()))

@@ -18,8 +18,8 @@ import configs
 from experiments.maze import __main__ as driver
 from experiments.maze import overview
 from experiments.maze.checks import check
-from experiments.results import maze_runs, style
-from experiments.results.maze_runs import Record
+from experiments.results import policy_runs, style
+from experiments.results.policy_runs import Record
 from maxrl_jax.runs import launch
 from maxrl_jax.tasks import maze
 
@@ -47,7 +47,7 @@ def run(config: Any, workdir: str | os.PathLike) -> pd.DataFrame:
         settings.sft.steps = 0
         settings.checkpoint.init_from = os.fspath(folder / "sft")
         driver.run(settings, folder / method)
-    found = [maze_runs.read(folder / method) for method in METHODS]
+    found = [policy_runs.read(folder / method) for method in METHODS]
     table = summary(found)
     table.to_csv(folder / "summary.csv", index=False)
     overview.draw(found).fig.savefig(folder / "demo.png", dpi=200)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from experiments.results import folders, style
 from experiments.results.folders import RunFolder
@@ -16,12 +17,13 @@ PREFIXES = ("eval", "train", "sft", "perf")
 """Of metrics, in the order of the page: what matters most comes first."""
 
 _METHODS = ("cross_entropy", "maxrl", "grpo", "rloo", "pkpo")
+_BASE = "model.init_from"
 _METHOD_KEYS = ("rl.advantage.name", "loss.advantage.name")
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Runs that differ in their seed alone: what a curve with a band is drawn from."""
+    """Runs that are seeds of one setting: what a curve with a band is drawn from."""
 
     label: str
     runs: tuple[RunFolder, ...]
@@ -59,17 +61,39 @@ def method(run: RunFolder) -> str:
 
 
 def group(runs: Sequence[RunFolder]) -> list[Group]:
-    """Puts runs together whose configs differ in the seed alone, under what sets each apart from the others."""
-    settings = [{key: value for key, value in run.fields.items() if key != "seed" and not _free(key)} for run in runs]
-    members: dict[str, list[RunFolder]] = {}
-    for run, setting in zip(runs, settings, strict=True):
-        members.setdefault(json.dumps(setting, sort_keys=True) if setting else run.name, []).append(run)
+    """Puts runs together that differ in their seed alone, or in it and the base of that seed, see `settings`.
+
+    Each group is under what sets it apart from the others.
+    """
+    told_apart_by = settings(runs)
+    members: dict[str, list[int]] = {}
+    for i, (run, setting) in enumerate(zip(runs, told_apart_by, strict=True)):
+        members.setdefault(json.dumps(setting, sort_keys=True) if setting else run.name, []).append(i)
     together = list(members.values())
     # The same seed twice is a comparison of two launches, not a spread over seeds.
-    if any(len({run.seed for run in same}) < len(same) for same in together):
-        together = [[run] for run in runs]
-    labels = _labels([same[0] for same in together])
-    return sorted((Group(label, tuple(same)) for label, same in zip(labels, together, strict=True)), key=_place)
+    if any(len({runs[i].seed for i in same}) < len(same) for same in together):
+        together = [[i] for i in range(len(runs))]
+    labels = _labels([runs[same[0]] for same in together], [told_apart_by[same[0]] for same in together])
+    groups = [Group(label, tuple(runs[i] for i in same)) for label, same in zip(labels, together, strict=True)]
+    return sorted(groups, key=_place)
+
+
+def settings(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
+    """The fields that set runs apart: each one's config without its seed and without what changes no result.
+
+    Where every seed starts from a base of its own, the base goes with the seed: `_BASE` is left out too. Where some
+    seed has several bases and nothing else differs, bases are what is compared, and it stays.
+    """
+    found = [{key: value for key, value in run.fields.items() if key != "seed" and not _free(key)} for run in runs]
+    bases: dict[str, dict[int, set[str]]] = {}  # of runs that are otherwise the same, by seed
+    for run, setting in zip(runs, found, strict=True):
+        rest = json.dumps({key: value for key, value in setting.items() if key != _BASE}, sort_keys=True)
+        bases.setdefault(rest, {}).setdefault(run.seed, set()).add(str(setting.get(_BASE)))
+    one_a_seed = all(len(names) == 1 for by_seed in bases.values() for names in by_seed.values())
+    several = any(len(set().union(*by_seed.values())) > 1 for by_seed in bases.values())
+    if one_a_seed and several:
+        found = [{key: value for key, value in setting.items() if key != _BASE} for setting in found]
+    return found
 
 
 def natural(name: str) -> list[tuple[int, str]]:
@@ -85,14 +109,18 @@ def _place(group: Group) -> tuple[int, list[tuple[int, str]]]:
 
 def differing(runs: Sequence[RunFolder]) -> list[str]:
     """The config fields in which the runs differ."""
-    settings, absent = [run.fields for run in runs], object()
-    keys = dict.fromkeys(key for fields in settings for key in fields)
-    return [key for key in keys if any(fields.get(key, absent) != settings[0].get(key, absent) for fields in settings)]
+    return _differing([run.fields for run in runs])
 
 
-def _labels(firsts: Sequence[RunFolder]) -> list[str]:
+def _differing(given: Sequence[Mapping[str, Any]]) -> list[str]:
+    absent = object()
+    keys = dict.fromkeys(key for fields in given for key in fields)
+    return [key for key in keys if any(fields.get(key, absent) != given[0].get(key, absent) for fields in given)]
+
+
+def _labels(firsts: Sequence[RunFolder], told_apart_by: Sequence[Mapping[str, Any]]) -> list[str]:
     """``MaxRL, num_rollouts=4`` where that tells the groups apart, else the folders' names."""
-    keys = [key for key in differing(firsts) if key != "seed" and not _free(key)]
+    keys = _differing(told_apart_by)
     last = [key.split(".")[-1] for key in keys]
     short = {key: word if last.count(word) == 1 else key for word, key in zip(last, keys, strict=True)}
     labels = [_label(run, short) for run in firsts]

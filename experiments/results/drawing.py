@@ -22,10 +22,12 @@ class Drawing:
     Attributes:
       fig: the matplotlib figure.
       data: one row a plotted point, tidy; saved as CSV beside the pictures.
+      text: printed when the figure is drawn by command: a table's own lines; "" for nothing.
     """
 
     fig: Figure
     data: pd.DataFrame
+    text: str = ""
 
 
 def save(drawing: Drawing, folder: Any, name: str) -> None:

@@ -214,6 +214,7 @@ def learn(
         plan,
         denominator=share.sum(losses.denominator(answers.mask, objective.aggregation)),
         compute_dtype=policy.dtype,
+        remat=policy.remat,
     )
     sums = _sums(task, rewards, advantages, verdict, answers) | {
         "skipped": result.prompts_skipped.astype(jnp.float32),

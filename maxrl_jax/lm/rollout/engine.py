@@ -5,13 +5,12 @@ V vocabulary.
 """
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from maxrl_jax.lm import sampling
-from maxrl_jax.lm.decoder import Decoder, Prefix, Rotation, Rule, attention
+from maxrl_jax.lm.decoder import Decoder, Layer, Prefix, Rotation, Rule, attention
 
 Caches = tuple[tuple[jax.Array, jax.Array], ...]
 
@@ -75,7 +74,7 @@ class State:
     last: jax.Array  # [P, N] the token written last
     done: jax.Array  # [P, N]
     answers: dict[str, jax.Array]  # tokens, mask, log_probs, entropies, each [T, P, N]
-    caches: Caches  # of each block: keys [P, N, K, h, T-1], values [P, N, K, T-1, h]
+    caches: Caches  # of each stack of blocks: keys [R, P, N, K, h, T-1], values [R, P, N, K, T-1, h]
 
 
 def decode(
@@ -154,7 +153,7 @@ def advance(
 def initial(prefix: Prefix, shape_TPN: tuple[int, int, int], settings: Settings) -> State:
     """Nothing written yet, and room for T tokens."""
     T, P, N = shape_TPN
-    _, K, _, h = prefix[0][0].shape
+    R, _, K, _, h = prefix[0][0].shape
     return State(
         step=jnp.int32(0),
         last=jnp.zeros((P, N), jnp.int32),
@@ -166,7 +165,7 @@ def initial(prefix: Prefix, shape_TPN: tuple[int, int, int], settings: Settings)
             "entropies": jnp.zeros(shape_TPN, jnp.float32),
         },
         caches=tuple(
-            (jnp.zeros((P, N, K, h, T - 1), k.dtype), jnp.zeros((P, N, K, T - 1, h), v.dtype)) for k, v in prefix
+            (jnp.zeros((R, P, N, K, h, T - 1), k.dtype), jnp.zeros((R, P, N, K, T - 1, h), v.dtype)) for k, v in prefix
         ),
     )
 
@@ -181,17 +180,25 @@ def _forward(
     cache_length: int,
 ) -> tuple[jax.Array, Caches]:
     """The model on the last token of every rollout: next-token logits [P, N, V] and the grown caches."""
+    zero = jnp.int32(0)  # indices of one type, in float64 mode too
 
-    def attend(rule: Rule, q: jax.Array, k: jax.Array, v: jax.Array, layer: Any) -> tuple[jax.Array, Any]:
-        (prefix_k, prefix_v), (cache_k, cache_v) = layer
-        cache_k = jax.lax.dynamic_update_slice_in_dim(cache_k, k[..., None], slot, axis=4)
-        cache_v = jax.lax.dynamic_update_slice_in_dim(cache_v, v[..., None, :], slot, axis=3)
-        seen_k, seen_v = cache_k[..., :cache_length], cache_v[..., :cache_length, :]
+    def attend(
+        rule: Rule, q: jax.Array, k: jax.Array, v: jax.Array, layer: Layer, caches: Caches
+    ) -> tuple[jax.Array, Caches]:
+        # The loop over layers carries whole stacks: a step writes its slot of them in place, and copies none.
+        keys, values = caches[layer.place]
+        block = (layer.turn, zero, zero, zero)
+        keys = jax.lax.dynamic_update_slice(keys, k[None, ..., None], (*block, zero, slot))
+        values = jax.lax.dynamic_update_slice(values, v[None, ..., None, :], (*block, slot, zero))
+        k_PxNxKxhxT, v_PxNxKxTxh = (
+            jax.lax.dynamic_index_in_dim(stack, layer.turn, keepdims=False) for stack in (keys, values)
+        )
+        seen_k, seen_v = k_PxNxKxhxT[..., :cache_length], v_PxNxKxTxh[..., :cache_length, :]
+        prefix_k, prefix_v = layer.given
         attended = attention.decode(q, seen_k, seen_v, slot, prefix_k, prefix_v, rule, lengths_P)
-        return attended, (cache_k, cache_v)
+        return attended, (*caches[: layer.place], (keys, values), *caches[layer.place + 1 :])
 
-    layers = tuple(zip(prefix, state.caches, strict=True))
-    x_PxNxD, caches = model.run(state.last, rope, attend, layers)
+    x_PxNxD, caches = model.run(state.last, rope, attend, prefix, state.caches)
     return model.logits(x_PxNxD), caches
 
 

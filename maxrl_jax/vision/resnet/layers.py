@@ -1,6 +1,6 @@
 """Convolution with batch normalisation, and the two residual blocks of ResNet v1.5.
 
-Letters: B images, H x W pixels, C channels.
+Letters: B images, H x W pixels and C channels in, h x w pixels and D channels out.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array, Float
 
 from maxrl_jax.vision.resnet.config import Config
 
@@ -65,10 +66,10 @@ class ConvNorm(nnx.Module):
             rngs=rngs,
         )
 
-    def __call__(self, x_BxHxWxC: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B h w D"]:
         """Normalised by the batch's statistics (train), which also move the running ones, or by the running ones."""
-        y_BxHxWxC = self.conv(x_BxHxWxC)
-        return self.norm(y_BxHxWxC, use_running_average=not train).astype(y_BxHxWxC.dtype)
+        y = self.conv(x)
+        return self.norm(y, use_running_average=not train).astype(y.dtype)
 
 
 class Block(nnx.Module):
@@ -106,12 +107,12 @@ class Block(nnx.Module):
             ConvNorm((in_features, out_features), 1, stride, config, dtype=dtype, rngs=rngs) if changes else None
         )
 
-    def __call__(self, x_BxHxWxC: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B h w D"]:
         """The block's output, with its stride's fraction of the pixels."""
-        y_BxHxWxC = x_BxHxWxC
+        y = x
         for layer in self.branch[:-1]:
-            y_BxHxWxC = jax.nn.relu(layer(y_BxHxWxC, train))
-        y_BxHxWxC = self.branch[-1](y_BxHxWxC, train)
+            y = jax.nn.relu(layer(y, train))
+        y = self.branch[-1](y, train)
         if self.shortcut is not None:
-            x_BxHxWxC = self.shortcut(x_BxHxWxC, train)
-        return jax.nn.relu(x_BxHxWxC + y_BxHxWxC)
+            x = self.shortcut(x, train)
+        return jax.nn.relu(x + y)

@@ -1,4 +1,7 @@
-"""ResNet v1.5 (flax.nnx), and the same as a pure function of its parameters and batch statistics."""
+"""ResNet v1.5 (flax.nnx), and the same as a pure function of its parameters and batch statistics.
+
+Letters: B images, H x W pixels, C channels.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array, Float, Float32
 
 from maxrl_jax.vision.resnet.config import DEPTHS, STEMS, Config
 from maxrl_jax.vision.resnet.layers import Block, ConvNorm
 
 
 class ResNet(nnx.Module):
-    """``model(images [B, H, W, channels], train) -> logits [B, C]``, float32.
+    """``model(images, train) -> logits``, float32.
 
     Parameters and batch statistics are float32; convolutions run in ``dtype``. The classifier starts from a normal of
-    standard deviation 0.01 (Goyal et al. 2017), so an untrained network gives every class about 1/C.
+    standard deviation 0.01 (Goyal et al. 2017), so an untrained network gives every class about the same chance.
     """
 
     def __init__(self, config: Config, *, dtype: Any = jnp.float32, rngs: nnx.Rngs):
@@ -36,17 +40,17 @@ class ResNet(nnx.Module):
             features, config.num_classes, dtype=dtype, kernel_init=nnx.initializers.normal(0.01), rngs=rngs
         )
 
-    def __call__(self, images_BxHxWxC: jax.Array, train: bool) -> jax.Array:
-        """Logits [B, C]; with ``train`` by the batch's own statistics, which move the running ones."""
-        x_BxHxWxC = jax.nn.relu(self.stem(images_BxHxWxC, train))
+    def __call__(self, images: Float[Array, "B H W C"], train: bool) -> Float32[Array, "B classes"]:
+        """Logits; with ``train`` by the batch's own statistics, which move the running ones."""
+        x = jax.nn.relu(self.stem(images, train))
         if STEMS[self.config.stem].pool:
             around = ((0, 0), (1, 1), (1, 1), (0, 0))
-            x_BxHxWxC = jax.lax.reduce_window(x_BxHxWxC, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), around)
+            x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), around)
         for block in self.blocks:
-            x_BxHxWxC = block(x_BxHxWxC, train)
+            x = block(x, train)
         # The mean over pixels in float32: a bfloat16 sum of 49 terms loses two digits.
-        x_BxC = jnp.mean(x_BxHxWxC, axis=(1, 2), dtype=jnp.float32)
-        return self.head(x_BxC).astype(jnp.float32)
+        means = jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
+        return self.head(means).astype(jnp.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,13 +86,15 @@ class Network:
         _, params, stats = nnx.split(model, nnx.Param, nnx.BatchStat)
         return params, stats
 
-    def train(self, params: Any, stats: Any, images_BxHxWxC: jax.Array) -> tuple[jax.Array, Any]:
-        """Logits [B, C] by the batch's own statistics, and the running statistics after it."""
+    def train(
+        self, params: Any, stats: Any, images: Float[Array, "B H W C"]
+    ) -> tuple[Float32[Array, "B classes"], Any]:
+        """Logits by the batch's own statistics, and the running statistics after it."""
         # A copy: the arguments stay as they are when the model's statistics move, also under grad.
         model = nnx.merge(self.graph, params, stats, copy=True)
-        logits_BxC = model(images_BxHxWxC, train=True)
-        return logits_BxC, nnx.state(model, nnx.BatchStat)
+        logits = model(images, train=True)
+        return logits, nnx.state(model, nnx.BatchStat)
 
-    def predict(self, params: Any, stats: Any, images_BxHxWxC: jax.Array) -> jax.Array:
-        """Logits [B, C] by the running statistics: each image's are a function of that image alone."""
-        return nnx.merge(self.graph, params, stats, copy=True)(images_BxHxWxC, train=False)
+    def predict(self, params: Any, stats: Any, images: Float[Array, "B H W C"]) -> Float32[Array, "B classes"]:
+        """Logits by the running statistics: each image's are a function of that image alone."""
+        return nnx.merge(self.graph, params, stats, copy=True)(images, train=False)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from experiments.maze import demo, overview, pictures
-from experiments.results import maze_runs
+from experiments.results import policy_runs
 from maxrl_jax.runs.folder.metric_writer import read_metrics
 from maxrl_jax.tasks import maze
 from tests.experiments.maze.small import small
@@ -20,10 +20,12 @@ def record(folder, method, solved):
         for step, counts in zip((0, 10), solved, strict=True)
     }
     config = {
-        "rl": {"advantage": {"name": method, "k": None}, "entropy_coef": 0.0, "num_rollouts": 4},
+        "seed": 0,
+        "maze": {"size": 5, "training_set": 0},
+        "rl": {"advantage": {"name": method, "k": None}, "entropy_coef": 0.0, "num_rollouts": 4, "num_prompts": 4},
         "eval": {"num_samples": 32},
     }
-    return maze_runs.Record(folder, config, pd.DataFrame(), evaluations)
+    return policy_runs.Record(folder, config, pd.DataFrame(), evaluations)
 
 
 @pytest.fixture

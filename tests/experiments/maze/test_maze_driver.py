@@ -15,7 +15,7 @@ from experiments.lm_driver import rl
 from experiments.maze.__main__ import run
 from experiments.maze.checks import check
 from experiments.maze.problem import Problem
-from experiments.results import maze_runs
+from experiments.results import policy_runs
 from maxrl_jax import advantages
 from maxrl_jax.lm import decoder
 from maxrl_jax.lm import sft as fine_tuning
@@ -284,15 +284,15 @@ def test_summary_is_unbiased_pass_at_k():
 
 
 def test_analysis_reads_the_run_back(finished):
-    [record] = maze_runs.find([finished.parent])
+    [record] = policy_runs.find([finished.parent])
     assert record.method == "maxrl" and record.num_rollouts == 4
     assert sorted(record.evaluations) == [0, 2] and len(record.train) == 2
     np.testing.assert_allclose(record.pass_curve([1], 0)[0], lines(finished, "eval/")[0]["eval/pass@1"])
-    assert maze_runs.support([0, 1, 2, 0], [0, 0, 1, 3]) == {"kept": 1, "lost": 1, "gained": 1, "neither": 1}
+    assert policy_runs.support([0, 1, 2, 0], [0, 0, 1, 3]) == {"kept": 1, "lost": 1, "gained": 1, "neither": 1}
     # One maze, 1 of 4 samples right: pass@k = k/4.
-    assert maze_runs.samples_to_reach(0.5, np.array([1]), 4) == 2
-    assert maze_runs.samples_to_reach(0.51, np.array([1]), 4) == 3
-    assert maze_runs.samples_to_reach(0.5, np.array([0]), 4) is None
+    assert policy_runs.samples_to_reach(0.5, np.array([1]), 4) == 2
+    assert policy_runs.samples_to_reach(0.51, np.array([1]), 4) == 3
+    assert policy_runs.samples_to_reach(0.5, np.array([0]), 4) is None
 
 
 WRONG = [

@@ -4,9 +4,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from experiments.figures import maze_final
+from experiments.figures.policies import final
 from experiments.figures.registry import Context
-from experiments.results import maze_runs
+from experiments.results import policy_runs
 from tests.experiments.maze.small import ROOT
 
 
@@ -15,7 +15,7 @@ def figure_3():
     drawn = []
 
     def draw(folder):
-        drawn.append(maze_final.maxrl_fig3(Context(runs=(ROOT / "results" / folder / "runs",))))
+        drawn.append(final.maxrl_fig3(Context(runs=(ROOT / "results" / folder / "runs",))))
         return drawn[-1].data
 
     yield draw
@@ -39,7 +39,7 @@ def test_figure_3_has_no_finite_point_where_nothing_was_solved(figure_3):
 
 def test_figure_3_is_the_mean_over_seeds_of_minus_log_pass_at_k(figure_3):
     data = figure_3("maze_9")
-    runs = [r for r in maze_runs.find((ROOT / "results/maze_9/runs",)) if r.method == "maxrl"]
+    runs = [r for r in policy_runs.find((ROOT / "results/maze_9/runs",)) if r.method == "maxrl"]
     solved = np.array([r.evaluations[max(r.evaluations)]["solved"] for r in runs])
     assert len({r.config["seed"] for r in runs}) == len(runs) == 3
     assert value(data, 1, "ours", "maxrl") == pytest.approx(np.mean(-np.log(solved.mean(axis=1) / 256)), rel=1e-5)

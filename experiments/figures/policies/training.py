@@ -1,39 +1,53 @@
-"""Figures of the maze experiment over RL steps or epochs, from run folders."""
+"""Figures of policies over RL steps or epochs, from run folders."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from experiments.figures.maze_panels import panels, records
+from experiments.figures.policies.panels import panels, records
 from experiments.figures.registry import Context, figure
+from experiments.maze import overview
 from experiments.results.drawing import Drawing
-from experiments.results.maze_curves import largest_ks, legend, over_steps, pass_at, smoothed
-from experiments.results.maze_runs import Record
+from experiments.results.policy_curves import (
+    base_line,
+    by_epoch,
+    largest_ks,
+    legend,
+    over_steps,
+    pass_at,
+    smoothed,
+)
+from experiments.results.policy_runs import Record
 from experiments.results.style import new_figure
+
+
+@figure("maze_overview", title="pass@1, pass@32 and pass@k of every method from one base", needs_runs=True)
+def maze_overview(context: Context) -> Drawing:
+    """The picture of the experiment, as `make demo` draws it: runs with an evaluation before RL and one after it."""
+    return overview.draw(records(context, lambda record: len(record.evaluations) > 1, "evaluated before and after RL"))
 
 
 @figure("maxrl_fig4", title="A fixed training set: pass@1 and pass@k over epochs", needs_runs=True)
 def maxrl_fig4(context: Context) -> Drawing:
-    """Runs with maze.training_set, over epochs of the set."""
-    found = records(context, lambda r: r.config["maze"]["training_set"] > 0, "with a fixed training set")
+    """Runs on a fixed set (words, mazes with maze.training_set), over its epochs; dashed: the base."""
+    found = records(context, _on_a_fixed_set, "on a fixed training set, evaluated before and after RL")
     ks = largest_ks(found, (1, 256))
     fig, axes = new_figure(1, len(ks), width="page", aspect=0.8, squeeze=False)
     rows: list[dict] = []
     for ax, k in zip(axes[0], ks, strict=True):
-
-        def by_epoch(record: Record, k: int = k) -> pd.Series:
-            series = pass_at(k)(record)
-            series.index = series.index * record.config["rl"]["num_prompts"] / record.config["maze"]["training_set"]
-            return series
-
-        rows += over_steps(ax, found, by_epoch, f"pass@{k}")
+        rows += over_steps(ax, found, by_epoch(pass_at(k)), f"pass@{k}")
+        rows += base_line(ax, found, k, linestyle="--")
         ax.set_xlabel("epochs of the training set")
         ax.set_ylabel(f"held-out pass@{k}")
     legend(fig, axes[0][0])
     return Drawing(fig, pd.DataFrame(rows).rename(columns={"step": "epoch"}))
 
 
-@figure("maxrl_fig12", title="Share of training prompts with at least one success", needs_runs=True)
+def _on_a_fixed_set(record: Record) -> bool:
+    return record.training_set > 0 and len(record.evaluations) > 1
+
+
+@figure("maxrl_fig12", title="Share of training prompts with at least one success (also Figure 7)", needs_runs=True)
 def maxrl_fig12(context: Context) -> Drawing:
     """1 - all_fail over RL steps."""
     return panels(

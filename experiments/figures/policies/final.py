@@ -1,18 +1,17 @@
-"""Figures and the table of trained maze policies, from run folders, published points beside ours."""
+"""Figures of trained policies, from run folders, published points beside ours."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from experiments.figures.maze_panels import records
+from experiments.figures.policies.panels import published_at_17, records
 from experiments.figures.registry import Context, Skipped, figure
-from experiments.results import maze_runs
+from experiments.results import policy_runs
 from experiments.results.band import apart, bars
 from experiments.results.drawing import Drawing
-from experiments.results.maze_curves import largest_ks, legend, look
-from experiments.results.published import published
-from experiments.results.spread import spread, with_error
+from experiments.results.policy_curves import legend, look
+from experiments.results.spread import spread
 from experiments.results.style import COLOURS, LABELS, new_figure, shades
 
 
@@ -24,11 +23,11 @@ def maxrl_fig3(context: Context) -> Drawing:
     """
     found = records(context)
     most = min(record.num_samples for record in found)
-    theirs = _published_at_17(found, "Figure 3")
+    theirs = published_at_17(found, "Figure 3")
     fig, axes = new_figure(1, 2, width="page", aspect=0.8)
     rows = []
     for ax, k in zip(axes, (1, most), strict=True):
-        grouped = maze_runs.groups(found)
+        grouped = policy_runs.groups(found)
         for (method, runs), shift in zip(grouped.items(), apart(len(grouped)), strict=True):
             points = {}
             for record in runs:
@@ -69,50 +68,16 @@ def maxrl_fig3(context: Context) -> Drawing:
     return Drawing(fig, pd.DataFrame(rows))
 
 
-@figure("maxrl_table3", title="Final pass@1, pass@128, pass@256, published beside ours", needs_runs=True)
-def maxrl_table3(context: Context) -> Drawing:
-    """A table drawn as a figure; the CSV holds every number."""
-    found = records(context)
-    ks = largest_ks(found, (1, 128, 256))
-    theirs = _published_at_17(found, "Table 3")
-    rows, cells = [], []
-    for method, runs in {"base": found[:1], **maze_runs.groups(found)}.items():
-        step = 0 if method == "base" else None
-        row = {"method": method, "runs": len(runs), "rl_steps": 0 if step == 0 else max(runs[0].evaluations)}
-        line = [look(method)["label"], str(row["rl_steps"])]
-        for k in ks:
-            mean, error = map(float, spread([r.pass_curve([k], step)[0] for r in runs])[:2])
-            row |= {f"pass@{k}": mean, f"pass@{k} standard error": error}
-            line.append(with_error(mean, error))
-        for k in (1, 128, 256):
-            value = theirs[(theirs.method == method) & (theirs.metric == f"pass@{k}")].value
-            row[f"published pass@{k}"] = float(value.iloc[0]) if len(value) else np.nan
-            line.append(f"{value.iloc[0]:.3f}" if len(value) else "")
-        rows.append(row)
-        cells.append(line)
-    header = ["method", "RL steps", *(f"pass@{k}" for k in ks)]
-    if len(theirs):
-        header += [f"published\npass@{k}" for k in (1, 128, 256)]
-    cells = [line[: len(header)] for line in cells]
-    fig, ax = new_figure(width="page", aspect=0.05 + 0.045 * (len(cells) + 1))
-    ax.set_axis_off()
-    table = ax.table(cells, colLabels=header, loc="center", cellLoc="center", edges="horizontal")
-    table.auto_set_font_size(False)
-    table.set_fontsize(7)
-    table.scale(1, 1.4)
-    return Drawing(fig, pd.DataFrame(rows))
-
-
-@figure("maxpo_fig9", title="Held-out mazes whose support is kept, lost or gained by RL", needs_runs=True)
+@figure("maxpo_fig9", title="Held-out prompts whose support is kept, lost or gained by RL", needs_runs=True)
 def maxpo_fig9(context: Context) -> Drawing:
     """Stacked bars a method: successes at step 0 against the last evaluation, as many samples of both."""
     found = records(context, lambda r: len(r.evaluations) > 1, "with evaluations before and after RL")
     parts = {"kept": "#009e73", "gained": "#56b4e9", "lost": "#d55e00", "neither": "#c8c8c8"}
     rows = []
     fig, ax = new_figure(width="column", aspect=0.8)
-    for place, (method, runs) in enumerate(maze_runs.groups(found).items()):
+    for place, (method, runs) in enumerate(policy_runs.groups(found).items()):
         counts = pd.DataFrame(
-            [maze_runs.support(r.evaluations[0]["solved"], r.evaluations[max(r.evaluations)]["solved"]) for r in runs]
+            [policy_runs.support(r.evaluations[0]["solved"], r.evaluations[max(r.evaluations)]["solved"]) for r in runs]
         )
         bottom = 0.0
         for part, colour in parts.items():
@@ -120,8 +85,8 @@ def maxpo_fig9(context: Context) -> Drawing:
             ax.bar(place, share, bottom=bottom, color=colour, label=part if place == 0 else None, width=0.65)
             bottom += share
             rows.append({"method": method, "part": part, "share": share, "runs": len(runs)})
-    ax.set_xticks(range(place + 1), [look(m)["label"] for m in maze_runs.groups(found)], rotation=20)
-    ax.set_ylabel("share of held-out mazes")
+    ax.set_xticks(range(place + 1), [look(m)["label"] for m in policy_runs.groups(found)], rotation=20)
+    ax.set_ylabel("share of held-out prompts")
     ax.grid(visible=False)
     legend(fig, ax)
     return Drawing(fig, pd.DataFrame(rows))
@@ -132,7 +97,7 @@ def maxpo_fig10(context: Context) -> Drawing:
     """Final pass@k over k for maxpo runs, one line a training k."""
     found = records(context, lambda r: r.method.startswith("maxpo_k"), "of maxpo")
     ks = [k for k in (2**j for j in range(12)) if k <= min(r.num_samples for r in found)]
-    runs = sorted(maze_runs.groups(found).items(), key=lambda item: int(item[0].removeprefix("maxpo_k")))
+    runs = sorted(policy_runs.groups(found).items(), key=lambda item: int(item[0].removeprefix("maxpo_k")))
     fig, ax = new_figure()
     rows = []
     for (method, group), colour in zip(runs, shades("maxrl", len(runs)), strict=True):
@@ -160,7 +125,7 @@ def maxrl_efficiency(context: Context) -> Drawing:
     ours = {_pair(record): record for record in found if record.method == "maxrl"}
     fig, ax = new_figure()
     rows = []
-    others = maze_runs.groups(r for r in found if r.method != "maxrl" and _pair(r) in ours)
+    others = policy_runs.groups(r for r in found if r.method != "maxrl" and _pair(r) in ours)
     for (method, runs), shift in zip(others.items(), apart(len(others)), strict=True):
         ks = [2**j for j in range(min(r.num_samples for r in runs).bit_length())]
         for k in ks:
@@ -184,20 +149,14 @@ def maxrl_efficiency(context: Context) -> Drawing:
     return Drawing(fig, pd.DataFrame(rows))
 
 
-def _published_at_17(found: list[maze_runs.Record], where: str) -> pd.DataFrame:
-    """The published numbers, which are of 17 x 17; none for runs of another size, whose mazes are other tasks."""
-    table = published("maze", where)
-    return table if all(record.config["maze"]["size"] == 17 for record in found) else table[:0]
-
-
 def _negative_log(rate: float) -> float:
     return float(-np.log(rate)) if rate > 0 else np.inf
 
 
-def _pair(record: maze_runs.Record) -> tuple[int, int]:
+def _pair(record: policy_runs.Record) -> tuple[int, int]:
     return record.num_rollouts, record.config["seed"]
 
 
-def _samples_needed(record: maze_runs.Record, target: float) -> int | None:
+def _samples_needed(record: policy_runs.Record, target: float) -> int | None:
     last = record.evaluations[max(record.evaluations)]
-    return maze_runs.samples_to_reach(target, last["solved"], record.num_samples)
+    return policy_runs.samples_to_reach(target, last["solved"], record.num_samples)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from experiments.figures.maze_panels import records
+from experiments.figures.policies.panels import records
 from experiments.figures.registry import Context, Skipped, figure
 from experiments.results.drawing import Drawing
+from experiments.results.policy_runs import Record
 from experiments.results.style import COLOURS, LABELS, new_figure
 
 
@@ -20,7 +21,7 @@ def maxrl_fig6(context: Context) -> Drawing:
     from experiments.maze.problem import Problem
     from maxrl_jax import advantages
 
-    finished = [r for r in records(context) if (r.folder / "model" / "config.json").exists()]
+    finished = [r for r in records(context, _of_mazes, "of mazes") if (r.folder / "model" / "config.json").exists()]
     if not finished:
         raise Skipped("no finished maze run with a model/ folder")
     settings = ConfigDict(finished[0].config)
@@ -53,7 +54,9 @@ def maxrl_fig10(context: Context) -> Drawing:
     """Drawn from the samples the first run kept at its end."""
     from experiments.maze import pictures
 
-    with_answers = [r for r in records(context) if (r.folder / "figures" / "answers.npz").exists()]
+    with_answers = [
+        r for r in records(context, _of_mazes, "of mazes") if (r.folder / "figures" / "answers.npz").exists()
+    ]
     if not with_answers:
         raise Skipped("no finished maze run with figures/answers.npz")
     samples = dict(np.load(with_answers[0].folder / "figures" / "answers.npz"))
@@ -62,3 +65,7 @@ def maxrl_fig10(context: Context) -> Drawing:
 
     data = pd.DataFrame({"outcome": [REASONS[i] for i in counts.index], "answers": counts.to_numpy()})
     return Drawing(pictures.draw_right_and_failed(samples), data)
+
+
+def _of_mazes(record: Record) -> bool:
+    return record.task == "maze"

@@ -1,4 +1,4 @@
-"""Run folders of the maze experiment: its method, its evaluations, what was solved."""
+"""Run folders of language-model policies (mazes, word problems, mathematics): method, evaluations, what was solved."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ import pandas as pd
 
 from experiments.results import folders
 from experiments.results.folders import RunFolder
+from experiments.results.spread import Spread, spread
 from maxrl_jax import metrics
 
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """One run of the maze driver.
+    """One run of `experiments.maze` or `experiments.llm`.
 
     Attributes:
       folder: the run's folder.
       config: its config.json.
       train: one row a step: step and the train/ metrics without their prefix.
-      evaluations: step -> {metric without eval/: value}, `solved` as an int array [M].
+      evaluations: step -> {metric without eval/: value}, `solved` as an int array [M], successes of each prompt.
     """
 
     folder: Path
@@ -43,17 +44,36 @@ class Record:
         return name + ("_entropy" if self.config["rl"]["entropy_coef"] else "")
 
     @property
+    def task(self) -> str:
+        """What it was trained on: maze, words, mathematics, or a user's own, my.module:factory."""
+        return self.config.get("task", "maze")  # runs made before tasks had names were of mazes
+
+    @property
+    def training_set(self) -> int:
+        """Problems of the fixed set that RL runs over; 0 where every prompt is new, or the set is a file's."""
+        sizes = {"maze": ("maze", "training_set"), "words": ("words", "num_problems")}
+        if self.task not in sizes:
+            return 0
+        group, field = sizes[self.task]
+        return self.config[group][field]
+
+    @property
+    def epochs_per_step(self) -> float:
+        """Share of the fixed training set that one RL step takes; 0 without such a set."""
+        return self.config["rl"]["num_prompts"] / self.training_set if self.training_set else 0.0
+
+    @property
     def num_rollouts(self) -> int:
         """N of the training."""
         return self.config["rl"]["num_rollouts"]
 
     @property
     def num_samples(self) -> int:
-        """Samples of each maze in an evaluation."""
+        """Samples of each prompt in an evaluation."""
         return self.config["eval"]["num_samples"]
 
     def pass_curve(self, ks: Sequence[int], step: int | None = None) -> np.ndarray:
-        """Unbiased pass@k at one evaluation (the last by default), mean over mazes, for every k of `ks`."""
+        """Unbiased pass@k at one evaluation (the last by default), mean over prompts, for every k of `ks`."""
         step = max(self.evaluations) if step is None else step
         solved = self.evaluations[step]["solved"]
         return metrics.pass_at_k(self.num_samples, solved, np.asarray(ks)).mean(axis=0)
@@ -65,13 +85,14 @@ def read(folder: Path) -> Record:
 
 
 def find(given: Iterable[Path]) -> list[Record]:
-    """All maze runs with an evaluation in the folders and below them, in order of their paths."""
-    found = [_record(run) for run in folders.find(given) if "maze" in run.config]
+    """All runs of policies with an evaluation in the folders and below them, in order of their paths."""
+    found = [_record(run) for run in folders.find(given)]
     return [record for record in found if record.evaluations]
 
 
 def _record(run: RunFolder) -> Record:
-    evaluations = {step: {**v, "solved": np.asarray(v["solved"], int)} for step, v in run.values("eval").items()}
+    logged = run.values("eval").items()
+    evaluations = {step: {**v, "solved": np.asarray(v["solved"], int)} for step, v in logged if "solved" in v}
     return Record(run.folder, run.config, run.table("train").reset_index(), evaluations)
 
 
@@ -84,10 +105,10 @@ def groups(records: Iterable[Record]) -> dict[str, list[Record]]:
 
 
 def support(base: np.ndarray, final: np.ndarray) -> dict[str, int]:
-    """Mazes whose support was kept, lost, gained, or that neither policy solves (MaxPO Figure 9).
+    """Prompts whose support was kept, lost, gained, or that neither policy solves (MaxPO Figure 9).
 
     Args:
-      base: successes of each maze before RL, int [M].
+      base: successes of each prompt before RL, int [M].
       final: successes after it, with as many samples.
     """
     before, after = np.asarray(base) > 0, np.asarray(final) > 0
@@ -97,6 +118,12 @@ def support(base: np.ndarray, final: np.ndarray) -> dict[str, int]:
         "gained": int((~before & after).sum()),
         "neither": int((~before & ~after).sum()),
     }
+
+
+def base(records: Iterable[Record], ks: Sequence[int]) -> Spread:
+    """pass@k before RL for every k of `ks`, over the seeds: runs of one seed share their base."""
+    bases = {record.config["seed"]: record.pass_curve(ks, min(record.evaluations)) for record in records}
+    return spread(np.stack(list(bases.values())))
 
 
 def samples_to_reach(target: float, solved: np.ndarray, num_samples: int) -> int | None:

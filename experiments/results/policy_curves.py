@@ -1,4 +1,4 @@
-"""What drawings of maze runs share: one look a method, curves over RL steps."""
+"""What drawings of language-model policies share: one look a method, curves over RL steps or epochs, tables."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from experiments.results import maze_runs, style
+from experiments.results import policy_runs, style
 from experiments.results.band import band
-from experiments.results.maze_runs import Record
+from experiments.results.policy_runs import Record
 from experiments.results.spread import spread
 
 
@@ -24,10 +24,13 @@ def look(method: str) -> dict[str, Any]:
 
 
 def over_steps(ax: Axes, found: Sequence[Record], values: Callable[[Record], pd.Series], name: str) -> list[dict]:
-    """One line a method: the mean over its runs, a band of one standard error; returns the plotted rows."""
+    """One line a method: the mean over its runs, a band of one standard error; returns the plotted rows.
+
+    At a step that some of the runs have not reached, those that have.
+    """
     rows = []
-    for method, runs in maze_runs.groups(found).items():
-        table = pd.concat([values(record) for record in runs], axis=1)
+    for method, runs in policy_runs.groups(found).items():
+        table = pd.concat([values(record) for record in runs], axis=1).sort_index()
         mean, error, _ = spread(table, axis=1)
         band(ax, table.index, mean, error, **look(method))
         rows += [
@@ -42,21 +45,45 @@ def pass_at(k: int) -> Callable[[Record], pd.Series]:
     return lambda record: pd.Series({s: float(record.pass_curve([k], s)[0]) for s in sorted(record.evaluations)})
 
 
+def by_epoch(values: Callable[[Record], pd.Series]) -> Callable[[Record], pd.Series]:
+    """The same values over epochs of the fixed training set."""
+
+    def over_epochs(record: Record) -> pd.Series:
+        series = values(record)
+        return series.set_axis(series.index * record.epochs_per_step)
+
+    return over_epochs
+
+
 def smoothed(name: str, transform: Callable[[pd.Series], pd.Series] = lambda s: s) -> Callable[[Record], pd.Series]:
-    """A train/ metric over steps, averaged over windows of a fiftieth of the run."""
+    """A train/ metric over steps, averaged over windows of a fiftieth of the run.
+
+    Of a fixed training set the window is an epoch, where that is longer and the run has one: then every point is of
+    the same problems.
+    """
 
     def values(record: Record) -> pd.Series:
         series = transform(record.train.set_index("step")[name])
-        window = max(1, len(series) // 50)
+        epoch = round(1 / record.epochs_per_step) if record.epochs_per_step else 0
+        window = max(1, len(series) // 50, epoch if epoch <= len(series) else 0)
         return series.rolling(window, min_periods=1).mean().iloc[window - 1 :: window]
 
     return values
 
 
-def legend(fig: Any, ax: Axes) -> None:
+def base_line(ax: Axes, found: Sequence[Record], k: int, **line: Any) -> list[dict]:
+    """pass@k before RL as a level line, the mean over the bases; returns the plotted row."""
+    mean, error, runs = policy_runs.base(found, [k])
+    ax.axhline(mean[0], **{**look("base"), **line})
+    row = {"metric": f"pass@{k}", "method": "base", "mean": mean[0], "standard_error": error[0], "runs": int(runs[0])}
+    return [row]
+
+
+def legend(fig: Any, ax: Axes, where: str = "outside lower center") -> None:
     """The legend of one panel, below the whole figure."""
     handles, labels = ax.get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))
+    fits = 4 if fig.get_figwidth() > style.WIDTHS["column"] else 2
+    fig.legend(handles, labels, loc=where, ncols=min(len(labels), fits))
 
 
 def largest_ks(found: Sequence[Record], wanted: Sequence[int]) -> list[int]:

@@ -1,0 +1,1 @@
+"""Figures of language-model policies, whatever their task: mazes, word problems, mathematics."""

@@ -1,0 +1,34 @@
+"""The picture of a study: every method from one base, over seeds."""
+
+import pandas as pd
+
+from experiments.figures.policies.panels import records
+from experiments.figures.registry import Context, figure
+from experiments.maze import overview as maze
+from experiments.results import overview, style
+from experiments.results.drawing import Drawing
+from experiments.results.policy_curves import legend
+from experiments.results.policy_runs import Record
+
+
+@figure("maze_overview", title="pass@1, pass@32 and pass@k of every method from one base", needs_runs=True)
+def maze_overview(context: Context) -> Drawing:
+    """As `make demo` draws it; runs with an evaluation before RL and one after it."""
+    return maze.draw(records(context, lambda r: r.task == "maze" and _before_and_after(r), f"of mazes, {_EVALUATED}"))
+
+
+@figure("words_overview", title="pass@1, pass@64 and pass@k of every method on a fixed training set", needs_runs=True)
+def words_overview(context: Context) -> Drawing:
+    """Runs on word problems with an evaluation before RL and one after it."""
+    kept = records(context, lambda r: r.task == "words" and _before_and_after(r), f"of words, {_EVALUATED}")
+    fig, axes = style.new_figure(1, 3, width="page", aspect=0.9)
+    rows = overview.draw(axes, overview.ordered(kept), many=64)
+    legend(fig, axes[0])
+    return Drawing(fig, pd.DataFrame(rows))
+
+
+_EVALUATED = "evaluated before and after RL"
+
+
+def _before_and_after(record: Record) -> bool:
+    return len(record.evaluations) > 1
