@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.figures.maze_panels import records
+from experiments.figures.policies.panels import records
 from experiments.figures.registry import Context, Skipped, figure
 from experiments.lm_driver.counts import SUMMARY
 from experiments.results.band import apart, bars
 from experiments.results.drawing import Drawing
-from experiments.results.maze_curves import legend, look
-from experiments.results.maze_runs import Record
+from experiments.results.policy_curves import legend, look
+from experiments.results.policy_runs import Record
 from experiments.results.spread import over_seeds
 from experiments.results.style import new_figure
 

@@ -6,7 +6,6 @@ import pandas as pd
 
 from experiments.figures.policies.panels import panels, records
 from experiments.figures.registry import Context, figure
-from experiments.maze import overview
 from experiments.results.drawing import Drawing
 from experiments.results.policy_curves import (
     base_line,
@@ -19,12 +18,6 @@ from experiments.results.policy_curves import (
 )
 from experiments.results.policy_runs import Record
 from experiments.results.style import new_figure
-
-
-@figure("maze_overview", title="pass@1, pass@32 and pass@k of every method from one base", needs_runs=True)
-def maze_overview(context: Context) -> Drawing:
-    """The picture of the experiment, as `make demo` draws it: runs with an evaluation before RL and one after it."""
-    return overview.draw(records(context, lambda record: len(record.evaluations) > 1, "evaluated before and after RL"))
 
 
 @figure("maxrl_fig4", title="A fixed training set: pass@1 and pass@k over epochs", needs_runs=True)
