@@ -65,7 +65,7 @@ def in_one_loop(settings, padded, mechanisms):
 ONE_LAYER = QWEN3 | {"num_layers": 1}
 STOPS = Settings(T, (3, 5), pad_token=10)
 CASES = {
-    "even": (STOPS, (4, 8), True, ONE_LAYER, None),
+    "even": (STOPS, (4, 8), True, QWEN3 | {"num_layers": 6}, None),  # a loop over stacked blocks
     "uneven_in_chunks": (dataclasses.replace(STOPS, cache_segment=6), (1, 2, 9, 100), True, GEMMA2, 7),
     "greedy": (Settings(T, (3,), temperature=0.0), (3, 6), True, ONE_LAYER, None),
     "all_stop_at_once": (Settings(T, tuple(range(11))), (4, 8), True, ONE_LAYER, None),
@@ -166,6 +166,7 @@ def test_segments_end_at_the_longest_answer():
             segments.ends_of(wrong, 40)
 
 
+@pytest.mark.slow
 def test_devices_each_with_its_rows_give_the_answers_of_one():
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": with_devices(4)}
     subprocess.run([sys.executable, "-m", "tests.lm.segments_on_devices"], env=environment, check=True, timeout=600)
