@@ -184,6 +184,18 @@ def test_weights_at_the_ends():
         np.testing.assert_allclose(got, expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("n", [2, 5, 40])
+def test_bernstein_coefficients_of_rl_and_of_order_n(n):
+    """6.7: beta_m = s(m+1) - t(m) is 1 for rloo, N/(m+1) for both estimators of MaxRL of order N."""
+    for name, beta in {
+        "rloo": np.ones(n),
+        "maxrl_unbiased": n / np.arange(1, n + 1),
+        "success_mean": n / np.arange(1, n + 1),
+    }.items():
+        success, fail = objectives.binary_form(advantages.get(name), n)
+        np.testing.assert_allclose(success[1:] - fail[:-1], beta, rtol=1e-12)
+
+
 # Section 7: two answers a success (length 3) and failures of given lengths; the loss itself is differentiated.
 
 

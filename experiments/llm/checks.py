@@ -27,6 +27,7 @@ def check(config: Any) -> None:
     _check_evaluation(config)
     _check_folder(config)
     task = make_task(config) if config.task in TASKS else shared.own_task(config, make_task)
+    _check_segments(config, task)
     _check_model(config, task)
     shared.check_sft(config)
     estimator_phases(config, task)
@@ -60,6 +61,14 @@ def _check_minibatches(config: Any) -> None:
         size = config.rl.num_prompts // parts
         raise ConfigError("rl.minibatches", parts, f"parts that {devices} devices share evenly (of {size} prompts)")
     checks.in_range(config, "rl.clip_epsilon", 0.0, 1.0, high_open=True)
+
+
+def _check_segments(config: Any, task: Task) -> None:
+    given = checks.tuple_of(config, "rl.decode_segments", int, low=1, min_length=0)
+    if list(given) != sorted(set(given)):
+        raise ConfigError("rl.decode_segments", given, "numbers of tokens that grow")
+    if given and not task.judged_on_host:
+        raise ConfigError("rl.decode_segments", given, f"(): the host does not judge {task.name}")
 
 
 def _check_evaluation(config: Any) -> None:

@@ -7,7 +7,8 @@ The run's config says what the problems are and how answers are drawn and judged
 each one the counts are appended to evaluation.jsonl in --out (by default evaluation in the model's folder): the same
 command again goes on after the last round, a larger --samples adds rounds, and neither changes what was drawn. --norms
 adds the gradient norm of each of the first problems against its pass rate, as gradient_norms.csv (MaxRL Figure 6).
-Ends in a table.
+Ends in a table,
+whose numbers summary.json keeps beside the counts.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ from experiments.lm_driver import gradient_norms
 from experiments.lm_driver.counts import Counts, show
 from experiments.lm_driver.evaluation import make_sampler
 from maxrl_jax import advantages
-from maxrl_jax.lm import evaluation
 from maxrl_jax.runs import keys
 from maxrl_jax.runs.command_line import Parser, path, say_error
 
@@ -78,7 +78,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
             print(f"{(number + 1) * options.round} of {options.samples} samples", file=sys.stderr, flush=True)
         if options.norms:
             norms(problem, params, options.norms).to_csv((options.out or folder / "evaluation") / NORMS, index=False)
-        return evaluation.summary(counts.total(rounds), options.samples, problem.task.measures)
+        return counts.summarised(options.samples, problem.task.measures)
     finally:
         problem.task.close()
 

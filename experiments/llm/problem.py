@@ -74,4 +74,6 @@ class Problem(problem.Problem):
         rl, whole = self.config.rl, super().step
         clip = rl.clip_epsilon if rl.clip_epsilon and rl.minibatches > 1 else None
         objective = dataclasses.replace(whole.objective, clip_epsilon=clip)
-        return dataclasses.replace(whole, objective=objective, minibatches=rl.minibatches)
+        return dataclasses.replace(
+            whole, objective=objective, minibatches=rl.minibatches, decode_segments=rl.decode_segments
+        )

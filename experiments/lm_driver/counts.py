@@ -1,10 +1,15 @@
-"""Evaluations that go on where they stopped: samples are drawn in rounds, and what each found is kept in a file."""
+"""Evaluations that go on where they stopped: samples are drawn in rounds, and what each found is kept in a file.
+
+A folder of one holds evaluation.jsonl, the counts of every round, and summary.json, the settings and the metrics of
+the samples asked for last: small enough to be kept with a run, and what figures read.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +18,7 @@ import numpy as np
 from maxrl_jax.lm import evaluation
 
 FILE = "evaluation.jsonl"
+SUMMARY = "summary.json"
 
 
 class Counts:
@@ -20,7 +26,8 @@ class Counts:
 
     Args:
         folder: made when absent.
-        settings: what the counts depend on; a folder of others is refused.
+        settings: what the counts depend on, ``round`` (samples of each prompt in one) among it; a folder of others
+            is refused.
 
     Raises:
         ValueError: the folder holds counts of other settings.
@@ -28,7 +35,7 @@ class Counts:
 
     def __init__(self, folder: Path, settings: dict[str, Any]):
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = folder / FILE
+        self._file, self._summary, self._settings = folder / FILE, folder / SUMMARY, settings
         self.rounds: list[dict[str, np.ndarray]] = []
         if not self._file.exists():
             self._file.write_text(json.dumps(settings) + "\n")
@@ -62,6 +69,18 @@ class Counts:
             else _sum([part[name] for part in parts])
             for name in parts[0]
         }
+
+    def summarised(self, samples: int, measures: Sequence[str]) -> dict[str, Any]:
+        """The metrics of the first samples, kept in summary.json beside the settings.
+
+        Args:
+            samples: of each prompt, a multiple of the settings' ``round``.
+            measures: names of the task's measures.
+        """
+        found = evaluation.summary(self.total(samples // self._settings["round"]), samples, measures)
+        text = json.dumps({**self._settings, "samples": samples, **found})
+        self._summary.write_text(text + "\n")
+        return found
 
 
 def _sum(parts: list[np.ndarray]) -> np.ndarray:

@@ -10,12 +10,13 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from experiments.lm_driver.hosted import judged
+from experiments.lm_driver.judging import judged
 from experiments.lm_driver.problem import Problem, by_platform
+from experiments.lm_driver.segmented import Segmented
 from maxrl_jax.lm import evaluation
 from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.rollout import Settings
-from maxrl_jax.lm.task import Prompts, Task
+from maxrl_jax.lm.task import Prompts, Task, Verdict
 from maxrl_jax.runs import keys
 from maxrl_jax.runs.devices.data_parallel import Share, over_batch
 
@@ -68,13 +69,14 @@ class Sampler:
         return {name: np.asarray(value)[: self._count] for name, value in found.items()}
 
 
-_DRAWN_TOKENS = 2**26  # of answers that are on the host at a time, as 4 bytes each
+_DRAWN_TOKENS = 2**26  # of answers that are on the host at a time, as 4 bytes each, or 13 in segments
 
 
 class HostSampler:
     """A `Sampler` for a judge on the host: block by block of prompts, answers are drawn and judged.
 
-    Args: as those of `Sampler`; entropies are always found.
+    Args: as those of `Sampler`; entropies are always found. With ``segments``, answers of a block are drawn in
+    segments, and judged as they finish.
     """
 
     def __init__(
@@ -86,12 +88,14 @@ class HostSampler:
         sampling: Settings,
         mesh: Mesh | None,
         max_rows: int = 0,
+        segments: tuple[int, ...] = (),
     ):
         self._task, self._prompts, self._samples = task, prompts, num_samples
         devices = mesh.size if mesh else 1
         most = max(1, _DRAWN_TOKENS // (num_samples * sampling.max_new_tokens * devices))
         self._block = min(most, -(-len(prompts) // devices)) * devices
         rows = by_platform(max_rows, cpu=512, accelerator=16_384)
+        self._segmented = Segmented(policy, task, sampling, segments, mesh, rows) if segments else None
 
         def of_share(
             share: Share, params: Any, key: jax.Array, prompts: Prompts, numbers: jax.Array
@@ -100,7 +104,7 @@ class HostSampler:
             own = prompts.at(ids)
             return evaluation.draw(policy, params, own, key, num_samples, sampling, ids=numbers[ids], max_rows=rows)
 
-        self._draw = jax.jit(functools.partial(over_batch, of_share, mesh, batch_outputs=True))
+        self._program = jax.jit(functools.partial(over_batch, of_share, mesh, batch_outputs=True))
 
     def __call__(self, params: Any, key: jax.Array) -> dict[str, np.ndarray]:
         """Draws and judges the answers; consumes the key."""
@@ -113,12 +117,21 @@ class HostSampler:
 
     def _of_block(self, params: Any, key: jax.Array, numbers: np.ndarray) -> dict[str, np.ndarray]:
         own = self._prompts.at(numbers % len(self._prompts))  # the last block repeats the first prompts
-        drawn = jax.device_get(self._draw(params, key, dataclasses.replace(own, state=None), numbers))
-        verdict = judged(self._task, own.state, drawn["tokens"])
+        drawn, verdict = self._draw(params, key, own, numbers)
         found = evaluation.of_samples(self._task, verdict, drawn["tokens"], drawn["length"]) | {
             "entropy": drawn["entropy"]
         }
         return evaluation.summed(found)
+
+    def _draw(
+        self, params: Any, key: jax.Array, prompts: Prompts, numbers: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], Verdict]:
+        """What `evaluation.draw` finds, and the verdict on it."""
+        if self._segmented is None:
+            drawn = jax.device_get(self._program(params, key, dataclasses.replace(prompts, state=None), numbers))
+            return drawn, judged(self._task, prompts.state, drawn["tokens"])
+        answers, pending = self._segmented(params, prompts, key, self._samples, numbers)
+        return evaluation.kept(answers), pending()
 
 
 def make_sampler(problem: Problem, num_samples: int, *, entropy: bool = False) -> Sampler | HostSampler:
@@ -126,7 +139,7 @@ def make_sampler(problem: Problem, num_samples: int, *, entropy: bool = False) -
     parts = problem.policy, problem.task, problem.held_out, num_samples, problem.eval_sampling, problem.mesh
     rows = problem.config.eval.decode_rows
     if problem.task.judged_on_host:
-        return HostSampler(*parts, rows)
+        return HostSampler(*parts, rows, problem.step.decode_segments)
     return Sampler(*parts, rows, entropy)
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.lm_driver.hosted import judged
+from experiments.lm_driver.judging import judged
 from experiments.lm_driver.problem import Problem
 from maxrl_jax.advantages import Advantage
 from maxrl_jax.lm import rollout, step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ class Problem:
         return cls(
             config=config,
             task=task,
-            policy=Policy(graph, compute_dtype(config.model.compute_dtype)),
+            policy=Policy(graph, compute_dtype(config.model.compute_dtype), config.model.remat),
             num_eval=min(num_eval, len(task.held_out)),
             mesh=sharding.mesh_from_config(config),
         )
@@ -83,8 +84,8 @@ class Problem:
     def init_params(self) -> Any:
         """Fresh parameters, or those of `model.init_from`; float32."""
         if self.config.model.init_from:
-            model = decoder.load_hf(self.config.model.init_from)
-            return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), nnx.state(model))
+            where = functools.partial(sharding.parameter_sharding, self.mesh)
+            return nnx.state(decoder.load_hf(self.config.model.init_from, shardings=where))
         shape = model_config(self.config, self.task.vocabulary_size)
 
         def build(seed: jax.Array) -> Any:

@@ -109,6 +109,16 @@ def draw(problem: Problem, params: Any, prompts: Prompts, key: jax.Array) -> Dra
     return over_batch(of_share, problem.mesh, params, prompts, batch_outputs=True)
 
 
+def old_log_probs(problem: Problem, params: Any, prompts: Prompts, answers: rollout.Rollouts) -> jax.Array:
+    """Log-probabilities [P, N, T] of the answers to a batch, every device finding those to its part of the prompts."""
+
+    def of_share(share: Share, params: Any, prompts: Prompts, answers: rollout.Rollouts) -> jax.Array:
+        own = jax.tree.map(lambda leaf: leaf[share.ids(len(prompts))], (prompts, answers))
+        return step.log_probs(problem.policy, problem.step, params, *own)
+
+    return over_batch(of_share, problem.mesh, params, prompts, answers, batch_outputs=True)
+
+
 def learn(
     problem: Problem,
     advantage: Advantage,

@@ -5,7 +5,8 @@
 Samples are drawn in rounds. After each one the counts are appended to evaluation.jsonl in --out (by default
 evaluation_SIZE in the model's folder): the same command again goes on after the last round, a larger --samples adds
 rounds, and neither changes what was drawn. --size, --held_out_seed and --held_out are those the model's training held
-out, where its folder says so (held_out.json). Ends in a table.
+out, where its folder says so (held_out.json). Ends in a table, whose numbers summary.json keeps beside
+the counts.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from flax import nnx
 from experiments.lm_driver.counts import Counts, show
 from experiments.lm_driver.evaluation import Sampler
 from experiments.maze import provenance
-from maxrl_jax.lm import decoder, evaluation
+from maxrl_jax.lm import decoder
 from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.rollout import Settings
 from maxrl_jax.runs import keys
@@ -107,7 +108,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     for number in range(len(counts.rounds), rounds):
         counts.add(sampler(params, keys.stream(options.seed, "evaluate", number)))
         print(f"{(number + 1) * options.round} of {options.samples} samples", file=sys.stderr, flush=True)
-    return evaluation.summary(counts.total(rounds), options.samples, task.measures)
+    return counts.summarised(options.samples, task.measures)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -79,12 +79,8 @@ def draw(
     max_rows: int | None = None,
 ) -> dict[str, jax.Array]:
     """The half of `sample` that needs no judge: tokens [M, n, T], length and entropy [M, n] of the answers."""
-
-    def kept(answers: rollout.Rollouts, _: Any) -> dict[str, jax.Array]:
-        return {"tokens": answers.tokens, "length": answers.lengths, "entropy": answers.entropies.sum(-1)}
-
     return rollout.map_rollouts(
-        kept,
+        lambda answers, _: kept(answers),
         policy.sampler(params),
         prompts.tokens,
         key,
@@ -94,6 +90,11 @@ def draw(
         prompt_ids_P=ids,
         max_rows=max_rows,
     )
+
+
+def kept(answers: rollout.Rollouts) -> dict[str, jax.Array]:
+    """What `draw` keeps of answers."""
+    return {"tokens": answers.tokens, "length": answers.lengths, "entropy": answers.entropies.sum(-1)}
 
 
 def of_samples(task: Task, verdict: Verdict, answers: jax.Array, lengths: jax.Array) -> dict[str, jax.Array]:

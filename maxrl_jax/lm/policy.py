@@ -1,4 +1,4 @@
-"""A policy: a decoder without its parameters, and the type it computes in."""
+"""A policy: a decoder without its parameters, and how it computes."""
 
 import dataclasses
 from typing import Any
@@ -16,10 +16,12 @@ class Policy:
     Attributes:
         graph: the decoder's structure (`nnx.graphdef`).
         dtype: of forward and backward passes; parameters themselves stay in their master type.
+        remat: whether backward passes run each block again and keep less of it.
     """
 
     graph: Any
     dtype: jax.typing.DTypeLike
+    remat: bool = False
 
     def master(self, params: Any) -> Any:
         """The decoder with parameters as they are."""

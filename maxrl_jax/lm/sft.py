@@ -64,5 +64,6 @@ def loss_and_gradients(
         update.Plan.make(count, 1, length, micro_batch_tokens=(micro_batch or count) * length),
         denominator=total,
         compute_dtype=policy.dtype,
+        remat=policy.remat,
     )
     return result.loss, result.gradients

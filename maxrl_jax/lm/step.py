@@ -33,6 +33,8 @@ class Settings:
         objective: the loss.
         micro_batch_tokens: answer tokens of a micro-batch of the update.
         decode_rows: the most rollouts decoded at a time on a device; None for all.
+        decode_segments: of a judge on the host, after how many tokens the host looks which answers are complete; () for
+            one loop.
         minibatches: updates that a batch is cut into, each of as many prompts.
     """
 
@@ -42,6 +44,7 @@ class Settings:
     objective: update.Objective
     micro_batch_tokens: int
     decode_rows: int | None = None
+    decode_segments: tuple[int, ...] = ()
     minibatches: int = 1
 
     @property
@@ -211,6 +214,7 @@ def learn(
         plan,
         denominator=share.sum(losses.denominator(answers.mask, objective.aggregation)),
         compute_dtype=policy.dtype,
+        remat=policy.remat,
     )
     sums = _sums(task, rewards, advantages, verdict, answers) | {
         "skipped": result.prompts_skipped.astype(jnp.float32),

@@ -109,6 +109,9 @@ class Task:
         notes: lines for the user at the start of a run.
         num_problems: of a finite training set, which its prompts number; 0 for another prompt every time.
         judged_on_host: whether the judge is no function of arrays alone.
+        submit: ``submit(state, answers) -> (() -> Verdict)``, the judge on the host without the wait: what it returns
+            waits for the verdict. Where there is one, answers that are drawn in segments are judged as they finish,
+            each on its own (N = 1, and its prompt's state beside it); None: all together once they are drawn.
         counts: ``counts() -> {name: number}``, what a judge on the host has met so far; logged under perf/.
         close: ends what a judge on the host has started.
     """
@@ -128,6 +131,7 @@ class Task:
     notes: tuple[str, ...] = ()
     num_problems: int = 0
     judged_on_host: bool = False
+    submit: Callable[[Any, Any], Callable[[], Verdict]] | None = None
     counts: Callable[[], dict[str, float]] = dict
     close: Callable[[], None] = lambda: None
 

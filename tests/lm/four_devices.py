@@ -8,8 +8,10 @@ from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as Spec
 
 from maxrl_jax import losses
-from maxrl_jax.lm.rollout import Settings, rollout
+from maxrl_jax.lm.rollout import Segments, Settings, rollout
 from maxrl_jax.lm.update import Batch, Objective, Plan, loss_and_gradients
+from maxrl_jax.runs.devices import sharding
+from maxrl_jax.runs.devices.data_parallel import over_parts
 from tests.lm.decoder.tiny import tiny_model
 
 P, N, T = 8, 4, 6
@@ -48,6 +50,20 @@ def main() -> None:
     assert one.trained_tokens == four.trained_tokens > 0
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), one, four)
     assert max(jnp.abs(leaf).max() for leaf in jax.tree.leaves(one.gradients)) > 1e-3
+    in_segments(graphdef, params, np.asarray(prompts), tokens)
+
+
+def in_segments(graphdef, params, prompts, tokens) -> None:
+    """Segments over all devices, each keeping its own rows, give the answers of one loop on one device."""
+    mesh = sharding.make_mesh()
+
+    def over(function, whole, parts):
+        return over_parts(function, mesh, whole, parts)
+
+    drawn = Segments(lambda params: nnx.merge(graphdef, params), Settings(T, (3, 5)), (2, 4), over, num_devices=4)
+    answers = drawn(sharding.replicate(params, mesh), prompts, jax.random.key(2), N)
+    np.testing.assert_array_equal(answers.tokens, tokens)
+    assert len(set(answers.lengths.max(axis=1))) > 1
 
 
 if __name__ == "__main__":

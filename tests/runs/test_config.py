@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from configs import common
 from maxrl_jax import advantages
 from maxrl_jax.runs.config import checks, comments, estimator, fields, help
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.config.errors import ConfigError, as_config_error
 from maxrl_jax.runs.config.load import load, module_of
 from maxrl_jax.runs.config.override import override, split_arguments
 from tests.runs.runs import CONFIG, ROOT
@@ -81,6 +81,26 @@ def test_every_error_is_one_line_with_key_got_and_allowed():
     assert str(error).endswith("..., allowed: at least 1")
     assert len(str(error)) < 260
     assert isinstance(error, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("raised", "line"),
+    [
+        ("answer length: got 0, allowed: at least 29", "maze.size: got 0, allowed: at least 29"),
+        (
+            "/m/config.json: got no vocab_size, allowed: 1",
+            "maze.size: got 7, allowed: /m/config.json: got no vocab_size, allowed: 1",
+        ),
+        ("no room", "maze.size: got 7, allowed: no room"),
+    ],
+)
+def test_a_function_that_names_its_own_argument_says_got_and_allowed_once(raised, line):
+    def fail():
+        raise ValueError(raised)
+
+    with pytest.raises(ConfigError) as error:
+        as_config_error("maze.size", 7, fail)
+    assert str(error.value) == line
 
 
 CONFIG_FOR_CHECKS = ConfigDict(

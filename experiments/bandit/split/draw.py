@@ -13,7 +13,7 @@ from experiments.results.style import COLOURS, LABELS, from_zero, new_figure, sh
 LINES = {"expected": ":", "prompts": "--", "sampled": "-"}
 TEXTS = {
     "expected": "all prompts, no noise",
-    "prompts": "$P$ prompts, no noise on each",
+    "prompts": "$P$ of them, no noise",
     "sampled": "$P \\times N$ drawn",
 }
 
@@ -46,7 +46,8 @@ def draw_split(final: pd.DataFrame) -> Drawing:
     for ax in (left, centre, right):
         ax.set_xscale("log", base=2)
         ax.set_xlabel("rollouts of a prompt $N$")
-        ax.legend(handlelength=1.4, labelspacing=0.2)
+    for ax, corner in ((left, "upper right"), (centre, "upper right"), (right, "lower left")):
+        ax.legend(handlelength=1.6, labelspacing=0.2, loc=corner)
     for ax in (left, centre):
         from_zero(ax)
     from_zero(right, 1.03)

@@ -5,10 +5,12 @@ from maxrl_jax.lm.decoder.hf import check_hf, load_hf, read_config, save_hf
 from maxrl_jax.lm.decoder.layers import soft_cap, wide
 from maxrl_jax.lm.decoder.model import Decoder, Prefix, cast
 from maxrl_jax.lm.decoder.rope import Rotation
+from maxrl_jax.lm.decoder.stack import Layer
 
 __all__ = [
     "Config",
     "Decoder",
+    "Layer",
     "Llama3Scaling",
     "Prefix",
     "Rotation",

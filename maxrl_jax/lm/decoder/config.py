@@ -4,6 +4,8 @@ import dataclasses
 import math
 
 ACTIVATIONS = ("silu", "gelu_pytorch_tanh")
+UNROLLED = 4
+"""Up to so many blocks stand side by side in a program; more of them are a loop, which compiles once."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,6 +138,17 @@ class Config:
         """Width of one head (h)."""
         assert self.head_dim is not None
         return self.head_dim
+
+    @property
+    def period(self) -> int:
+        """Blocks of one turn of the loop over blocks (`stack`).
+
+        The smallest divisor of their number after which the windows repeat; of up to `UNROLLED` blocks, all.
+        """
+        if self.num_layers <= UNROLLED:
+            return self.num_layers
+        divisors = (p for p in range(1, self.num_layers + 1) if self.num_layers % p == 0)
+        return next(p for p in divisors if self.windows[:p] * (self.num_layers // p) == self.windows)
 
     def rule(self, layer: int) -> Rule:
         """How the attention of a block scores its keys."""

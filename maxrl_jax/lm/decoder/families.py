@@ -1,6 +1,6 @@
 """Families of decoders: each a translation of Hugging Face's config.json and tensor names into `Config`.
 
-`read` and `write` translate the fields, `tensors` the names. A family fixes mechanisms (a bias, a norm) and has
+`read` and `write` translate the fields, `parameters` the names. A family fixes mechanisms (a bias, a norm) and has
 the rest in fields. A field that asks for something the decoder does not do is refused, never ignored.
 """
 
@@ -214,18 +214,34 @@ def write(config: Config) -> dict[str, Any]:
     return fields
 
 
-def tensors(config: Config) -> Iterator[tuple[str, tuple, bool]]:
-    """(their name, path in our state, whether theirs is transposed) of every tensor.
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """One of our parameters and where Hugging Face's files have it.
 
-    Torch stores a linear map as [outputs, inputs].
+    Attributes:
+        path: in our state.
+        names: of their tensors: one, or for a stack of blocks one for each entry.
+        stacked: whether it is a stack.
+        transposed: whether theirs is, for torch stores a linear map as [outputs, inputs].
     """
-    yield "model.embed_tokens.weight", ("embedding",), False
-    yield "model.norm.weight", ("norm", "scale"), False
+
+    path: tuple[str | int, ...]
+    names: tuple[str, ...]
+    stacked: bool = False
+    transposed: bool = False
+
+
+def parameters(config: Config) -> Iterator[Parameter]:
+    """All parameters of a model."""
+    yield Parameter(("embedding",), ("model.embed_tokens.weight",))
+    yield Parameter(("norm", "scale"), ("model.norm.weight",))
     if not config.tie_embeddings:
-        yield "lm_head.weight", ("head",), False
-    for layer in range(config.num_layers):
+        yield Parameter(("head",), ("lm_head.weight",))
+    for place in range(config.period):
+        layers = range(place, config.num_layers, config.period)
         for name, (module, parameter) in _block_tensors(config).items():
-            yield f"model.layers.{layer}.{name}", ("blocks", layer, module, parameter), parameter == "kernel"
+            names = tuple(f"model.layers.{layer}.{name}" for layer in layers)
+            yield Parameter(("blocks", place, module, parameter), names, stacked=True, transposed=parameter == "kernel")
 
 
 @functools.cache

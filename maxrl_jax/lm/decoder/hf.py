@@ -7,6 +7,8 @@ refused.
 import json
 import os
 import pathlib
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -55,12 +57,18 @@ def check_hf(folder: str | os.PathLike[str]) -> Config:
     return config
 
 
-def load_hf(folder: str | os.PathLike[str], dtype: jax.typing.DTypeLike = jnp.float32) -> Decoder:
+def load_hf(
+    folder: str | os.PathLike[str],
+    dtype: jax.typing.DTypeLike = jnp.float32,
+    shardings: Callable[[jax.ShapeDtypeStruct], jax.sharding.Sharding] | None = None,
+) -> Decoder:
     """Reads a Hugging Face folder of one of `families.FAMILIES` (one safetensors file, or several with an index).
 
     Args:
         folder: with config.json and the weights, in any float type.
         dtype: type of the model's parameters.
+        shardings: where a parameter belongs, by its shape. Each process then reads what its own devices hold, and
+            nothing else. None: all of it, on the default device.
 
     Returns:
         A model with `model(tokens [B, T]) -> logits [B, T, V]`.
@@ -74,9 +82,14 @@ def load_hf(folder: str | os.PathLike[str], dtype: jax.typing.DTypeLike = jnp.fl
     weights = _checked(_local(folder), config)
     graphdef, state = nnx.split(_shapes(config))
     flat = dict(nnx.to_flat_state(state))
-    for name, path, transposed in families.tensors(config):
-        value = weights.read(name)
-        flat[path] = flat[path].replace(jnp.asarray(value.T if transposed else value, dtype))
+    for parameter in families.parameters(config):
+        shape = flat[parameter.path].get_value()
+        read = _reader(weights, parameter, dtype)
+        if shardings is None:
+            value = jnp.asarray(read((slice(None),) * shape.ndim))
+        else:
+            value = jax.make_array_from_callback(shape.shape, shardings(shape), read)
+        flat[parameter.path] = flat[parameter.path].replace(value)
     model = nnx.merge(graphdef, nnx.from_flat_state(list(flat.items())))
     model.source = str(_local(folder).absolute())
     return model
@@ -101,9 +114,10 @@ def save_hf(
     folder.mkdir(parents=True, exist_ok=True)
     flat = dict(nnx.to_flat_state(nnx.state(model)))
     tensors = {}
-    for name, path, transposed in families.tensors(model.config):
-        value = np.asarray(flat[path].get_value())
-        tensors[name] = np.ascontiguousarray(value.T if transposed else value)
+    for parameter in families.parameters(model.config):
+        value = np.asarray(flat[parameter.path].get_value())
+        for name, entry in zip(parameter.names, value if parameter.stacked else [value], strict=True):
+            tensors[name] = np.ascontiguousarray(entry.T if parameter.transposed else entry)
     dtype = str(tensors["model.embed_tokens.weight"].dtype)
     source = tokenizer_from or model.source
     if source is not None:
@@ -129,14 +143,39 @@ def _checked(folder: pathlib.Path, config: Config) -> Weights:
     weights = Weights(folder)
     flat = dict(nnx.to_flat_state(nnx.state(_shapes(config))))
     known = set()
-    for name, path, transposed in families.tensors(config):
-        shape = flat[path].get_value().shape
-        weights.check(name, shape[::-1] if transposed else shape)
-        known.add(name)
+    for parameter in families.parameters(config):
+        shape = flat[parameter.path].get_value().shape[1 if parameter.stacked else 0 :]
+        for name in parameter.names:
+            weights.check(name, shape[::-1] if parameter.transposed else shape)
+        known.update(parameter.names)
     unknown = sorted(name for name in weights.names() - known if not name.endswith(_UNUSED))
     if unknown:
         raise ValueError(f"{folder}: tensor {unknown[0]}: config.json describes a model that has none of this name")
     return weights
+
+
+def _reader(
+    weights: Weights, parameter: families.Parameter, dtype: jax.typing.DTypeLike
+) -> Callable[[Any], np.ndarray]:
+    """From a part of one of our parameters, slices, to its values; devices that hold the same part read it once."""
+    held: dict[str, np.ndarray] = {}
+
+    def read(part: tuple[slice, ...]) -> np.ndarray:
+        names = parameter.names
+        if parameter.stacked:
+            names, part = names[part[0]], part[1:]
+        if parameter.transposed:
+            entries = [weights.read(name, part[::-1]).T for name in names]
+        else:
+            entries = [weights.read(name, part) for name in names]
+        return (np.stack(entries) if parameter.stacked else entries[0]).astype(dtype)
+
+    def read_once(part: Any) -> np.ndarray:
+        if str(part) not in held:
+            held[str(part)] = read(part)
+        return held[str(part)]
+
+    return read_once
 
 
 def _pass_on(source: epath.Path, folder: epath.Path) -> dict[str, object]:

@@ -1,14 +1,14 @@
-"""The decoder (flax.nnx): one block, written once, whatever its family and whatever its attention reads.
+"""The decoder (flax.nnx): embeddings, the stacks of blocks, and what is computed with them.
 
-A block asks a function `attend(rule, q, k, v, cache) -> (attended, new cache)` for its attention; the full
-forward, cached decoding and the shared-prefix update differ in that function alone.
+Every pass over the blocks asks a function `attend(rule, q, k, v, layer, caches) -> (attended, caches)` for their
+attention; the full forward, cached decoding and the shared-prefix update differ in that function alone.
 Modules are plain trees, so `nnx.split` and `nnx.merge` turn a model into a pytree of parameters and back.
 
 Letters: B sequences, T positions, P prompts, S prompt positions, D hidden, H query heads, K key-value
-heads, h width of a head, V vocabulary; x stands for any leading axes ([B, T], [P, N, T] or [P, N]).
+heads, h width of a head, V vocabulary, R entries of a stack of blocks (`stack`); x stands for any leading axes
+([B, T], [P, N, T] or [P, N]).
 """
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -16,69 +16,22 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from maxrl_jax.lm.decoder import attention
+from maxrl_jax.lm.decoder import attention, stack
+from maxrl_jax.lm.decoder.block import Block
 from maxrl_jax.lm.decoder.config import Config, Rule
-from maxrl_jax.lm.decoder.layers import Linear, RMSNorm, soft_cap, wide
-from maxrl_jax.lm.decoder.rope import Rotation, rotate, rotation
+from maxrl_jax.lm.decoder.layers import RMSNorm, soft_cap, wide
+from maxrl_jax.lm.decoder.rope import Rotation, rotation
+from maxrl_jax.lm.decoder.stack import Layer
 
-Attend = Callable[[Rule, jax.Array, jax.Array, jax.Array, Any], tuple[jax.Array, Any]]
-ACTIVATIONS = {"silu": jax.nn.silu, "gelu_pytorch_tanh": functools.partial(jax.nn.gelu, approximate=True)}
+Attend = Callable[[Rule, jax.Array, jax.Array, jax.Array, Layer, Any], tuple[jax.Array, Any]]
 Prefix = tuple[tuple[jax.Array, jax.Array], ...]
+"""Of each stack: keys and values of prompts, [R, P, K, S, h]."""
 Tree = TypeVar("Tree")
 
 
 def cast(tree: Tree, dtype: jax.typing.DTypeLike) -> Tree:
     """The model (or its parameters) with every array in `dtype`: the compute copy of master weights."""
     return jax.tree.map(lambda leaf: leaf.astype(dtype), tree)
-
-
-class Block(nnx.Module):
-    """Attention and gated MLP, each behind an RMSNorm and added to the residual stream."""
-
-    def __init__(self, config: Config, layer: int, *, rngs: nnx.Rngs):
-        D, F, h = config.hidden_size, config.intermediate_size, config.head_width
-        H, K = config.num_heads, config.num_kv_heads
-        linear = functools.partial(Linear, stddev=config.initializer_range, rngs=rngs)
-        norm = functools.partial(RMSNorm, eps=config.rms_norm_eps, unit_offset=config.unit_offset_norms)
-        self.head_width = h
-        self.rule = config.rule(layer)
-        self.activation = config.activation
-        self.attention_norm = norm(D)
-        self.query_proj = linear(D, H * h, bias=config.qkv_bias)
-        self.key_proj = linear(D, K * h, bias=config.qkv_bias)
-        self.value_proj = linear(D, K * h, bias=config.qkv_bias)
-        self.query_norm = norm(h) if config.qk_norm else None
-        self.key_norm = norm(h) if config.qk_norm else None
-        self.output_proj = linear(H * h, D)
-        self.attention_post_norm = norm(D) if config.post_norms else None
-        self.mlp_norm = norm(D)
-        self.gate_proj = linear(D, F)
-        self.up_proj = linear(D, F)
-        self.down_proj = linear(F, D)
-        self.mlp_post_norm = norm(D) if config.post_norms else None
-
-    def query(self, x_xD: jax.Array, rope: Rotation) -> jax.Array:
-        """Rotated queries [..., H, h]."""
-        q_xHxh = self._heads(self.query_proj(self.attention_norm(x_xD)))
-        return rotate(q_xHxh if self.query_norm is None else self.query_norm(q_xHxh), rope)
-
-    def key_value(self, x_xD: jax.Array, rope: Rotation) -> tuple[jax.Array, jax.Array]:
-        """Rotated keys and values, each [..., K, h]."""
-        y_xD = self.attention_norm(x_xD)
-        k_xKxh = self._heads(self.key_proj(y_xD))
-        k_xKxh = rotate(k_xKxh if self.key_norm is None else self.key_norm(k_xKxh), rope)
-        return k_xKxh, self._heads(self.value_proj(y_xD))
-
-    def finish(self, x_xD: jax.Array, attended_xHxh: jax.Array) -> jax.Array:
-        """Adds the attention's output, then the MLP's, to the residual stream."""
-        attended_xD = self.output_proj(attended_xHxh.reshape(*x_xD.shape[:-1], -1))
-        x_xD = x_xD + (attended_xD if self.attention_post_norm is None else self.attention_post_norm(attended_xD))
-        y_xD = self.mlp_norm(x_xD)
-        y_xD = self.down_proj(ACTIVATIONS[self.activation](self.gate_proj(y_xD)) * self.up_proj(y_xD))
-        return x_xD + (y_xD if self.mlp_post_norm is None else self.mlp_post_norm(y_xD))
-
-    def _heads(self, x: jax.Array) -> jax.Array:
-        return x.reshape(*x.shape[:-1], -1, self.head_width)
 
 
 class Decoder(nnx.Module):
@@ -99,65 +52,80 @@ class Decoder(nnx.Module):
         self.config = config
         self.source: str | None = None  # the folder it was read from, whose tokenizer `save_hf` passes on
         self.embedding = nnx.Param(init(rngs.params(), shape))
-        self.blocks = nnx.List([Block(config, layer, rngs=rngs) for layer in range(config.num_layers)])
+        self.blocks = stack.make(config, rngs)
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps, unit_offset=config.unit_offset_norms)
         self.head = None if config.tie_embeddings else nnx.Param(init(rngs.params(), shape))
 
-    def __call__(self, tokens_BxT: jax.Array) -> jax.Array:
-        """Logits of the next token at every position, [B, T, V]."""
+    def __call__(self, tokens_BxT: jax.Array, *, remat: bool = False) -> jax.Array:
+        """Logits of the next token at every position, [B, T, V]; `remat` as in `run`."""
 
-        def attend(rule, q, k, v, _):
-            return attention.causal(q, k.swapaxes(1, 2), v.swapaxes(1, 2), rule), None
+        def attend(rule, q, k, v, layer, caches):
+            return attention.causal(q, k.swapaxes(1, 2), v.swapaxes(1, 2), rule), caches
 
-        rope = self.rotation(0, tokens_BxT.shape[1])
-        x_BxTxD, _ = self.run(tokens_BxT, rope, attend, (None,) * self.config.num_layers)
+        x_BxTxD, _ = self.run(tokens_BxT, self.rotation(0, tokens_BxT.shape[1]), attend, remat=remat)
         return self.logits(x_BxTxD)
 
     def run(
-        self, tokens_x: jax.Array, rope: Rotation, attend: Attend, caches: Sequence[Any]
-    ) -> tuple[jax.Array, tuple[Any, ...]]:
-        """All blocks: the residual stream [..., D] after them, and each block's new cache.
+        self,
+        tokens_x: jax.Array,
+        rope: Rotation,
+        attend: Attend,
+        given: Sequence[Any] | None = None,
+        caches: Any = None,
+        *,
+        remat: bool = False,
+    ) -> tuple[jax.Array, Any]:
+        """All blocks: the residual stream [..., D] after them, and the caches as the last one left them.
 
         Args:
             tokens_x: int32 [...].
             rope: of the tokens' positions, each array broadcasting against [..., 1, h/2].
-            attend: attention of q [..., H, h] given the block's rule, k, v [..., K, h] of the same tokens and a cache.
-            caches: one for each block, of any type.
+            attend: attention of q [..., H, h] given the block's rule, k, v [..., K, h] of the same tokens, the layer
+                and the caches.
+            given: for each stack a pytree of [R, ...]; `attend` reads a layer's own entry.
+            caches: pytree that goes through all blocks; `attend` writes a layer's part of it.
+            remat: a gradient keeps only what goes from block to block, and computes the rest again.
         """
-        x_xD = self.embed(tokens_x)
-        new_caches = []
-        for block, cache in zip(self.blocks, caches, strict=True):
-            attended, new_cache = attend(block.rule, block.query(x_xD, rope), *block.key_value(x_xD, rope), cache)
-            x_xD = block.finish(x_xD, attended)
-            new_caches.append(new_cache)
-        return x_xD, tuple(new_caches)
 
-    def prefill(self, prompts_PxS: jax.Array, lengths_P: jax.Array | None = None) -> tuple[jax.Array, Prefix]:
-        """One pass over prompts: the last position's stream [P, D] and each block's (keys, values) [P, K, S, h].
+        def step(block: Block, carry: tuple[jax.Array, Any], layer: Layer) -> tuple[tuple[jax.Array, Any], None]:
+            x_xD, caches = carry
+            q_xHxh, (k_xKxh, v_xKxh) = block.query(x_xD, rope), block.key_value(x_xD, rope)
+            attended, caches = attend(block.rule, q_xHxh, k_xKxh, v_xKxh, layer, caches)
+            return (block.finish(x_xD, attended), caches), None
 
-        Only the last position's logits are wanted, so the last block computes queries, attention and MLP
-        for that position alone; its keys and values need the whole prompt. Prompts of other `lengths_P` than S are
-        padded on the right: the last position is then each prompt's own, and what the prefix holds after it is
-        for nobody to read.
+        return stack.through(self.blocks, step, (self.embed(tokens_x), caches), given, remat=remat)[0]
+
+    def prefill(
+        self, prompts_PxS: jax.Array, lengths_P: jax.Array | None = None, *, remat: bool = False
+    ) -> tuple[jax.Array, Prefix]:
+        """One pass over prompts: the last position's stream [P, D], and the keys and values of all blocks.
+
+        Prompts of other `lengths_P` than S are padded on the right: the last position is then each prompt's own,
+        and what the prefix holds after it is for nobody to read. `remat` as in `run`.
         """
         rope = self.rotation(0, prompts_PxS.shape[1])
-        x_PxSxD = self.embed(prompts_PxS)
-        prefix = []
-        for layer, block in enumerate(self.blocks):
-            k_PxSxKxh, v_PxSxKxh = block.key_value(x_PxSxD, rope)
-            k_PxKxSxh, v_PxKxSxh = k_PxSxKxh.swapaxes(1, 2), v_PxSxKxh.swapaxes(1, 2)
-            prefix.append((k_PxKxSxh, v_PxKxSxh))
-            places_Px1 = None
-            if layer == self.config.num_layers - 1:
-                if lengths_P is None:
-                    x_PxSxD, rope = x_PxSxD[:, -1:], (rope[0][-1:], rope[1][-1:])
-                else:
-                    places_Px1 = lengths_P[:, None] - 1
-                    x_PxSxD = jnp.take_along_axis(x_PxSxD, places_Px1[..., None], axis=1)
-                    rope = (rope[0][places_Px1], rope[1][places_Px1])
-            attended = attention.causal(block.query(x_PxSxD, rope), k_PxKxSxh, v_PxKxSxh, block.rule, places_Px1)
-            x_PxSxD = block.finish(x_PxSxD, attended)
-        return x_PxSxD[:, 0], tuple(prefix)
+        places_Px1 = None if lengths_P is None else lengths_P[:, None] - 1
+        looped = len(self.blocks) < self.config.num_layers
+
+        def last(x_PxSxD: jax.Array) -> jax.Array:
+            if places_Px1 is None:
+                return x_PxSxD[:, -1:]
+            return jnp.take_along_axis(x_PxSxD, places_Px1[..., None], axis=1)
+
+        def step(block: Block, x_PxSxD: jax.Array, layer: Layer) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+            k_PxKxSxh, v_PxKxSxh = (a.swapaxes(1, 2) for a in block.key_value(x_PxSxD, rope))
+            of_queries, places = rope, None
+            # The last block computes queries, attention and MLP for the last position alone; its keys and values need
+            # the whole prompt. In a loop all blocks are one program, and compute all positions.
+            if not looped and layer.place == self.config.num_layers - 1:
+                x_PxSxD, places = last(x_PxSxD), places_Px1
+                of_last = slice(-1, None) if places is None else places
+                of_queries = rope[0][of_last], rope[1][of_last]
+            attended = attention.causal(block.query(x_PxSxD, of_queries), k_PxKxSxh, v_PxKxSxh, block.rule, places)
+            return block.finish(x_PxSxD, attended), (k_PxKxSxh, v_PxKxSxh)
+
+        x_PxSxD, prefix = stack.through(self.blocks, step, self.embed(prompts_PxS), remat=remat)
+        return (last(x_PxSxD) if looped else x_PxSxD)[:, 0], prefix
 
     def rotation(self, start: int, stop: int) -> Rotation:
         """Rotary cosines and sines of positions start..stop-1, each [T, 1, h/2]."""

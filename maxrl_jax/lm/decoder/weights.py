@@ -1,4 +1,4 @@
-"""The safetensors files of a model folder: found, checked by their headers, and read tensor by tensor.
+"""The safetensors files of a model folder: found, checked by their headers, and read part by part.
 
 Whatever is wrong with them is one line that names the file, and nothing is unpickled.
 """
@@ -53,9 +53,9 @@ class Weights:
                 f"{path}: tensor {name} has shape {list(header.get_shape())}, config.json says {list(shape)}"
             )
 
-    def read(self, name: str) -> np.ndarray:
-        """The tensor as it is stored."""
-        return self._files[name][1].get_tensor(name)
+    def read(self, name: str, part: tuple[slice, ...]) -> np.ndarray:
+        """A part of the tensor in the type it is stored in; nothing else of the file is read."""
+        return self._files[name][1].get_slice(name)[part]
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:

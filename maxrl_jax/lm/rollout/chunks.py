@@ -86,21 +86,15 @@ def map_rollouts(
         What `function` returns, for all prompts and rollouts: pytree of [P, N, ...].
     """
     P = prompts_PxS.shape[0]
-    if num_rollouts < 1:
-        raise ValueError(f"num_rollouts: got {num_rollouts}, allowed: a positive integer")
-    if max_rows is not None and max_rows < 1:
-        raise ValueError(f"max_rows: got {max_rows}, allowed: a positive integer or None")
+    p, n = chunk_shape(P, num_rollouts, max_rows)
     ids = jnp.arange(P) if prompt_ids_P is None else prompt_ids_P
-    if max_rows is None or P * num_rollouts <= max_rows:
+    if (p, n) == (P, num_rollouts):
         x_PxD, prefix = model.prefill(prompts_PxS, prompt_lengths_P)
-        uniforms = _uniforms(key, ids, jnp.arange(num_rollouts), settings.max_new_tokens)
+        uniforms = uniforms_of(key, ids, jnp.arange(num_rollouts)[None], settings.max_new_tokens)
         return function(decode(model, model.logits(x_PxD), prefix, uniforms, settings, prompt_lengths_P), inputs)
 
-    # Equal chunks of n rollouts of p prompts; the last ones repeat a prompt or overshoot N, and are cut.
-    rollout_chunks = math.ceil(num_rollouts / max_rows)
-    n = math.ceil(num_rollouts / rollout_chunks)
-    prompt_chunks = math.ceil(P / max(1, max_rows // n))
-    p = math.ceil(P / prompt_chunks)
+    # The last chunks repeat a prompt or overshoot N, and are cut.
+    prompt_chunks, rollout_chunks = math.ceil(P / p), math.ceil(num_rollouts / n)
     pick = jnp.minimum(jnp.arange(prompt_chunks * p), P - 1).reshape(prompt_chunks, p)
 
     def of_prompts(pick_p: jax.Array) -> Any:
@@ -109,7 +103,8 @@ def map_rollouts(
         logits = model.logits(x_pxD)
 
         def of_rollouts(first: jax.Array) -> Any:
-            uniforms = _uniforms(key, ids[pick_p], first + jnp.arange(n), settings.max_new_tokens)
+            numbers = first + jnp.arange(n)[None]
+            uniforms = uniforms_of(key, ids[pick_p], numbers, settings.max_new_tokens)
             answers = decode(model, logits, prefix, uniforms, settings, lengths_p)
             return function(answers, jax.tree.map(lambda leaf: leaf[pick_p], inputs))
 
@@ -120,10 +115,34 @@ def map_rollouts(
     return jax.tree.map(lambda part: part.reshape(-1, *part.shape[2:])[:P, :num_rollouts], parts)
 
 
-def _uniforms(key: jax.Array, prompt_ids: jax.Array, numbers: jax.Array, length: int) -> jax.Array:
-    """Uniform numbers [P, N, T] from a key of each rollout's own."""
+def chunk_shape(num_prompts: int, num_rollouts: int, max_rows: int | None) -> tuple[int, int]:
+    """Equal chunks of at most `max_rows` rollouts: prompts of a chunk, and rollouts of each of them.
+
+    Raises:
+        ValueError: no rollouts, or no rows.
+    """
+    if num_rollouts < 1:
+        raise ValueError(f"num_rollouts: got {num_rollouts}, allowed: a positive integer")
+    if max_rows is None:
+        return num_prompts, num_rollouts
+    if max_rows < 1:
+        raise ValueError(f"max_rows: got {max_rows}, allowed: a positive integer or None")
+    n = math.ceil(num_rollouts / math.ceil(num_rollouts / max_rows))
+    return math.ceil(num_prompts / math.ceil(num_prompts / max(1, max_rows // n))), n
+
+
+def uniforms_of(key: jax.Array, prompt_ids_P: jax.Array, numbers_PxN: jax.Array, length: int) -> jax.Array:
+    """Uniform numbers [P, N, T] from a key of each rollout's own: `key` folded with its prompt's id and its number.
+
+    Args:
+        key: of all the rollouts.
+        prompt_ids_P: int32 [P].
+        numbers_PxN: int32 [P, N], or [1, N] for the same of every prompt.
+        length: T.
+    """
 
     def of_rollout(prompt_id: jax.Array, number: jax.Array) -> jax.Array:
         return jax.random.uniform(jax.random.fold_in(jax.random.fold_in(key, prompt_id), number), (length,))
 
-    return jax.vmap(lambda prompt_id: jax.vmap(lambda number: of_rollout(prompt_id, number))(numbers))(prompt_ids)
+    numbers_PxN = jnp.broadcast_to(numbers_PxN, (len(prompt_ids_P), numbers_PxN.shape[1]))
+    return jax.vmap(jax.vmap(of_rollout, in_axes=(None, 0)))(prompt_ids_P, numbers_PxN)

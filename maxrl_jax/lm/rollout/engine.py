@@ -5,13 +5,12 @@ V vocabulary.
 """
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from maxrl_jax.lm import sampling
-from maxrl_jax.lm.decoder import Decoder, Prefix, Rotation, Rule, attention
+from maxrl_jax.lm.decoder import Decoder, Layer, Prefix, Rotation, Rule, attention
 
 Caches = tuple[tuple[jax.Array, jax.Array], ...]
 
@@ -68,14 +67,14 @@ class Rollouts:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class _State:
+class State:
     """What the loop carries; answers time first, so that a step writes one contiguous slice."""
 
     step: jax.Array  # the token to write next
     last: jax.Array  # [P, N] the token written last
     done: jax.Array  # [P, N]
     answers: dict[str, jax.Array]  # tokens, mask, log_probs, entropies, each [T, P, N]
-    caches: Caches  # of each block: keys [P, N, K, h, T-1], values [P, N, K, T-1, h]
+    caches: Caches  # of each stack of blocks: keys [R, P, N, K, h, T-1], values [R, P, N, K, T-1, h]
 
 
 def decode(
@@ -96,37 +95,66 @@ def decode(
         settings: `max_new_tokens` is T.
         lengths_P: int32 [P], of prompts padded on the right; None: all of S.
     """
+    state = begin(logits_PxV, prefix, uniforms_PxNxT, settings)
+    state = advance(model, state, prefix, uniforms_PxNxT, settings, lengths_P)
+    answers = {name: jnp.moveaxis(value, 0, 2) for name, value in state.answers.items()}
+    return Rollouts(**answers, lengths=jnp.sum(answers["mask"], axis=-1, dtype=jnp.int32))
+
+
+def begin(
+    logits_PxV: jax.Array,
+    prefix: Prefix,
+    uniforms_PxNxT: jax.Array,
+    settings: Settings,
+    done_PxN: jax.Array | None = None,
+) -> State:
+    """Answers of one token; none where `done`. Arguments as those of `decode`."""
     P, N, T = uniforms_PxNxT.shape
-    S = prefix[0][0].shape[2]
+    state = initial(prefix, (T, P, N), settings)
+    if done_PxN is not None:
+        state = dataclasses.replace(state, done=done_PxN)
+    first_PxNxV = jnp.broadcast_to(logits_PxV[:, None], (P, N, logits_PxV.shape[-1]))
+    return _write(state, first_PxNxV, jnp.moveaxis(uniforms_PxNxT, 2, 0), settings)
+
+
+def advance(
+    model: Decoder,
+    state: State,
+    prefix: Prefix,
+    uniforms_PxNxT: jax.Array,
+    settings: Settings,
+    lengths_P: jax.Array | None = None,
+    written: int = 1,
+) -> State:
+    """Goes on from answers of `written` tokens to T, or until all are done. Arguments as those of `decode`."""
+    T = uniforms_PxNxT.shape[2]
+    S = prefix[0][0].shape[-2]
     uniforms_TxPxN = jnp.moveaxis(uniforms_PxNxT, 2, 0)
     # Time first: [T, 1, h/2], or [T, P, 1, 1, h/2] where every prompt has positions of its own.
     cos, sin = (jnp.moveaxis(table, -3, 0) for table in model.answer_rotation(S, T, lengths_P))
-    first_PxNxV = jnp.broadcast_to(logits_PxV[:, None], (P, N, logits_PxV.shape[-1]))
-    state = _write(_initial(prefix, (T, P, N), settings), first_PxNxV, uniforms_TxPxN, settings)
 
-    def step(state: _State, cache_length: int) -> _State:
+    def step(state: State, cache_length: int) -> State:
         slot = state.step - 1  # position of the last token within the answer
         rope = tuple(jax.lax.dynamic_index_in_dim(table, slot, keepdims=False) for table in (cos, sin))
         logits_PxNxV, caches = _forward(model, state, slot, rope, prefix, lengths_P, cache_length)
         return _write(dataclasses.replace(state, caches=caches), logits_PxNxV, uniforms_TxPxN, settings)
 
     # One loop for each length of the cache that is read; a loop whose rows are all done ends at once.
-    for start in range(1, T, settings.cache_segment):
+    for start in range(written, T, settings.cache_segment):
         stop = min(start + settings.cache_segment, T)
         state = jax.lax.while_loop(
             lambda state, stop=stop: (state.step < stop) & ~jnp.all(state.done),
             lambda state, stop=stop: step(state, stop - 1),
             state,
         )
-    answers = {name: jnp.moveaxis(value, 0, 2) for name, value in state.answers.items()}
-    return Rollouts(**answers, lengths=jnp.sum(answers["mask"], axis=-1, dtype=jnp.int32))
+    return state
 
 
-def _initial(prefix: Prefix, shape_TPN: tuple[int, int, int], settings: Settings) -> _State:
-    """Nothing written yet."""
+def initial(prefix: Prefix, shape_TPN: tuple[int, int, int], settings: Settings) -> State:
+    """Nothing written yet, and room for T tokens."""
     T, P, N = shape_TPN
-    _, K, _, h = prefix[0][0].shape
-    return _State(
+    R, _, K, _, h = prefix[0][0].shape
+    return State(
         step=jnp.int32(0),
         last=jnp.zeros((P, N), jnp.int32),
         done=jnp.zeros((P, N), bool),
@@ -137,14 +165,14 @@ def _initial(prefix: Prefix, shape_TPN: tuple[int, int, int], settings: Settings
             "entropies": jnp.zeros(shape_TPN, jnp.float32),
         },
         caches=tuple(
-            (jnp.zeros((P, N, K, h, T - 1), k.dtype), jnp.zeros((P, N, K, T - 1, h), v.dtype)) for k, v in prefix
+            (jnp.zeros((R, P, N, K, h, T - 1), k.dtype), jnp.zeros((R, P, N, K, T - 1, h), v.dtype)) for k, v in prefix
         ),
     )
 
 
 def _forward(
     model: Decoder,
-    state: _State,
+    state: State,
     slot: jax.Array,
     rope: Rotation,
     prefix: Prefix,
@@ -152,21 +180,29 @@ def _forward(
     cache_length: int,
 ) -> tuple[jax.Array, Caches]:
     """The model on the last token of every rollout: next-token logits [P, N, V] and the grown caches."""
+    zero = jnp.int32(0)  # indices of one type, in float64 mode too
 
-    def attend(rule: Rule, q: jax.Array, k: jax.Array, v: jax.Array, layer: Any) -> tuple[jax.Array, Any]:
-        (prefix_k, prefix_v), (cache_k, cache_v) = layer
-        cache_k = jax.lax.dynamic_update_slice_in_dim(cache_k, k[..., None], slot, axis=4)
-        cache_v = jax.lax.dynamic_update_slice_in_dim(cache_v, v[..., None, :], slot, axis=3)
-        seen_k, seen_v = cache_k[..., :cache_length], cache_v[..., :cache_length, :]
+    def attend(
+        rule: Rule, q: jax.Array, k: jax.Array, v: jax.Array, layer: Layer, caches: Caches
+    ) -> tuple[jax.Array, Caches]:
+        # The loop over layers carries whole stacks: a step writes its slot of them in place, and copies none.
+        keys, values = caches[layer.place]
+        block = (layer.turn, zero, zero, zero)
+        keys = jax.lax.dynamic_update_slice(keys, k[None, ..., None], (*block, zero, slot))
+        values = jax.lax.dynamic_update_slice(values, v[None, ..., None, :], (*block, slot, zero))
+        k_PxNxKxhxT, v_PxNxKxTxh = (
+            jax.lax.dynamic_index_in_dim(stack, layer.turn, keepdims=False) for stack in (keys, values)
+        )
+        seen_k, seen_v = k_PxNxKxhxT[..., :cache_length], v_PxNxKxTxh[..., :cache_length, :]
+        prefix_k, prefix_v = layer.given
         attended = attention.decode(q, seen_k, seen_v, slot, prefix_k, prefix_v, rule, lengths_P)
-        return attended, (cache_k, cache_v)
+        return attended, (*caches[: layer.place], (keys, values), *caches[layer.place + 1 :])
 
-    layers = tuple(zip(prefix, state.caches, strict=True))
-    x_PxNxD, caches = model.run(state.last, rope, attend, layers)
+    x_PxNxD, caches = model.run(state.last, rope, attend, prefix, state.caches)
     return model.logits(x_PxNxD), caches
 
 
-def _write(state: _State, logits_PxNxV: jax.Array, uniforms_TxPxN: jax.Array, settings: Settings) -> _State:
+def _write(state: State, logits_PxNxV: jax.Array, uniforms_TxPxN: jax.Array, settings: Settings) -> State:
     """Draws a token for every rollout that is not done, and writes it with its log-probability."""
     log_probs_PxNxV = sampling.log_probs(logits_PxNxV, settings.temperature, settings.top_p)
     if settings.temperature == 0:
@@ -186,7 +222,7 @@ def _write(state: _State, logits_PxNxV: jax.Array, uniforms_TxPxN: jax.Array, se
         for name, written in state.answers.items()
     }
     stops = jnp.asarray(settings.stop_tokens, jnp.int32)
-    return _State(
+    return State(
         step=state.step + 1,
         last=values["tokens"],
         done=state.done | jnp.isin(drawn, stops),

@@ -4,44 +4,46 @@ Letters: P prompts, N rollouts of each, S prompt tokens, T answer tokens, D hidd
 n rollouts of one micro-batch.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from maxrl_jax.lm import sampling, vocabulary
-from maxrl_jax.lm.decoder import Decoder, Prefix, Rule, attention
+from maxrl_jax.lm.decoder import Decoder, Layer, Prefix, Rule, attention
 from maxrl_jax.lm.update.batch import Objective, Plan, pad
 
 Start = tuple[jax.Array, Prefix]
 
 
-def start(model: Decoder, prompts_PxS: jax.Array, lengths_P: jax.Array | None = None) -> Start:
+def start(model: Decoder, prompts_PxS: jax.Array, lengths_P: jax.Array | None = None, *, remat: bool = False) -> Start:
     """What the answers need of their prompts: keys and values, and the first token's logits [P, V].
 
-    With a large vocabulary, the stream [P, D] that those logits are of.
+    With a large vocabulary, the stream [P, D] that those logits are of. `remat` as in `Decoder.run`.
     """
-    x_PxD, prefix = model.prefill(prompts_PxS, lengths_P)
+    x_PxD, prefix = model.prefill(prompts_PxS, lengths_P, remat=remat)
     return (x_PxD if vocabulary.is_large(model.config.vocab_size) else model.logits(x_PxD)), prefix
 
 
 def answer_states(
-    model: Decoder, begun: Start, tokens_PxNxT: jax.Array, lengths_P: jax.Array | None = None
+    model: Decoder,
+    begun: Start,
+    tokens_PxNxT: jax.Array,
+    lengths_P: jax.Array | None = None,
+    *,
+    remat: bool = False,
 ) -> jax.Array:
     """What each answer token was drawn from, given what `start` returned: logits [P, N, T, V], or streams [..., D]."""
-    first_PxE, prefix_layers = begun
+    first_PxE, prefix = begun
     P, N, T = tokens_PxNxT.shape
     first_PxNx1xE = jnp.broadcast_to(first_PxE[:, None, None], (P, N, 1, first_PxE.shape[-1]))
     if T == 1:
         return first_PxNx1xE
 
-    def attend(rule: Rule, q: jax.Array, k: jax.Array, v: jax.Array, layer: Any) -> tuple[jax.Array, None]:
-        prefix_k, prefix_v = layer
+    def attend(rule: Rule, q: jax.Array, k: jax.Array, v: jax.Array, layer: Layer, _: None) -> tuple[jax.Array, None]:
+        prefix_k, prefix_v = layer.given
         return attention.shared_prefix(q, k, v, prefix_k, prefix_v, rule, lengths_P), None
 
-    S = prefix_layers[0][0].shape[2]
-    rope = model.answer_rotation(S, T - 1, lengths_P)
-    x_PxNxTxD, _ = model.run(tokens_PxNxT[:, :, :-1], rope, attend, prefix_layers)
+    rope = model.answer_rotation(prefix[0][0].shape[-2], T - 1, lengths_P)
+    x_PxNxTxD, _ = model.run(tokens_PxNxT[:, :, :-1], rope, attend, prefix, remat=remat)
     rest = x_PxNxTxD if vocabulary.is_large(model.config.vocab_size) else model.logits(x_PxNxTxD)
     return jnp.concatenate([first_PxNx1xE, rest], axis=2)
 
@@ -83,10 +85,16 @@ def score(
 
 
 def token_log_probs(
-    model: Decoder, begun: Start, tokens_pxnxT: jax.Array, objective: Objective, lengths_p: jax.Array | None = None
+    model: Decoder,
+    begun: Start,
+    tokens_pxnxT: jax.Array,
+    objective: Objective,
+    lengths_p: jax.Array | None = None,
+    *,
+    remat: bool = False,
 ) -> tuple[jax.Array, jax.Array | None]:
     """Log-probabilities of the tokens [p, n, T] and, for an entropy bonus, the entropies they were drawn with."""
-    states = answer_states(model, begun, tokens_pxnxT, lengths_p)
+    states = answer_states(model, begun, tokens_pxnxT, lengths_p, remat=remat)
     if vocabulary.is_large(model.config.vocab_size):
         distribution = vocabulary.Distribution(objective.temperature, objective.top_p, model.config.final_soft_cap)
         hidden, matrix = model.norm(states), model.output_matrix()

@@ -61,6 +61,7 @@ def loss_and_gradients(
     *,
     denominator: jax.Array | None = None,
     compute_dtype: jax.typing.DTypeLike = jnp.float32,
+    remat: bool = False,
 ) -> Update:
     """The policy-gradient loss of a batch and its gradients with respect to the model's parameters.
 
@@ -75,6 +76,7 @@ def loss_and_gradients(
         plan: see `Plan`; it need not divide P or N.
         denominator: `losses.denominator` of the global batch when `batch` is a part of it.
         compute_dtype: type of the forward and backward passes.
+        remat: backward passes keep what goes from block to block and run each block again: less memory, more time.
     """
     P, _, T = batch.tokens.shape
     plan.check(T)
@@ -94,10 +96,11 @@ def loss_and_gradients(
         prompts_p = jax.tree.map(of_group, prompts)
 
         def part_loss(params: Any, begun: Start, answers: Answers) -> jax.Array:
-            return _loss(nnx.merge(graphdef, params), begun, answers, prompts_p.lengths, objective, denominator)
+            model = nnx.merge(graphdef, params)
+            return _loss(model, begun, answers, prompts_p.lengths, objective, denominator, remat=remat)
 
         def prompt_pass(params: Any) -> Start:
-            return start(nnx.merge(graphdef, params), prompts_p.tokens, prompts_p.lengths)
+            return start(nnx.merge(graphdef, params), prompts_p.tokens, prompts_p.lengths, remat=remat)
 
         prefix, pull = jax.vjp(prompt_pass, params)
         zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, wide(a.dtype)), prefix)
@@ -162,9 +165,11 @@ def _loss(
     prompt_lengths: jax.Array | None,
     objective: Objective,
     denominator: jax.Array,
+    *,
+    remat: bool,
 ) -> jax.Array:
     """The share of one micro-batch in the loss of the whole batch."""
-    of_tokens, entropies = token_log_probs(model, begun, answers["tokens"], objective, prompt_lengths)
+    of_tokens, entropies = token_log_probs(model, begun, answers["tokens"], objective, prompt_lengths, remat=remat)
     return losses.policy_gradient(
         of_tokens,
         answers["mask"],

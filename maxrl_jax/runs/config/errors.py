@@ -1,10 +1,14 @@
 """The one error of a wrong setting, and the sentences it is made of."""
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+
+_ABOUT_A_NAME = re.compile(r"[\w. ]+: got (?P<got>.+?), allowed: (?P<allowed>.+)")
+"""The message of a function about one of its arguments, whose name is not that of the field."""
 
 
 class ConfigError(ValueError):
@@ -37,6 +41,8 @@ class ConfigError(ValueError):
 def as_config_error(key: str, got: Any, call: Callable[[], Result]) -> Result:
     """The call's result; its ValueError, or a file that is not there, as a ConfigError about ``key``.
 
+    A message that is "name: got G, allowed: A" already gives G and A to the line, which names the field instead.
+
     Example:
         >>> as_config_error("n", "4", lambda: int("4"))
         4
@@ -46,6 +52,9 @@ def as_config_error(key: str, got: Any, call: Callable[[], Result]) -> Result:
     except ConfigError:
         raise
     except (ValueError, FileNotFoundError) as error:  # their messages say what is allowed
+        said = _ABOUT_A_NAME.fullmatch(str(error))
+        if said:
+            raise ConfigError(key, got, said["allowed"], shown=said["got"]) from None
         raise ConfigError(key, got, str(error)) from None
 
 

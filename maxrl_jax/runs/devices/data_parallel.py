@@ -67,3 +67,33 @@ def over_batch(function: Callable[..., Any], mesh: Mesh | None, *arguments: Any,
         check_vma=False,  # loops whose length differs from device to device
     )(*arguments)
     return jax.lax.with_sharding_constraint(outputs, replicated(mesh)) if batch_outputs else outputs
+
+
+def over_parts(function: Callable[[Any, Any], tuple[Any, Any]], mesh: Mesh | None, whole: Any, parts: Any) -> Any:
+    """``function(whole, part) -> (kept, shown)`` on every device, some of it with what an earlier call kept there.
+
+    Args:
+        function: called with a device's own entry of every leaf of ``parts``.
+        mesh: the run's mesh; None or one device calls the function once.
+        whole: pytree every device gets whole.
+        parts: pytree of [devices, ...].
+
+    Returns:
+        (kept, shown), pytrees of [devices, ...]. What is kept stays on its device; what is shown is whole on every
+        device, so that each process of a run can read it.
+    """
+
+    def inner(whole: Any, parts: Any) -> Any:
+        outputs = function(whole, jax.tree.map(lambda leaf: leaf[0], parts))
+        return jax.tree.map(lambda leaf: leaf[None], outputs)
+
+    if mesh is None or mesh.size == 1:
+        return inner(whole, parts)
+    kept, shown = jax.shard_map(
+        inner,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), PartitionSpec(BATCH)),
+        out_specs=PartitionSpec(BATCH),
+        check_vma=False,  # loops whose length differs from device to device
+    )(whole, parts)
+    return kept, jax.lax.with_sharding_constraint(shown, replicated(mesh))

@@ -134,8 +134,13 @@ def mesh_of(tree: Any) -> Mesh | None:
 
 
 def place(leaf: Any, target: jax.sharding.Sharding) -> jax.Array:
-    """Places one array, which every process holds in full, with a sharding over all of them."""
+    """Places one array, which every process holds in full, with a sharding over all of them.
+
+    An array that lies there already is returned as it is: of that one a process need hold its part alone.
+    """
     if target.is_fully_addressable:
         return jax.device_put(leaf, target)
+    if isinstance(leaf, jax.Array) and leaf.sharding.is_equivalent_to(target, leaf.ndim):
+        return leaf
     host = np.asarray(leaf)
     return jax.make_array_from_callback(host.shape, target, lambda index: host[index])

@@ -3,6 +3,7 @@
 import functools
 import re
 import zlib
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -48,9 +49,13 @@ def make(
         tokens, lengths = training.batch(places)
         return task.Prompts(tokens, state=places, lengths=lengths, numbers=places)
 
-    def judge(places: np.ndarray, found: np.ndarray) -> task.Verdict:
+    def submit(places: np.ndarray, found: np.ndarray) -> Callable[[], task.Verdict]:
         wanted = [golds[place] for place in places]
-        return task.Verdict(*answers.judge(tokenizer, verifier, wanted, found, cut_is_wrong=cut_is_wrong))
+        pending = answers.submit(tokenizer, verifier, wanted, found, cut_is_wrong=cut_is_wrong)
+        return lambda: task.Verdict(*pending())
+
+    def judge(places: np.ndarray, found: np.ndarray) -> task.Verdict:
+        return submit(places, found)()
 
     def votes(found: np.ndarray) -> np.ndarray:
         rows = found.reshape(-1, found.shape[-1]).tolist()
@@ -80,6 +85,7 @@ def make(
         ),
         num_problems=len(training),
         judged_on_host=True,
+        submit=submit,
         counts=counts,
         close=verifier.close,
     )

@@ -55,6 +55,31 @@ def test_resumed_equals_uninterrupted_bitwise(finished, tmp_path):
     assert lines(tmp_path / "run", "train/") == lines(finished / "run", "train/")
 
 
+def test_segments_change_nothing_and_resume_bitwise(finished, tmp_path):
+    """Answers of up to six tokens, looked at after one and after three, in two chunks."""
+    chosen = {"rl.minibatches": 2, "rl.clip_epsilon": 0.2, "rl.decode_segments": (1, 3, 8), "rl.decode_rows": 16}
+    chosen |= {"model.init_from": str(finished / "base")}
+    chosen |= {f"data.{name}": str(finished / f"{name}.jsonl") for name in ("train", "eval")}
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    config = mathematics(tmp_path, **chosen)
+    check(config)
+    run(config, whole)
+    for steps in (1, 2):
+        run(mathematics(tmp_path, **chosen, **{"rl.steps": steps}), parts)
+    assert lines(parts, "final/")[-1] == lines(whole, "final/")[-1]
+    assert lines(parts, "train/") == lines(whole, "train/")
+    for here, there in zip(lines(whole, "train/"), lines(finished / "run", "train/"), strict=True):
+        assert set(here) == set(there)
+        for name, value in here.items():
+            assert value == pytest.approx(there[name], rel=1e-4, abs=1e-6), name
+    for here, there in zip(lines(whole, "eval/"), lines(finished / "run", "eval/"), strict=True):
+        assert here["eval/solved"] == there["eval/solved"]
+        assert here["eval/entropy"] == pytest.approx(there["eval/entropy"], rel=1e-4)
+    counted = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    counted = [record for record in counted if "perf/judge_seconds" in record]
+    assert len(counted) == 2 and all(record["perf/draw_seconds"] > 0 for record in counted)
+
+
 def test_evaluation_goes_on_where_it_stopped(finished, tmp_path):
     def evaluated(out, samples):
         flags = [f"--run={finished / 'run'}", f"--out={tmp_path / out}", "--round=2", f"--samples={samples}"]
@@ -89,6 +114,9 @@ WRONG = [
     ({"data.max_answer_length": 250}, "data.max_answer_length"),
     ({"verifier.grade": "tests.experiments.llm.letters:missing"}, "verifier.grade"),
     ({"sft.steps": 1}, "sft.steps"),
+    ({"rl.decode_segments": (4, 4)}, "rl.decode_segments"),
+    ({"rl.decode_segments": (0, 4)}, "rl.decode_segments"),
+    ({"task": "words", "model.init_from": "", "rl.decode_segments": (4,)}, "rl.decode_segments"),
 ]
 
 

@@ -28,6 +28,15 @@ def test_resumed_equals_uninterrupted(finished, tmp_path):
     assert {"eval/pass@1", "eval/pass@8", "eval/pass@12", "eval/shortest"} <= set(whole)
 
 
+def test_the_numbers_of_the_table_are_kept(finished, tmp_path):
+    for samples in (8, 4):  # the last command's
+        found = evaluated(finished / "model", tmp_path, f"--samples={samples}", "--reward=path_quality")
+        kept = json.loads((tmp_path / counts.SUMMARY).read_text())
+        assert {name: kept[name] for name in found} == found
+        assert (kept["reward"], kept["mazes"], kept["samples"]) == ("path_quality", 6, samples)
+        assert {"eval/reward_mean", f"eval/best@{samples}", "eval/shortest_pass@1"} <= set(found)
+
+
 def test_rounds_draw_other_answers(finished, tmp_path):
     evaluated(finished / "model", tmp_path, "--samples=8", "--temperature=0.9")
     header, one, two = (tmp_path / counts.FILE).read_text().splitlines()

@@ -31,7 +31,7 @@ def numpy_logits(params: dict, config: Config, tokens: np.ndarray) -> np.ndarray
 
     xs = [params["embedding"][token] for token in tokens]
     for layer in range(config.num_layers):
-        block = params["blocks"][layer]
+        block = jax.tree.map(lambda a, turn=layer // config.period: a[turn], params["blocks"][layer % config.period])
         ys = [norm(x, block["attention_norm"]["scale"]) for x in xs]
         keys = [linear(y, block["key_proj"]).reshape(-1, h) for y in ys]
         values = [linear(y, block["value_proj"]).reshape(-1, h) for y in ys]
@@ -83,7 +83,7 @@ def test_prefill_gives_the_last_position_and_the_keys_of_every_block(x64):
 
     logits, prefix = run_compiled(last_logits, params)
     np.testing.assert_allclose(logits, logits_of(tiny, TOKENS)[:, -1], rtol=1e-10)
-    assert [[a.shape for a in layer] for layer in prefix] == [[(3, 2, 9, 4)] * 2] * 2
+    assert [[a.shape for a in stack] for stack in prefix] == [[(1, 3, 2, 9, 4)] * 2] * 2
 
 
 def test_bfloat16_is_close_to_float32_and_its_logits_are_float32():

@@ -1,0 +1,88 @@
+"""The blocks of a decoder in stacks, and the loop over them, compiled once whatever their number.
+
+Blocks are equal but for what is static in them, their window. With p = `Config.period` blocks a turn and
+R = num_layers / p turns, block l is entry l // p of the stack at place l % p. A stack is a `Block` whose parameters
+have a leading axis R.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from flax import nnx
+
+from maxrl_jax.lm.decoder.block import Block
+from maxrl_jax.lm.decoder.config import Config
+
+
+class Layer(NamedTuple):
+    """One block of the loop.
+
+    Attributes:
+        turn: its entry in the stack, int32 [].
+        place: which stack.
+        given: its entry of what `through` was given.
+    """
+
+    turn: jax.typing.ArrayLike
+    place: int
+    given: Any
+
+
+Step = Callable[[Block, Any, Layer], tuple[Any, Any]]
+
+
+def make(config: Config, rngs: nnx.Rngs) -> nnx.List:
+    """The stacks of a fresh model, drawn block by block: numbers do not depend on how blocks are stacked."""
+
+    def turn(rngs: nnx.Rngs) -> tuple[nnx.Rngs, nnx.List]:
+        return rngs, nnx.List([Block(config, place, rngs=rngs) for place in range(config.period)])
+
+    turns = config.num_layers // config.period
+    if turns == 1:
+        return jax.tree.map(lambda a: a[None], turn(rngs)[1])
+    return nnx.scan(turn, length=turns, in_axes=nnx.Carry, out_axes=(nnx.Carry, 0))(rngs)[1]
+
+
+def through(
+    stacks: Sequence[Block], step: Step, carry: Any, given: Sequence[Any] | None = None, *, remat: bool = False
+) -> tuple[Any, tuple[Any, ...]]:
+    """Takes `carry` through all blocks in their order.
+
+    A single turn is no loop: a small model's program has its blocks side by side, and every `Layer.turn` is 0 there.
+
+    Args:
+        stacks: as `make` gives them.
+        step: `step(block, carry, layer) -> (carry, result)`.
+        carry: pytree; what a step changes in place belongs here.
+        given: for each place a pytree of [R, ...] that steps read; None for none.
+        remat: a gradient keeps each block's carry alone, and runs the block a second time for the rest.
+
+    Returns:
+        The last carry, and for each place the results, [R, ...].
+    """
+    graphs, params = zip(*(nnx.split(stack) for stack in stacks), strict=True)
+    turns = jax.tree.leaves(params[0])[0].shape[0]
+    given = given or (None,) * len(stacks)
+
+    def at(place: int) -> Callable:
+        def run(carry: Any, params: Any, turn: jax.typing.ArrayLike, given: Any) -> tuple[Any, Any]:
+            return step(nnx.merge(graphs[place], params), carry, Layer(turn, place, given))
+
+        # Within a loop the compiler cannot merge the second run with the first.
+        return jax.checkpoint(run, prevent_cse=turns == 1) if remat else run
+
+    def one_turn(carry: Any, inputs: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+        turn, *places = inputs
+        results = []
+        for place, (params, given) in enumerate(places):
+            carry, result = at(place)(carry, params, turn, given)
+            results.append(result)
+        return carry, tuple(results)
+
+    inputs = (np.arange(turns, dtype=np.int32), *zip(params, given, strict=True))
+    if turns > 1:
+        return jax.lax.scan(one_turn, carry, inputs)
+    carry, results = one_turn(carry, jax.tree.map(lambda a: a[0], inputs))
+    return carry, jax.tree.map(lambda a: a[None], results)
