@@ -1,6 +1,6 @@
 """Builds the notebooks: runs every percent script in a fresh kernel and writes the .ipynb with its outputs beside it.
 
-Command, from the root of the project (about a minute on two CPU cores)::
+Command, from the root of the project (about three minutes on two CPU cores)::
 
     python notebooks/build.py             # all of them
     python notebooks/build.py 01          # those whose name starts with 01

@@ -3,6 +3,7 @@
 import runpy
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -90,3 +91,31 @@ def test_rewards_beyond_zero_and_one():
     weights = seen["weights"]
     np.testing.assert_allclose(weights["b = 0.1"], weights["no errors"], rtol=0.101)
     assert weights["a = 0.1"].max() < 9
+
+
+def test_one_step_of_a_language_model():
+    seen = run("06")
+    table, N, K = seen["table"], seen["N"], seen["K"]
+    assert K >= 2 and table["verdict"].eq("right").sum() == K
+    values = table.groupby(table["verdict"] == "right")[["RLOO", "GRPO", "MaxRL"]]
+    np.testing.assert_allclose(values.std(ddof=0), 0, atol=1e-6)  # "one value for right answers and one for wrong ones"
+    np.testing.assert_allclose(table[["RLOO", "GRPO", "MaxRL"]].sum(), 0, atol=1e-4)  # "Each column sums to zero"
+    wrong, right = values.mean().loc[False], values.mean().loc[True]
+    assert right["MaxRL"] == pytest.approx(N / K - 1) and wrong["MaxRL"] == pytest.approx(-1)
+    # "RLOO's numbers are smaller by a factor of N/K times (N - 1)/N"
+    assert right["MaxRL"] / right["RLOO"] == pytest.approx(N / K * (N - 1) / N, rel=1e-4)
+    # "differ in length alone", "the ratios of these norms are the ratios of the advantages"
+    norms, gradients = seen["norms"], seen["plain"]
+    np.testing.assert_allclose(norms / norms["RLOO"], right / right["RLOO"], rtol=1e-3)
+    flat = {name: np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(g)]) for name, g in gradients.items()}
+    for name in ("GRPO", "MaxRL"):
+        assert flat[name] @ flat["RLOO"] == pytest.approx(float(norms[name] * norms["RLOO"]), rel=1e-4)
+    assert seen["apart"] < 1e-4 and seen["in_shared"] < seen["in_plain"] / 2
+    # "Three problems, of two, three and four relations": alone and as the sampler saw them.
+    assert list(seen["relations"][seen["places"]]) == [2, 3, 4] and len(set(seen["lengths"][seen["places"]])) == 3
+    assert seen["padding"] < 1e-4 and seen["sampler"] < 1e-4
+    # "the right ones gain on the wrong ones", "All three do the same to this problem"
+    after = seen["after"]
+    share = after["share of the right"]
+    assert np.all(share[1:] > 1.02 * share["before"])
+    np.testing.assert_allclose(after.iloc[1:], np.tile(after.loc["MaxRL"], (3, 1)), rtol=0.02)
