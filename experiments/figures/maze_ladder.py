@@ -36,7 +36,7 @@ METRICS = {
 @figure("maze_ladder", title="Final against initial rate: the same RL from weaker and stronger bases", needs_runs=True)
 def maze_ladder(context: Context) -> Drawing:
     """A line a method through the bases, bars of one standard error over seeds; the base's own line is no change."""
-    table = final(records(context, _climbs, "from a model.init_from, evaluated before RL and after it"))
+    table = final(records(context, _climbs, "of mazes, from a model.init_from, evaluated before and after RL"))
     by = ["method", "base", "initial", "metric"]
     lines = over_seeds(table, by, "final").sort_values("initial", kind="stable")
     methods = list(dict.fromkeys(table.method))
@@ -76,7 +76,7 @@ def final(found: Sequence[Record]) -> pd.DataFrame:
 
 
 def _climbs(record: Record) -> bool:
-    return bool(_base(record)) and 0 in record.evaluations and len(record.evaluations) > 1
+    return record.task == "maze" and bool(_base(record)) and 0 in record.evaluations and len(record.evaluations) > 1
 
 
 def _base(record: Record) -> str:

@@ -141,7 +141,7 @@ REFUSED = {
         run(folder, "model_sft_9", "maxrl", 0, {"eval/solved": [1, 2]}, {"eval/solved": [2, 2]}, reward="solved")
     ),
     r"rloo-path_quality-seed0 was evaluated without best@32 \(samples a maze: 32\)": few_samples,
-    "no maze run from a model.init_from": lambda folder: [
+    "no run of mazes, from a model.init_from": lambda folder: [
         (file.parent / "config.json").write_text(
             (file.parent / "config.json").read_text().replace('"runs/sft/model_sft_', '"", "was": "')
         )
