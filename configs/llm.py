@@ -19,7 +19,7 @@ The last four need a model's folder and two files of problems, which nothing her
 Published: what MaxRL's Tables 5 and 6, MaxPO appendix H and PKPO section 5.2 list; the wording of prompts, what becomes
 of an answer that reaches its limit, weight decay and clipping of the norm are those of MaxRL's release. Ours, as none
 is published: rates and steps of `max_at_k` and `pkpo`, k and clip range of `max_at_k`, prompts a batch of `pkpo`, and
-everything of `words`. No variant has been run at its full size.
+everything of `words`. Run at full size: `words_standin` alone (results/README.md).
 """
 
 from ml_collections import ConfigDict

@@ -7,8 +7,7 @@ The run's config says what the problems are and how answers are drawn and judged
 each one the counts are appended to evaluation.jsonl in --out (by default evaluation in the model's folder): the same
 command again goes on after the last round, a larger --samples adds rounds, and neither changes what was drawn. --norms
 adds the gradient norm of each of the first problems against its pass rate, as gradient_norms.csv (MaxRL Figure 6).
-Ends in a table,
-whose numbers summary.json keeps beside the counts.
+Ends in a table, whose numbers summary.json keeps beside the counts.
 """
 
 from __future__ import annotations
