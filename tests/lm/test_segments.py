@@ -73,13 +73,7 @@ CASES = {
 }
 
 
-QUICK = ("even", "greedy", "all_stop_at_once")  # the others compile larger programs
-
-
-@pytest.mark.parametrize(
-    ("settings", "ends", "padded", "mechanisms", "max_rows"),
-    [pytest.param(*case, id=name, marks=() if name in QUICK else pytest.mark.slow) for name, case in CASES.items()],
-)
+@pytest.mark.parametrize(("settings", "ends", "padded", "mechanisms", "max_rows"), CASES.values(), ids=CASES)
 def test_any_segmentation_gives_the_answers_of_one_loop(x64, settings, ends, padded, mechanisms, max_rows):
     one = in_one_loop(settings, padded, tuple(mechanisms.items()))
     model = tiny_model(jnp.float64, **mechanisms)
