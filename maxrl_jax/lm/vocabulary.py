@@ -1,7 +1,7 @@
 """Large vocabularies: log-probabilities, top-p and draws without an array of tokens x V, and without a sort of V.
 
 A vocabulary up to `FLAT` is handled in one piece by `sampling`, which is faster there; beyond it `sampling` and the
-update come here. Letters: x any leading axes, M rows (tokens), C rows of one chunk, D hidden, V vocabulary.
+update come here. Letters: M rows (tokens), C of one chunk, D hidden, V vocabulary.
 """
 
 import dataclasses
@@ -10,14 +10,15 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Int32
 
 from maxrl_jax.lm.decoder import soft_cap, wide
 
 FLAT = 4096
-CHUNK_ELEMENTS = 2**24  # logits alive at a time: 64 MB of float32
+CHUNK_ELEMENTS = 2**24  # of logits (and, for the gradient, what goes with them) alive at a time: 64 MB of float32
 BLOCK = 256  # tokens of one block of the two-level draw
 
-Residuals = tuple[jax.Array, ...]
+Residuals = tuple[Array, ...]
 
 
 def is_large(size: int) -> bool:
@@ -41,159 +42,182 @@ class Distribution:
 
 
 def log_probs_and_entropies(
-    hidden_xD: jax.Array, matrix_VxD: jax.Array, tokens_x: jax.Array, distribution: Distribution
-) -> tuple[jax.Array, jax.Array]:
-    """Log-probability of each token and entropy of the distribution it is of, both [...], in nats.
+    hidden: Float[Array, "... D"],
+    matrix: Float[Array, "V D"],
+    tokens: Int[Array, "..."],
+    distribution: Distribution,
+) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+    """Log-probability of each token and entropy of the distribution it is of, in nats.
 
-    The same as `sampling.log_probs` of `hidden @ matrix.T` (with `keep_x=tokens`), its `pick` and `entropy`.
-    Logits exist for a chunk of rows at a time; the gradient makes them again, from
+    The same as `sampling.log_probs` of `hidden @ matrix.T` (with `keep=tokens`), its `pick` and `entropy`.
+    Logits exist for a chunk of rows at a time; the gradient makes them again for a chunk of the vocabulary, from
     d log p(t) / ds = onehot(t) - p and dH / ds = -p (log p + H), the set that top-p keeps held fixed.
 
     Args:
-        hidden_xD: [..., D], after the final norm.
-        matrix_VxD: [V, D], the output matrix.
-        tokens_x: int [...].
+        hidden: after the final norm.
+        matrix: the output matrix.
+        tokens: which tokens.
         distribution: temperature, top-p and soft cap.
     """
-    D = hidden_xD.shape[-1]
-    rows = math.prod(tokens_x.shape)
-    chunks = math.ceil(rows / max(1, CHUNK_ELEMENTS // matrix_VxD.shape[0]))
-    missing = -rows % chunks
-
-    def cut(a: jax.Array) -> jax.Array:
-        return jnp.pad(a, [(0, missing)] + [(0, 0)] * (a.ndim - 1)).reshape(chunks, -1, *a.shape[1:])
-
-    hidden_KxCxD, tokens_KxC = cut(hidden_xD.reshape(rows, D)), cut(tokens_x.reshape(rows))
-    of_chunks = _chunked(hidden_KxCxD, matrix_VxD, tokens_KxC, distribution)
-    return jax.tree.map(lambda a: a.reshape(-1)[:rows].reshape(tokens_x.shape), of_chunks)
+    rows = hidden.reshape(-1, hidden.shape[-1])
+    results = _of_rows(rows, matrix, tokens.reshape(-1), distribution)
+    return jax.tree.map(lambda a: a.reshape(tokens.shape), results)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _chunked(
-    hidden_KxCxD: jax.Array, matrix_VxD: jax.Array, tokens_KxC: jax.Array, distribution: Distribution
-) -> tuple[jax.Array, jax.Array]:
-    return _forward(hidden_KxCxD, matrix_VxD, tokens_KxC, distribution)[0]
+def _of_rows(
+    hidden: Float[Array, "M D"], matrix: Float[Array, "V D"], tokens: Int[Array, " M"], distribution: Distribution
+) -> tuple[Float[Array, " M"], Float[Array, " M"]]:
+    return _forward(hidden, matrix, tokens, distribution)[0]
 
 
 def _forward(
-    hidden_KxCxD: jax.Array, matrix_VxD: jax.Array, tokens_KxC: jax.Array, distribution: Distribution
-) -> tuple[tuple[jax.Array, jax.Array], Residuals]:
-    def of_chunk(chunk: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, ...]:
-        hidden_CxD, tokens_C = chunk
-        scaled_CxV = _capped(hidden_CxD, matrix_VxD, distribution) / distribution.temperature
-        least_C = total_C = jax.nn.logsumexp(scaled_CxV, axis=-1)
+    hidden: Float[Array, "M D"], matrix: Float[Array, "V D"], tokens: Int[Array, " M"], distribution: Distribution
+) -> tuple[tuple[Float[Array, " M"], Float[Array, " M"]], Residuals]:
+    def of_chunk(chunk: tuple[Float[Array, "C D"], Int[Array, " C"]]) -> tuple[Float[Array, " C"], ...]:
+        hidden, tokens = chunk
+        scaled = _capped(hidden, matrix, distribution) / distribution.temperature
+        least = total = jax.nn.logsumexp(scaled, axis=-1)
+        drawn = jnp.arange(len(matrix)) == tokens[:, None]
         if distribution.top_p < 1:
-            edge_C = nucleus_edge(scaled_CxV - total_C[:, None], distribution.top_p)
-            kept_CxV = scaled_CxV - total_C[:, None] >= edge_C[:, None]
-            least_C = jnp.min(scaled_CxV, axis=-1, where=kept_CxV, initial=jnp.inf)
-            total_C = jax.nn.logsumexp(scaled_CxV, axis=-1, where=_kept(scaled_CxV, least_C, tokens_C, distribution))
-        probs_CxV = _probs(scaled_CxV, total_C, least_C, tokens_C, distribution)
-        entropies_C = total_C - jnp.sum(probs_CxV * scaled_CxV, axis=-1)
-        of_tokens_C = jnp.take_along_axis(scaled_CxV, tokens_C[:, None], axis=-1)[:, 0] - total_C
-        return of_tokens_C, entropies_C, total_C, least_C
+            edge = nucleus_edge(scaled - total[:, None], distribution.top_p)
+            kept = scaled - total[:, None] >= edge[:, None]
+            lowest = jnp.min(scaled, axis=-1, where=kept, initial=jnp.inf)
+            below = jnp.max(scaled, axis=-1, where=~kept, initial=-jnp.inf)
+            # Between the two: the gradient's logits round otherwise than these.
+            least = jnp.where((lowest + below) / 2 > below, (lowest + below) / 2, lowest)
+            total = jax.nn.logsumexp(scaled, axis=-1, where=_kept(scaled, least, drawn, distribution))
+        entropies = total - jnp.sum(_probs(scaled, total, least, drawn, distribution) * scaled, axis=-1)
+        of_tokens = jnp.take_along_axis(scaled, tokens[:, None], axis=-1)[:, 0] - total
+        return of_tokens, entropies, total, least
 
-    of_tokens, entropies, total, least = jax.lax.map(of_chunk, (hidden_KxCxD, tokens_KxC))
-    return (of_tokens, entropies), (hidden_KxCxD, matrix_VxD, tokens_KxC, entropies, total, least)
+    rows = len(tokens)
+    chunks = math.ceil(rows / max(1, CHUNK_ELEMENTS // len(matrix)))
+
+    def cut(a: Array) -> Array:
+        return jnp.pad(a, [(0, -rows % chunks)] + [(0, 0)] * (a.ndim - 1)).reshape(chunks, -1, *a.shape[1:])
+
+    results = jax.lax.map(of_chunk, (cut(hidden), cut(tokens)))
+    of_tokens, entropies, total, least = (a.reshape(-1)[:rows] for a in results)
+    return (of_tokens, entropies), (hidden, matrix, tokens, entropies, total, least)
 
 
 def _backward(
-    distribution: Distribution, saved: Residuals, gradients: tuple[jax.Array, jax.Array]
-) -> tuple[jax.Array, jax.Array, None]:
-    hidden_KxCxD, matrix_VxD, tokens_KxC, entropies, total, least = saved
+    distribution: Distribution, saved: Residuals, gradients: tuple[Float[Array, " M"], Float[Array, " M"]]
+) -> tuple[Float[Array, "M D"], Float[Array, "V D"], None]:
+    """Chunk by chunk of the vocabulary: the matrix's gradient is written once, and only the rows' own is summed."""
+    hidden, matrix, tokens, entropies, total, least = saved
+    of_log_prob, of_entropy = (gradient[:, None] for gradient in gradients)
 
-    def of_chunk(matrix_gradient_VxD: jax.Array, chunk: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
-        hidden_CxD, tokens_C, entropies_C, total_C, least_C, of_log_prob_C, of_entropy_C = chunk
-        capped_CxV = _capped(hidden_CxD, matrix_VxD, distribution)
-        scaled_CxV = capped_CxV / distribution.temperature
-        log_probs_CxV = scaled_CxV - total_C[:, None]
-        probs_CxV = _probs(scaled_CxV, total_C, least_C, tokens_C, distribution)
-        d_CxV = -probs_CxV * (of_log_prob_C[:, None] + of_entropy_C[:, None] * (log_probs_CxV + entropies_C[:, None]))
-        d_CxV = d_CxV.at[jnp.arange(len(tokens_C)), tokens_C].add(of_log_prob_C) / distribution.temperature
+    def of_chunk(first: jax.typing.ArrayLike, part: Float[Array, "C D"]) -> tuple[Array, Float[Array, "C D"]]:
+        capped = _capped(hidden, part, distribution)
+        scaled = capped / distribution.temperature
+        drawn = jnp.arange(len(part)) == tokens[:, None] - first
+        probs = _probs(scaled, total, least, drawn, distribution)
+        d = -probs * (of_log_prob + of_entropy * (scaled - total[:, None] + entropies[:, None]))
+        d = (d + jnp.where(drawn, of_log_prob, 0)) / distribution.temperature
         if distribution.soft_cap is not None:
-            d_CxV *= 1 - (capped_CxV / distribution.soft_cap) ** 2
-        d_CxV = d_CxV.astype(hidden_CxD.dtype)  # as every other product of the model rounds
-        matrix_gradient_VxD += _product(d_CxV, hidden_CxD, 0, 0, matrix_gradient_VxD.dtype)
-        return matrix_gradient_VxD, _product(d_CxV, matrix_VxD, 1, 0, hidden_CxD.dtype)
+            d *= 1 - (capped / distribution.soft_cap) ** 2
+        d = d.astype(hidden.dtype)  # as every other product of the model rounds
+        return _product(d, part, 1, 0, wide(hidden.dtype)), _product(d, hidden, 0, 0, matrix.dtype)
 
-    start = jnp.zeros(matrix_VxD.shape, wide(matrix_VxD.dtype))
-    chunks = (hidden_KxCxD, tokens_KxC, entropies, total, least, *gradients)
-    matrix_gradient_VxD, hidden_gradient_KxCxD = jax.lax.scan(of_chunk, start, chunks)
-    return hidden_gradient_KxCxD, matrix_gradient_VxD.astype(matrix_VxD.dtype), None
+    V, D = matrix.shape
+    # Alive at a time: logits, their gradient, and the matrix's gradient.
+    size = min(V, max(1, CHUNK_ELEMENTS // (2 * len(tokens) + D)))
+
+    def add(number: Array, sums: tuple[Float[Array, "M D"], Float[Array, "V D"]]) -> tuple[Array, Array]:
+        first = number * size
+        of_hidden, of_part = of_chunk(first, jax.lax.dynamic_slice_in_dim(matrix, first, size))
+        return sums[0] + of_hidden, jax.lax.dynamic_update_slice_in_dim(sums[1], of_part, first, 0)
+
+    sums = jnp.zeros(hidden.shape, wide(hidden.dtype)), jnp.zeros_like(matrix)
+    of_hidden, of_matrix = jax.lax.fori_loop(0, V // size, add, sums)
+    if rest := V % size:
+        of_hidden_rest, of_rest = of_chunk(V - rest, matrix[V - rest :])
+        of_hidden, of_matrix = of_hidden + of_hidden_rest, of_matrix.at[V - rest :].set(of_rest)
+    return of_hidden.astype(hidden.dtype), of_matrix, None
 
 
-_chunked.defvjp(_forward, _backward)
+_of_rows.defvjp(_forward, _backward)
 
 
-def _capped(hidden_CxD: jax.Array, matrix_VxD: jax.Array, distribution: Distribution) -> jax.Array:
-    """Logits [C, V] of one chunk, float32 or wider."""
-    return soft_cap(_product(hidden_CxD, matrix_VxD, 1, 1, wide(hidden_CxD.dtype)), distribution.soft_cap)
+def _capped(hidden: Float[Array, "M D"], matrix: Float[Array, "C D"], distribution: Distribution) -> Array:
+    """Logits [M, C], float32 or wider."""
+    return soft_cap(_product(hidden, matrix, 1, 1, wide(hidden.dtype)), distribution.soft_cap)
 
 
-def _kept(scaled_CxV: jax.Array, least_C: jax.Array, tokens_C: jax.Array, distribution: Distribution) -> jax.Array:
-    """Which tokens top-p keeps, [C, V]: those down to the least, and the token that was drawn."""
+def _kept(
+    scaled: Float[Array, "M C"], least: Float[Array, " M"], drawn: Bool[Array, "M C"], distribution: Distribution
+) -> Bool[Array, "M C"]:
+    """Which tokens top-p keeps: those down to the least, and the token that was drawn."""
     if distribution.top_p == 1:
-        return jnp.ones(scaled_CxV.shape, bool)
-    return (scaled_CxV >= least_C[:, None]) | (jnp.arange(scaled_CxV.shape[-1]) == tokens_C[:, None])
+        return jnp.ones(scaled.shape, bool)
+    return (scaled >= least[:, None]) | drawn
 
 
 def _probs(
-    scaled_CxV: jax.Array, total_C: jax.Array, least_C: jax.Array, tokens_C: jax.Array, distribution: Distribution
-) -> jax.Array:
-    """Probabilities [C, V] of the sampling distribution."""
-    probs_CxV = jnp.exp(scaled_CxV - total_C[:, None])
-    return jnp.where(_kept(scaled_CxV, least_C, tokens_C, distribution), probs_CxV, 0)
+    scaled: Float[Array, "M C"],
+    total: Float[Array, " M"],
+    least: Float[Array, " M"],
+    drawn: Bool[Array, "M C"],
+    distribution: Distribution,
+) -> Float[Array, "M C"]:
+    """Probabilities of the sampling distribution."""
+    return jnp.where(_kept(scaled, least, drawn, distribution), jnp.exp(scaled - total[:, None]), 0)
 
 
-def _product(a: jax.Array, b: jax.Array, a_axis: int, b_axis: int, dtype: jax.typing.DTypeLike) -> jax.Array:
+def _product(a: Array, b: Array, a_axis: int, b_axis: int, dtype: jax.typing.DTypeLike) -> Array:
     """Matrix product of a and b over one axis of each, accumulated and returned in `dtype`."""
     return jax.lax.dot_general(a, b, (((a_axis,), (b_axis,)), ((), ())), preferred_element_type=dtype)
 
 
-def nucleus_edge(log_probs_xV: jax.Array, top_p: float) -> jax.Array:
-    """The log-probability [...] of the least probable token that top-p keeps, found by bisection.
+def nucleus_edge(log_probs: Float[Array, "... V"], top_p: float) -> Float[Array, "..."]:
+    """The log-probability of the least probable token that top-p keeps, found by bisection.
 
     It is the largest threshold t, up to a float's rounding, such that the tokens with log p >= t have `top_p` of
     the probability: the same set as by a sort, with all the tokens that are as probable as the last one.
     """
-    probs_xV = jnp.exp(log_probs_xV)
+    probs = jnp.exp(log_probs)
 
-    def keeps_enough(threshold_x: jax.Array) -> jax.Array:
-        return jnp.sum(probs_xV, axis=-1, where=log_probs_xV >= threshold_x[..., None]) >= top_p
+    def keeps_enough(threshold: Float[Array, "..."]) -> Bool[Array, "..."]:
+        return jnp.sum(probs, axis=-1, where=log_probs >= threshold[..., None]) >= top_p
 
-    high_x = jnp.max(log_probs_xV, axis=-1)  # the most probable token is always kept
+    high = jnp.max(log_probs, axis=-1)  # the most probable token is always kept
     # Below this are less than (1 - top_p) / 2 of the probability, whatever the other tokens are.
-    low_x = jnp.full_like(high_x, math.log(max(1 - top_p, 1e-9) / (2 * log_probs_xV.shape[-1])))
+    low = jnp.full_like(high, math.log(max(1 - top_p, 1e-9) / (2 * log_probs.shape[-1])))
 
-    def halve(_: int, ends: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        low_x, high_x = ends
-        middle_x = (low_x + high_x) / 2
-        enough_x = keeps_enough(middle_x)
-        return jnp.where(enough_x, middle_x, low_x), jnp.where(enough_x, high_x, middle_x)
+    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = (low + high) / 2
+        enough = keeps_enough(middle)
+        return jnp.where(enough, middle, low), jnp.where(enough, high, middle)
 
-    bits = 40 if log_probs_xV.dtype == jnp.float32 else 70
-    low_x, _ = jax.lax.fori_loop(0, bits, halve, (jnp.minimum(low_x, high_x), high_x))
-    return jnp.where(keeps_enough(high_x), high_x, low_x)
+    bits = 40 if log_probs.dtype == jnp.float32 else 70
+    low, _ = jax.lax.fori_loop(0, bits, halve, (jnp.minimum(low, high), high))
+    return jnp.where(keeps_enough(high), high, low)
 
 
-def draw(log_probs_xV: jax.Array, uniforms_x: jax.Array) -> jax.Array:
-    """One token per row, int32 [...]: the first whose cumulative probability exceeds the uniform number.
+def draw(log_probs: Float[Array, "... V"], uniforms: Float[Array, "..."]) -> Int32[Array, "..."]:
+    """One token per row: the first whose cumulative probability exceeds the uniform number.
 
     First the block of tokens that it falls into, then the token within: no cumulative sum over V. A token of
     probability 0 is never drawn.
     """
-    V = log_probs_xV.shape[-1]
-    probs_xV = jnp.pad(jnp.exp(log_probs_xV), [(0, 0)] * (log_probs_xV.ndim - 1) + [(0, -V % BLOCK)])
-    probs_xKxB = probs_xV.reshape(*probs_xV.shape[:-1], -1, BLOCK)
-    mass_xK = probs_xKxB.sum(-1)
-    before_xK = jnp.cumsum(mass_xK, axis=-1) - mass_xK
-    threshold_x = uniforms_x * mass_xK.sum(-1)
-    block_x = _last(before_xK, mass_xK, threshold_x)
-    probs_xB = jnp.take_along_axis(probs_xKxB, block_x[..., None, None], axis=-2)[..., 0, :]
-    rest_x = threshold_x - jnp.take_along_axis(before_xK, block_x[..., None], axis=-1)[..., 0]
-    return block_x * BLOCK + _last(jnp.cumsum(probs_xB, axis=-1) - probs_xB, probs_xB, rest_x)
+    V = log_probs.shape[-1]
+    probs = jnp.pad(jnp.exp(log_probs), [(0, 0)] * (log_probs.ndim - 1) + [(0, -V % BLOCK)])
+    blocks = probs.reshape(*probs.shape[:-1], -1, BLOCK)
+    mass = blocks.sum(-1)
+    before = jnp.cumsum(mass, axis=-1) - mass
+    threshold = uniforms * mass.sum(-1)
+    block = _last(before, mass, threshold)
+    within = jnp.take_along_axis(blocks, block[..., None, None], axis=-2)[..., 0, :]
+    rest = threshold - jnp.take_along_axis(before, block[..., None], axis=-1)[..., 0]
+    return block * BLOCK + _last(jnp.cumsum(within, axis=-1) - within, within, rest)
 
 
-def _last(before_xK: jax.Array, mass_xK: jax.Array, threshold_x: jax.Array) -> jax.Array:
-    """The last index, int32 [...], with some mass whose mass before it does not exceed the threshold."""
-    possible_xK = (mass_xK > 0) & ((before_xK <= threshold_x[..., None]) | (before_xK == before_xK[..., :1]))
-    return jnp.max(jnp.where(possible_xK, jnp.arange(mass_xK.shape[-1], dtype=jnp.int32), 0), axis=-1)
+def _last(
+    before: Float[Array, "... K"], mass: Float[Array, "... K"], threshold: Float[Array, "..."]
+) -> Int32[Array, "..."]:
+    """The last index with some mass whose mass before it does not exceed the threshold."""
+    possible = (mass > 0) & ((before <= threshold[..., None]) | (before == before[..., :1]))
+    return jnp.max(jnp.where(possible, jnp.arange(mass.shape[-1], dtype=jnp.int32), 0), axis=-1)
