@@ -62,9 +62,14 @@ class Step:
         self.objective = Objective(aggregation="token_mean")
         self.advantage = advantages.get("maxrl")
         self.optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-5, weight_decay=0.01))
-        self.graphdef, self.parameters = nnx.split(decoder.Decoder(self.config, rngs=nnx.Rngs(0)))
+
+        def build() -> decoder.Decoder:
+            return decoder.Decoder(self.config, rngs=nnx.Rngs(0))
+
+        self.graphdef = nnx.graphdef(nnx.eval_shape(build))
+        self.parameters = jax.jit(lambda: nnx.state(build()))()
+        self.optimizer_state = jax.jit(self.optimizer.init)(self.parameters)
         self.num_parameters = sum(leaf.size for leaf in jax.tree.leaves(self.parameters))
-        self.optimizer_state = self.optimizer.init(self.parameters)
 
     def sample(self, parameters: Any, key: jax.Array) -> tuple[Batch, jax.Array]:
         """Prompts, rollouts, rewards and advantages."""
