@@ -37,13 +37,19 @@ def draw(axes: Sequence[Axes], found: Sequence[Record], many: int) -> list[dict]
     rows: list[dict] = []
     for ax, k in zip(axes, (1, min(many, most)), strict=False):
         values = policy_curves.pass_at(k)
-        rows += policy_curves.over_steps(ax, found, policy_curves.by_epoch(values) if epochs else values, f"pass@{k}")
+        drawn = policy_curves.over_steps(ax, found, policy_curves.by_epoch(values) if epochs else values, f"pass@{k}")
         policy_curves.base_line(ax, found, k)
         ax.set_xlabel("epochs of the training set" if epochs else "RL step")
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(bottom=_bottom(min(row["mean"] for row in drawn)))
         ax.set_title(f"solved with {k} {'try' if k == 1 else 'tries'}")
+        rows += drawn
     rows = [{"epoch" if name == "step" and epochs else name: value for name, value in row.items()} for row in rows]
     return rows + _over_k(axes[2], found, evaluation.orders(most))
+
+
+def _bottom(least: float) -> float:
+    """Where the axis of a success rate starts: at 0, or below the curves where all run near 1."""
+    return 0.0 if least < 0.8 else np.floor(20 * (least - 0.02)) / 20
 
 
 def _over_k(ax: Axes, found: Sequence[Record], ks: Sequence[int]) -> list[dict]:
