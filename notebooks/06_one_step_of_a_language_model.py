@@ -21,6 +21,8 @@
 # %%
 # %matplotlib inline
 # %config InlineBackend.figure_formats = ["retina"]
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
@@ -30,7 +32,7 @@ import pandas as pd
 from flax import nnx
 
 from maxrl_jax import advantages, losses
-from maxrl_jax.lm import decoder, rollout, sft, step, update
+from maxrl_jax.lm import decoder, rollout, step, update
 from maxrl_jax.lm.policy import Policy
 from maxrl_jax.tasks import words
 from maxrl_jax.tasks.words import task as words_task
@@ -42,40 +44,16 @@ pd.options.display.max_colwidth = 80
 # %% [markdown]
 # ## The model
 #
-# RL needs a model that is right now and then. This one is made here: two layers, 64 wide, taught for a minute by a
-# teacher who misreads some of the words that relate two people, and who often gives no reasons.
+# RL needs a model that is right now and then. This one was taught by `configs/llm.py:words_standin` before its RL: four
+# layers, 64 wide. Its teacher misreads some of the words that relate two people, and half of its answers give no
+# reasons. It lies in a folder in Hugging Face's format, as any model does.
 
 # %%
-NUM_PROBLEMS, NUM_ROLLOUTS, SFT_STEPS = 64, 32, 300
-task = words_task.make(seed=0, num_demonstrations=8192, num_held_out=NUM_PROBLEMS)
-shape = decoder.Config(
-    vocab_size=words.SIZE,
-    hidden_size=64,
-    intermediate_size=256,
-    num_layers=2,
-    num_heads=4,
-    num_kv_heads=2,
-    max_positions=128,
-)
-graph, params = nnx.split(decoder.Decoder(shape, rngs=nnx.Rngs(0)))
+NUM_PROBLEMS, NUM_ROLLOUTS = 64, 32
+task = words_task.make(seed=0, num_demonstrations=1, num_held_out=NUM_PROBLEMS)
+(folder,) = [path for path in (Path("results"), Path("../results")) if path.is_dir()]  # from here or the top
+graph, params = nnx.split(decoder.load_hf(folder / "words" / "base"))
 policy = Policy(graph, jnp.float32)
-optimizer = optax.chain(
-    optax.clip_by_global_norm(1.0), optax.adamw(optax.cosine_decay_schedule(3e-3, SFT_STEPS), b2=0.95)
-)
-
-
-@jax.jit
-def taught(params):
-    def one(i, carry):
-        params, state = carry
-        _, gradients = sft.gradients(policy, task, params, step=i, batch_size=32)
-        updates, state = optimizer.update(gradients, state, params)
-        return optax.apply_updates(params, updates), state
-
-    return jax.lax.fori_loop(0, SFT_STEPS, one, (params, optimizer.init(params)))[0]
-
-
-params = taught(params)
 print(f"{sum(leaf.size for leaf in jax.tree.leaves(params)):,} parameters")
 
 # %% [markdown]
@@ -95,8 +73,7 @@ for i in range(3):
 # ## The answers and their verdicts
 #
 # Every problem runs through the model once; its answers, all drawn side by side, read the keys and values of that one
-# pass. The judge looks for the number in the box: the reward is 1 or 0, and it says why. It does not read the reasons:
-# a chain that makes no sense and ends in the right number is right, and a minute of teaching leaves many of those.
+# pass. The judge looks for the number in the box: the reward is 1 or 0, and it says why. It does not read the reasons.
 
 # %%
 settings = step.Settings(
@@ -235,8 +212,8 @@ print(f"lengths {lengths[places]}: largest difference to each alone {padding:.1e
 # %% [markdown]
 # ## One step
 #
-# AdamW takes the gradient, and among the answers that were drawn the right ones gain on the wrong ones. Their chances
-# are the model's own, summed over different answers, and no estimates.
+# AdamW takes the gradient: the right answers become likelier and most of the wrong ones less likely. By how much, in
+# nats, is here for each different answer that was drawn, on average.
 
 # %%
 _, first = np.unique(np.asarray(group.tokens[0]), axis=0, return_index=True)  # each answer once
@@ -251,20 +228,19 @@ def log_chances(params):
 
 
 adamw = optax.adamw(3e-4, weight_decay=0.01)
-found = {"before": np.asarray(log_chances(params))}
+before = np.asarray(log_chances(params))
+changes = {}
 for name, values in given.items():
     updates, _ = adamw.update(shared(params, values).gradients, adamw.init(params), params)
-    found[name] = np.asarray(log_chances(optax.apply_updates(params, updates)))
-after = pd.DataFrame({name: [np.exp(v[is_right]).sum(), np.exp(v[~is_right]).sum()] for name, v in found.items()}).T
-after.columns = ["right", "wrong"]
-after["share of the right"] = after.right / (after.right + after.wrong)
-after.map("{:.4f}".format)
+    changes[name] = np.asarray(log_chances(optax.apply_updates(params, updates))) - before
+gained = pd.DataFrame({name: [v[is_right].mean(), v[~is_right].mean()] for name, v in changes.items()}).T
+gained.columns = ["right", "wrong"]
+gained
 
 # %%
-change = found["MaxRL"] - found["before"]
 fig, ax = plt.subplots(figsize=(4.5, 2.6), layout="constrained")
 for chosen_ones, colour, label in ((~is_right, "#7f7f7f", "wrong"), (is_right, "#d55e00", "right")):
-    ax.plot(found["before"][chosen_ones], change[chosen_ones], "o", color=colour, label=label)
+    ax.plot(before[chosen_ones], changes["MaxRL"][chosen_ones], "o", color=colour, label=label)
 ax.axhline(0, color="black", linewidth=0.8)
 ax.set_xlabel("log-probability of an answer before")
 ax.set_ylabel("change by MaxRL's step")

@@ -114,8 +114,7 @@ def test_one_step_of_a_language_model():
     # "Three problems, of two, three and four relations": alone and as the sampler saw them.
     assert list(seen["relations"][seen["places"]]) == [2, 3, 4] and len(set(seen["lengths"][seen["places"]])) == 3
     assert seen["padding"] < 1e-4 and seen["sampler"] < 1e-4
-    # "the right ones gain on the wrong ones", "All three do the same to this problem"
-    after = seen["after"]
-    share = after["share of the right"]
-    assert np.all(share[1:] > 1.02 * share["before"])
-    np.testing.assert_allclose(after.iloc[1:], np.tile(after.loc["MaxRL"], (3, 1)), rtol=0.02)
+    # "the right answers become likelier and most of the wrong ones less likely", "All three do the same"
+    gained, change, is_right = seen["gained"], seen["changes"]["MaxRL"], seen["is_right"]
+    assert np.all(change[is_right] > 0) and np.mean(change[~is_right] < 0) > 0.6
+    np.testing.assert_allclose(gained, np.tile(gained.loc["MaxRL"], (3, 1)), rtol=0.02)
