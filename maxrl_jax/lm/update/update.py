@@ -25,7 +25,7 @@ from maxrl_jax.lm.decoder import Decoder, cast, wide
 from maxrl_jax.lm.update.answers import Start, start, token_log_probs
 from maxrl_jax.lm.update.batch import Batch, Objective, Plan, pad
 
-Answers = dict[str, Shaped[Array, "P N ..."]]  # the fields of a batch that have a rollout axis, [P, N] or [P, N, T]
+Answers = dict[str, Shaped[Array, "..."]]  # the fields of a batch that have a rollout axis, [P, N] or [P, N, T]
 Sums = tuple[Float[Array, ""], Any]  # loss and gradients
 PrefixSums = tuple[Float[Array, ""], Any, Any]  # those, and the gradients of what `start` returned
 ANSWER_FIELDS = ("tokens", "mask", "advantages", "old_log_probs", "reference_log_probs")
@@ -165,7 +165,7 @@ def _loss(
     model: Decoder,
     begun: Start,
     answers: Answers,
-    prompt_lengths: Int[Array, " P"] | None,
+    prompt_lengths: Int[Array, " p"] | None,
     objective: Objective,
     denominator: Float[Array, ""],
     *,
