@@ -68,7 +68,7 @@ def main() -> list[float]:
     @jax.jit
     def sample(params, key):
         settings = Settings(LENGTH, stop_tokens=(STOP,), pad_token=PAD)
-        return rollout(nnx.merge(graphdef, params), prompts, key, ROLLOUTS, settings, prompt_lengths_P=lengths)
+        return rollout(nnx.merge(graphdef, params), prompts, key, ROLLOUTS, settings, prompt_lengths=lengths)
 
     @jax.jit
     def update(params, state, answers, rewards):

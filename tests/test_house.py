@@ -1,10 +1,11 @@
 """The shape of the house, read from every import, those inside functions and under TYPE_CHECKING too.
 
 Imports run downward only: the core knows nothing of the rest, lm nothing of tasks, vision and runs, none of them
-anything of the experiments.
+anything of the experiments. And one notation of shapes: annotations have them, names do not.
 """
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LARGEST_FOLDER = 15
+# As in `x_PxD`, `logits_xV`, `places_Px1`, `tokens_pxn`; what ends in one small letter is something else: `pixel_x`.
+SHAPE_IN_NAME = re.compile(r"_*[a-z]\w*?_(x?[A-Z]|x1$|[a-z](x[A-Za-z0-9])+$)")
 CORE = {"jax", "numpy", "scipy", "jaxtyping"}
 
 
@@ -152,6 +155,31 @@ def test_a_module_has_one_name():
     tests = {str(path): path for path in (ROOT / "tests").rglob("*.py")}
     found = {name: renamed(path.read_text(encoding="utf-8")) for name, path in {**FILES, **tests}.items()}
     assert {name: names for name, names in found.items() if names} == {}
+
+
+def names(source: str) -> set[str]:
+    """Every name that a source gives or uses: of variables, arguments, keywords, attributes, functions and classes."""
+    fields = ("id", "arg", "attr", "name", "asname")
+    return {name for node in ast.walk(ast.parse(source)) for field in fields if (name := getattr(node, field, None))}
+
+
+def test_shapes_stand_in_annotations_and_not_in_names():
+    files = {name: path for name, path in FILES.items() if name != "maxrl_jax.lm.vocabulary"}
+    found = {
+        name: sorted(filter(SHAPE_IN_NAME.match, names(path.read_text(encoding="utf-8"))))
+        for name, path in files.items()
+    }
+    assert {name: shaped for name, shaped in found.items() if shaped} == {}
+
+
+def test_the_reader_sees_every_shape_in_a_name():
+    source = "def f(x_xD, *, y=0):\n    a.rows_P, (b_PxNxT, _c_TPN) = g(lengths_pxn=1), [d_x1 for d_x1 in e_Px1]\n"
+    shaped = {"x_xD", "rows_P", "b_PxNxT", "_c_TPN", "lengths_pxn", "d_x1", "e_Px1"}
+    assert set(filter(SHAPE_IN_NAME.match, names(source))) == shaped
+    assert names(source) - shaped == {"f", "g", "a", "y"}
+    assert not any(
+        map(SHAPE_IN_NAME.match, ("pixel_x", "in_axes", "out_axis", "_INT64_LIST", "_Rows", "K_S", "is_x64"))
+    )
 
 
 def test_the_reader_sees_every_import():

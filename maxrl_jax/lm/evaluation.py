@@ -1,15 +1,19 @@
-"""Evaluation: many samples of every prompt in chunks of bounded memory, and unbiased pass@k and best@k."""
+"""Evaluation: many samples of every prompt in chunks of bounded memory, and unbiased pass@k and best@k.
+
+Letters: P prompts, n samples of each, T answer tokens.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Array, Bool, Int, Shaped
 
 from maxrl_jax import metrics
 from maxrl_jax.lm import rollout
 from maxrl_jax.lm.policy import Policy
-from maxrl_jax.lm.task import Prompts, Task, Verdict
+from maxrl_jax.lm.task import Arrays, Prompts, Task, Verdict
 
 PER_SAMPLE = ("rewards", "votes", "votes_right")
 """What `sample` finds of every answer, not of all those to a prompt together."""
@@ -24,31 +28,31 @@ def sample(
     num_samples: int,
     sampling: rollout.Settings,
     *,
-    ids: jax.Array | None = None,
+    ids: Int[Array, " P"] | None = None,
     max_rows: int | None = None,
     entropy: bool = False,
-) -> dict[str, jax.Array]:
-    """Draws and judges `num_samples` answers to each of M prompts.
+) -> dict[str, Shaped[Array, "P ..."]]:
+    """Draws and judges `num_samples` answers to each of P prompts.
 
     Args:
         policy: without its parameters.
         task: judges the answers.
         params: of the policy.
-        prompts: M of them.
+        prompts: P of them.
         key: consumed.
         num_samples: n of each prompt.
         sampling: how answers are drawn.
-        ids: int32 [M], the prompts' numbers, which the keys of their answers follow; 0 .. M-1 by default.
+        ids: the prompts' numbers, which the keys of their answers follow; 0 .. P-1 by default.
         max_rows: answers drawn at a time.
         entropy: whether the entropy of the distributions that tokens were drawn from is found too.
 
     Returns:
-        Sums over the samples of each prompt, int32 [M]: solved, length (tokens) and every measure of the task; entropy
-        (nats), float32 [M], where asked for. Of each sample [M, n]: rewards, float32, where they are graded; votes and
+        Sums over the samples of each prompt, int32 [P]: solved, length (tokens) and every measure of the task; entropy
+        (nats), float32 [P], where asked for. Of each sample [P, n]: rewards, float32, where they are graded; votes and
         whether they are right, where the task has votes.
     """
 
-    def judged(answers: rollout.Rollouts, state: Any) -> dict[str, jax.Array]:
+    def judged(answers: rollout.Rollouts, state: Any) -> dict[str, Shaped[Array, "P n"]]:
         found = of_samples(task, task.judge(state, answers.tokens), answers.tokens, answers.lengths)
         return found | {"entropy": answers.entropies.sum(-1)} if entropy else found
 
@@ -60,8 +64,8 @@ def sample(
         num_samples,
         sampling,
         inputs=prompts.state,
-        prompt_lengths_P=prompts.lengths,
-        prompt_ids_P=ids,
+        prompt_lengths=prompts.lengths,
+        prompt_ids=ids,
         max_rows=max_rows,
     )
     return summed(found)
@@ -75,10 +79,10 @@ def draw(
     num_samples: int,
     sampling: rollout.Settings,
     *,
-    ids: jax.Array | None = None,
+    ids: Int[Array, " P"] | None = None,
     max_rows: int | None = None,
-) -> dict[str, jax.Array]:
-    """The half of `sample` that needs no judge: tokens [M, n, T], length and entropy [M, n] of the answers."""
+) -> dict[str, Shaped[Array, "P n ..."]]:
+    """The half of `sample` that needs no judge: tokens [P, n, T], length and entropy [P, n] of the answers."""
     return rollout.map_rollouts(
         lambda answers, _: kept(answers),
         policy.sampler(params),
@@ -86,19 +90,21 @@ def draw(
         key,
         num_samples,
         sampling,
-        prompt_lengths_P=prompts.lengths,
-        prompt_ids_P=ids,
+        prompt_lengths=prompts.lengths,
+        prompt_ids=ids,
         max_rows=max_rows,
     )
 
 
-def kept(answers: rollout.Rollouts) -> dict[str, jax.Array]:
+def kept(answers: rollout.Rollouts) -> dict[str, Shaped[Array, "P n ..."]]:
     """What `draw` keeps of answers."""
     return {"tokens": answers.tokens, "length": answers.lengths, "entropy": answers.entropies.sum(-1)}
 
 
-def of_samples(task: Task, verdict: Verdict, answers: jax.Array, lengths: jax.Array) -> dict[str, jax.Array]:
-    """What is kept of every answer, [M, n] by name."""
+def of_samples(
+    task: Task, verdict: Verdict, answers: Int[Arrays, "P n T"], lengths: Int[Arrays, "P n"]
+) -> dict[str, Shaped[Arrays, "P n"]]:
+    """What is kept of every answer, by name."""
     kept = {"solved": verdict.solved.astype(np.int32), "length": lengths}
     kept |= {name: measure.astype(np.int32) for name, measure in verdict.measures.items()}
     if task.rewards != "binary":
@@ -159,12 +165,12 @@ def summary(
     return out
 
 
-def majority_is_right(votes: np.ndarray, right: np.ndarray) -> bool:
+def majority_is_right(votes: Int[np.ndarray, " n"], right: Int[np.ndarray, " n"] | Bool[np.ndarray, " n"]) -> bool:
     """Whether the vote that most answers share is right; the earliest of those that tie.
 
     Args:
-        votes: int [n], equal for answers that say the same, negative for those that say nothing.
-        right: [n], whether an answer is right. The first answer with a vote speaks for it.
+        votes: equal for answers that say the same, negative for those that say nothing.
+        right: whether an answer is right. The first answer with a vote speaks for it.
     """
     cast = np.flatnonzero(votes >= 0)
     if not len(cast):

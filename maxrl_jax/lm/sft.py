@@ -2,8 +2,8 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
 
 from maxrl_jax import losses
 from maxrl_jax.lm import update
@@ -17,18 +17,18 @@ def gradients(
     task: Task,
     params: Any,
     *,
-    step: jax.Array,
+    step: Int[Array, ""] | int,
     batch_size: int,
     micro_batch: int | None = None,
     share: Share | None = None,
-) -> tuple[jax.Array, Any]:
+) -> tuple[Float[Array, ""], Any]:
     """Loss and gradients of one step of SFT.
 
     Args:
         policy: without its parameters.
         task: whose prompts have solutions.
         params: of the policy, in their master type.
-        step: int32, traced or not: which prompts.
+        step: traced or not: which prompts.
         batch_size: prompts of the global batch.
         micro_batch: sequences run at a time on a device; None for all.
         share: this device's share of the batch, with more than one device.
@@ -42,8 +42,13 @@ def gradients(
 
 
 def loss_and_gradients(
-    policy: Policy, params: Any, prompts: Prompts, mask: jax.Array, total: jax.Array, micro_batch: int | None = None
-) -> tuple[jax.Array, Any]:
+    policy: Policy,
+    params: Any,
+    prompts: Prompts,
+    mask: Bool[Array, "P L"],
+    total: Float[Array, ""],
+    micro_batch: int | None = None,
+) -> tuple[Float[Array, ""], Any]:
     """Cross-entropy of the solutions over `total` answer tokens, micro-batch by micro-batch.
 
     It is the policy-gradient loss of one answer a prompt with advantage 1, so the update of RL computes it: sorted by

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Int32
 
 from maxrl_jax import losses
 from maxrl_jax.advantages import Advantage
@@ -66,7 +67,7 @@ class Settings:
 class Share(Protocol):
     """A device's share of a batch."""
 
-    def ids(self, total: int) -> jax.Array:
+    def ids(self, total: int) -> Int32[Array, " P"]:
         """Numbers of this device's part of a batch of ``total``."""
         ...
 
@@ -78,7 +79,7 @@ class Share(Protocol):
 class Whole:
     """The share of a device that has the whole batch."""
 
-    def ids(self, total: int) -> jax.Array:
+    def ids(self, total: int) -> Int32[Array, " P"]:
         """All of them."""
         return jnp.arange(total, dtype=jnp.int32)
 
@@ -95,14 +96,14 @@ class Result:
     ``solved`` says of each problem of a finite training set whether the batch solves it; None for another set.
     """
 
-    loss: jax.Array
+    loss: Float[Array, ""]
     gradients: Any
-    metrics: dict[str, jax.Array]
-    solved: jax.Array | None = None
+    metrics: dict[str, Float[Array, ""]]
+    solved: Bool[Array, " problems"] | None = None
 
     @property
-    def has_signal(self) -> jax.Array:
-        """bool []: whether anything of the batch acts on the parameters."""
+    def has_signal(self) -> Bool[Array, ""]:
+        """Whether anything of the batch acts on the parameters."""
         return self.metrics["no_signal"] == 0
 
 
@@ -113,7 +114,7 @@ def gradients(
     settings: Settings,
     params: Any,
     *,
-    step: jax.Array,
+    step: Int[Array, ""] | int,
     key: jax.Array,
     reference: Any = None,
     share: Share | None = None,
@@ -126,7 +127,7 @@ def gradients(
         advantage: of the rewards [P, N] and what else it needs.
         settings: sizes, sampling and loss.
         params: of the policy, in their master type.
-        step: int32, traced or not: which prompts.
+        step: traced or not: which prompts.
         key: of the rollouts, consumed.
         reference: parameters of the policy that the KL term refers to, where there is one.
         share: this device's share of the prompts, with more than one device.
@@ -140,7 +141,7 @@ def gradients(
 
 
 def draw(
-    policy: Policy, settings: Settings, params: Any, prompts: Prompts, key: jax.Array, ids: jax.Array
+    policy: Policy, settings: Settings, params: Any, prompts: Prompts, key: jax.Array, ids: Int32[Array, " P"]
 ) -> rollout.Rollouts:
     """N answers to each prompt; ``ids`` are the prompts' numbers in the global batch."""
     return rollout.rollout(
@@ -149,16 +150,16 @@ def draw(
         key,
         settings.num_rollouts,
         settings.sampling,
-        prompt_lengths_P=prompts.lengths,
-        prompt_ids_P=ids,
+        prompt_lengths=prompts.lengths,
+        prompt_ids=ids,
         max_rows=settings.decode_rows,
     )
 
 
 def log_probs(
     policy: Policy, settings: Settings, params: Any, prompts: Prompts, answers: rollout.Rollouts
-) -> jax.Array:
-    """Log-probabilities [P, N, T] of the answers' tokens, as the update computes them.
+) -> Float[Array, "P N T"]:
+    """Log-probabilities of the answers' tokens, as the update computes them.
 
     They are those of the policy that drew: the ratios of a first mini-batch are 1, whatever the sampler rounded.
     """
@@ -169,7 +170,7 @@ def log_probs(
         answers.tokens,
         settings.objective,
         plan,
-        prompt_lengths_P=prompts.lengths,
+        prompt_lengths=prompts.lengths,
     )
 
 
@@ -183,7 +184,7 @@ def learn(
     answers: rollout.Rollouts,
     verdict: Verdict,
     *,
-    old_log_probs: jax.Array | None = None,
+    old_log_probs: Float[Array, "P N T"] | None = None,
     reference: Any = None,
     share: Share | None = None,
 ) -> Result:
@@ -234,7 +235,7 @@ def _companions(
     params: Any,
     prompts: Prompts,
     answers: rollout.Rollouts,
-) -> dict[str, jax.Array]:
+) -> dict[str, Float[Array, "P ..."]]:
     """The arrays the estimator asks for beside the rewards."""
     arrays = {}
     if "mean_log_probs" in advantage.needs:
@@ -243,15 +244,19 @@ def _companions(
         # Greedy decoding draws nothing: any key gives the same answers.
         greedy = dataclasses.replace(settings.sampling, temperature=0.0, top_p=1.0)
         found = rollout.rollout(
-            policy.sampler(params), prompts.tokens, jax.random.key(0), 1, greedy, prompt_lengths_P=prompts.lengths
+            policy.sampler(params), prompts.tokens, jax.random.key(0), 1, greedy, prompt_lengths=prompts.lengths
         )
         arrays["greedy_rewards"] = task.judge(prompts.state, found.tokens).rewards[:, 0].astype(jnp.float32)
     return arrays
 
 
 def _sums(
-    task: Task, rewards: jax.Array, advantages: jax.Array, verdict: Verdict, answers: rollout.Rollouts
-) -> dict[str, jax.Array]:
+    task: Task,
+    rewards: Float[Array, "P N"],
+    advantages: Float[Array, "P N"],
+    verdict: Verdict,
+    answers: rollout.Rollouts,
+) -> dict[str, Float[Array, ""]]:
     """Sums over this share; `_means` divides them once they are the whole batch's."""
     solved = verdict.solved
     sums = {
@@ -268,7 +273,7 @@ def _sums(
     return sums
 
 
-def _means(task: Task, settings: Settings, sums: dict[str, jax.Array]) -> dict[str, jax.Array]:
+def _means(task: Task, settings: Settings, sums: dict[str, Float[Array, ""]]) -> dict[str, Float[Array, ""]]:
     """Metrics of a step from the sums over its batch."""
     prompts = settings.num_prompts
     answers = prompts * settings.num_rollouts

@@ -24,7 +24,7 @@ def main() -> None:
 
     def step(params, prompts, ids, total):
         model = nnx.merge(graphdef, params)
-        answers = rollout(model, prompts, jax.random.key(2), N, Settings(T, (3, 5)), prompt_ids_P=ids)
+        answers = rollout(model, prompts, jax.random.key(2), N, Settings(T, (3, 5)), prompt_ids=ids)
         rewards = (answers.tokens == 9).any(-1)
         # The prompts of two devices carry no signal: these devices have less to do than the others.
         advantages = (rewards - 0.3) * (ids < 4)[:, None]

@@ -32,14 +32,14 @@ def test_answers_are_those_to_each_prompt_alone(x64, mechanisms, max_rows):
     mixed = compute(
         model,
         lambda model: rollout(
-            model, padded(10), KEY, N, settings, prompt_lengths_P=jnp.asarray(LENGTHS), max_rows=max_rows
+            model, padded(10), KEY, N, settings, prompt_lengths=jnp.asarray(LENGTHS), max_rows=max_rows
         ),
     )
     for p, length in enumerate(LENGTHS):
         prompt = jnp.asarray(PROMPTS[p : p + 1, :length])
         alone = compute(
             model,
-            lambda model, p=p, prompt=prompt: rollout(model, prompt, KEY, N, settings, prompt_ids_P=jnp.array([p])),
+            lambda model, p=p, prompt=prompt: rollout(model, prompt, KEY, N, settings, prompt_ids=jnp.array([p])),
         )
         np.testing.assert_array_equal(mixed.tokens[p], alone.tokens[0])
         np.testing.assert_allclose(mixed.log_probs[p], alone.log_probs[0], atol=1e-6)
@@ -50,9 +50,7 @@ def test_a_full_length_given_is_a_length_left_out(x64):
     model, settings = tiny_model(jnp.float64, **GEMMA2), Settings(T, ())
     prompts = jnp.asarray(PROMPTS)
     given, left_out = (
-        compute(
-            model, lambda model, lengths=lengths: rollout(model, prompts, KEY, N, settings, prompt_lengths_P=lengths)
-        )
+        compute(model, lambda model, lengths=lengths: rollout(model, prompts, KEY, N, settings, prompt_lengths=lengths))
         for lengths in (jnp.full(P, S), None)
     )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), given, left_out)
@@ -72,7 +70,7 @@ def test_scores_and_gradients_are_the_sums_over_each_prompt_alone(x64, mechanism
 
         def both(model):
             update = loss_and_gradients(model, batch, objective, plan, denominator=total, compute_dtype=jnp.float64)
-            return update, score(model, prompts, tokens[rows], objective, plan, prompt_lengths_P=lengths)
+            return update, score(model, prompts, tokens[rows], objective, plan, prompt_lengths=lengths)
 
         return compute(model, both)
 

@@ -106,7 +106,7 @@ def test_answers_follow_the_sampling_distribution(temperature, top_p):
     prompts, N = jnp.asarray([[1, 2, 0]]), 40_000
     answers = jitted(model, N, Settings(2, (), temperature, top_p), prompts)
     pairs = jnp.stack(jnp.meshgrid(jnp.arange(4), jnp.arange(4), indexing="ij"), -1).reshape(1, 16, 2)
-    # By enumeration; without `keep_x`, a pair that top-p leaves out has probability 0.
+    # By enumeration; without `keep`, a pair that top-p leaves out has probability 0.
     logits = run_plain(plain_logits, model, prompts, pairs)
     log_probs = np.asarray(sampling.log_probs(logits, temperature, top_p), np.float64)
     expected = np.exp(np.take_along_axis(log_probs, np.asarray(pairs)[..., None], -1)[..., 0].sum(-1))[0]
@@ -129,7 +129,7 @@ def test_answers_do_not_depend_on_the_chunks(x64, max_rows):
 def test_a_prompt_has_its_own_stream_wherever_it_stands(x64):
     model, settings = tiny_model(jnp.float64, num_layers=1), Settings(5, ())
     whole = jitted(model, 4, settings)
-    alone = jitted(model, 2, settings, PROMPTS[2:], prompt_ids_P=jnp.asarray([2]))
+    alone = jitted(model, 2, settings, PROMPTS[2:], prompt_ids=jnp.asarray([2]))
     np.testing.assert_array_equal(whole.tokens[2:, :2], alone.tokens)
     other = jitted(model, 4, settings, key=jax.random.key(3))
     assert (whole.tokens != other.tokens).any()

@@ -32,7 +32,7 @@ def test_equally_probable_tokens_at_the_edge_all_stay():
 
 
 def test_a_drawn_token_keeps_a_finite_log_probability():
-    log_probs = sampling.log_probs(jnp.asarray(LOGITS), 1.0, 0.6, keep_x=jnp.asarray(2))
+    log_probs = sampling.log_probs(jnp.asarray(LOGITS), 1.0, 0.6, keep=jnp.asarray(2))
     np.testing.assert_allclose(jnp.exp(log_probs), np.array([0, 0.4, 0.05, 0.25, 0]) / 0.7, rtol=1e-6)
 
 

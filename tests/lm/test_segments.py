@@ -56,7 +56,7 @@ def in_one_loop(settings, padded, mechanisms):
     lengths = jnp.asarray(LENGTHS) if padded else None
     return run_compiled(
         lambda params: rollout(
-            nnx.merge(graphdef, params), jnp.asarray(PROMPTS), KEY, N, settings, prompt_lengths_P=lengths
+            nnx.merge(graphdef, params), jnp.asarray(PROMPTS), KEY, N, settings, prompt_lengths=lengths
         ),
         params,
     )
@@ -120,7 +120,7 @@ def test_a_prompt_has_its_own_stream_in_segments_too(x64):
     graphdef, params = nnx.split(model)
     same = run_compiled(
         lambda params: rollout(
-            nnx.merge(graphdef, params), jnp.asarray(PROMPTS), KEY, N, STOPS, prompt_ids_P=jnp.array([2, 0, 1])
+            nnx.merge(graphdef, params), jnp.asarray(PROMPTS), KEY, N, STOPS, prompt_ids=jnp.array([2, 0, 1])
         ),
         params,
     )

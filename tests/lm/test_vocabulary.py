@@ -20,7 +20,7 @@ M, D, V = 7, 5, 37
 def dense(hidden, matrix, tokens, distribution):
     """(log-probabilities, entropies) from all logits at once."""
     logits = soft_cap(hidden @ matrix.T, distribution.soft_cap)
-    log_probs = sampling.log_probs(logits, distribution.temperature, distribution.top_p, keep_x=tokens)
+    log_probs = sampling.log_probs(logits, distribution.temperature, distribution.top_p, keep=tokens)
     return sampling.pick(log_probs, tokens), sampling.entropy(log_probs)
 
 

@@ -1,13 +1,14 @@
 """One block of a decoder (flax.nnx), written once, whatever its family and whatever its attention reads.
 
-Letters: D hidden, F width of the MLP, H query heads, K key-value heads, h width of a head; x stands for any leading
-axes ([B, T], [P, N, T] or [P, N]).
+Letters: D hidden, F width of the MLP, H query heads, K key-value heads, h width of a head; leading axes are [B, T],
+[P, N, T] or [P, N].
 """
 
 import functools
 
 import jax
 from flax import nnx
+from jaxtyping import Array, Float
 
 from maxrl_jax.lm.decoder.config import Config
 from maxrl_jax.lm.decoder.layers import Linear, RMSNorm
@@ -41,25 +42,27 @@ class Block(nnx.Module):
         self.down_proj = linear(F, D)
         self.mlp_post_norm = norm(D) if config.post_norms else None
 
-    def query(self, x_xD: jax.Array, rope: Rotation) -> jax.Array:
-        """Rotated queries [..., H, h]."""
-        q_xHxh = self._heads(self.query_proj(self.attention_norm(x_xD)))
-        return rotate(q_xHxh if self.query_norm is None else self.query_norm(q_xHxh), rope)
+    def query(self, x: Float[Array, "... D"], rope: Rotation) -> Float[Array, "... H h"]:
+        """Rotated queries."""
+        q = self._heads(self.query_proj(self.attention_norm(x)))
+        return rotate(q if self.query_norm is None else self.query_norm(q), rope)
 
-    def key_value(self, x_xD: jax.Array, rope: Rotation) -> tuple[jax.Array, jax.Array]:
-        """Rotated keys and values, each [..., K, h]."""
-        y_xD = self.attention_norm(x_xD)
-        k_xKxh = self._heads(self.key_proj(y_xD))
-        k_xKxh = rotate(k_xKxh if self.key_norm is None else self.key_norm(k_xKxh), rope)
-        return k_xKxh, self._heads(self.value_proj(y_xD))
+    def key_value(
+        self, x: Float[Array, "... D"], rope: Rotation
+    ) -> tuple[Float[Array, "... K h"], Float[Array, "... K h"]]:
+        """Rotated keys, and values."""
+        y = self.attention_norm(x)
+        k = self._heads(self.key_proj(y))
+        k = rotate(k if self.key_norm is None else self.key_norm(k), rope)
+        return k, self._heads(self.value_proj(y))
 
-    def finish(self, x_xD: jax.Array, attended_xHxh: jax.Array) -> jax.Array:
+    def finish(self, x: Float[Array, "... D"], attended: Float[Array, "... H h"]) -> Float[Array, "... D"]:
         """Adds the attention's output, then the MLP's, to the residual stream."""
-        attended_xD = self.output_proj(attended_xHxh.reshape(*x_xD.shape[:-1], -1))
-        x_xD = x_xD + (attended_xD if self.attention_post_norm is None else self.attention_post_norm(attended_xD))
-        y_xD = self.mlp_norm(x_xD)
-        y_xD = self.down_proj(ACTIVATIONS[self.activation](self.gate_proj(y_xD)) * self.up_proj(y_xD))
-        return x_xD + (y_xD if self.mlp_post_norm is None else self.mlp_post_norm(y_xD))
+        y = self.output_proj(attended.reshape(*x.shape[:-1], -1))
+        x = x + (y if self.attention_post_norm is None else self.attention_post_norm(y))
+        y = self.mlp_norm(x)
+        y = self.down_proj(ACTIVATIONS[self.activation](self.gate_proj(y)) * self.up_proj(y))
+        return x + (y if self.mlp_post_norm is None else self.mlp_post_norm(y))
 
-    def _heads(self, x: jax.Array) -> jax.Array:
+    def _heads(self, x: Float[Array, "... width"]) -> Float[Array, "... H h"]:
         return x.reshape(*x.shape[:-1], -1, self.head_width)

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array, Float
 
 
 def wide(dtype: jax.typing.DTypeLike) -> jnp.dtype:
@@ -10,7 +11,7 @@ def wide(dtype: jax.typing.DTypeLike) -> jnp.dtype:
     return jnp.promote_types(dtype, jnp.float32)
 
 
-def soft_cap(x: jax.Array, cap: float | None) -> jax.Array:
+def soft_cap(x: Float[Array, "..."], cap: float | None) -> Float[Array, "..."]:
     """cap tanh(x / cap), which keeps x in (-cap, cap); x itself without a cap."""
     return x if cap is None else cap * jnp.tanh(x / cap)
 
@@ -26,13 +27,13 @@ class RMSNorm(nnx.Module):
         self.eps = eps
         self.unit_offset = unit_offset
 
-    def __call__(self, x_xD: jax.Array) -> jax.Array:
-        """Normalises [..., D]."""
-        x = x_xD.astype(wide(x_xD.dtype))
-        x = x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + self.eps)
+    def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
+        """Normalises the last axis, in float32 or wider."""
+        y = x.astype(wide(x.dtype))
+        y = y * jax.lax.rsqrt(jnp.mean(y * y, axis=-1, keepdims=True) + self.eps)
         if self.unit_offset:
-            return (x * (1 + self.scale[...].astype(x.dtype))).astype(x_xD.dtype)
-        return x.astype(x_xD.dtype) * self.scale[...]
+            return (y * (1 + self.scale[...].astype(y.dtype))).astype(x.dtype)
+        return y.astype(x.dtype) * self.scale[...]
 
 
 class Linear(nnx.Module):
@@ -42,13 +43,13 @@ class Linear(nnx.Module):
         self.kernel = nnx.Param(nnx.initializers.normal(stddev)(rngs.params(), (inputs, outputs)))
         self.bias = nnx.Param(jnp.zeros((outputs,))) if bias else None
 
-    def __call__(self, x_xD: jax.Array) -> jax.Array:
-        """Maps [..., inputs] to [..., outputs].
+    def __call__(self, x: Float[Array, "... inputs"]) -> Float[Array, "... outputs"]:
+        """Maps the last axis.
 
         The leading axes are flattened first: with several of them, XLA would write out a transposed copy of
         the incoming gradient for the gradient of W, which costs more on a CPU than the product itself.
         """
-        y_MxE = x_xD.reshape(-1, x_xD.shape[-1]) @ self.kernel[...]
+        y = x.reshape(-1, x.shape[-1]) @ self.kernel[...]
         if self.bias is not None:
-            y_MxE = y_MxE + self.bias[...]
-        return y_MxE.reshape(*x_xD.shape[:-1], -1)
+            y = y + self.bias[...]
+        return y.reshape(*x.shape[:-1], -1)

@@ -1,6 +1,6 @@
 """Rollouts of many prompts, in chunks of bounded memory.
 
-Letters: P prompts, N rollouts of each, S prompt tokens, T answer tokens.
+Letters: P prompts, N rollouts of each, S prompt tokens, T answer tokens; p prompts and n rollouts of a chunk.
 """
 
 import math
@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
 
 from maxrl_jax.lm.decoder import Decoder
 from maxrl_jax.lm.rollout.engine import Rollouts, Settings, decode
@@ -16,13 +17,13 @@ from maxrl_jax.lm.rollout.engine import Rollouts, Settings, decode
 
 def rollout(
     model: Decoder,
-    prompts_PxS: jax.Array,
+    prompts: Int[Array, "P S"],
     key: jax.Array,
     num_rollouts: int,
     settings: Settings,
     *,
-    prompt_lengths_P: jax.Array | None = None,
-    prompt_ids_P: jax.Array | None = None,
+    prompt_lengths: Int[Array, " P"] | None = None,
+    prompt_ids: Int[Array, " P"] | None = None,
     max_rows: int | None = None,
 ) -> Rollouts:
     """N answers to each of P prompts; see `map_rollouts` for the arguments.
@@ -41,12 +42,12 @@ def rollout(
     return map_rollouts(
         lambda answers, _: answers,
         model,
-        prompts_PxS,
+        prompts,
         key,
         num_rollouts,
         settings,
-        prompt_lengths_P=prompt_lengths_P,
-        prompt_ids_P=prompt_ids_P,
+        prompt_lengths=prompt_lengths,
+        prompt_ids=prompt_ids,
         max_rows=max_rows,
     )
 
@@ -54,14 +55,14 @@ def rollout(
 def map_rollouts(
     function: Callable[[Rollouts, Any], Any],
     model: Decoder,
-    prompts_PxS: jax.Array,
+    prompts: Int[Array, "P S"],
     key: jax.Array,
     num_rollouts: int,
     settings: Settings,
     *,
     inputs: Any = None,
-    prompt_lengths_P: jax.Array | None = None,
-    prompt_ids_P: jax.Array | None = None,
+    prompt_lengths: Int[Array, " P"] | None = None,
+    prompt_ids: Int[Array, " P"] | None = None,
     max_rows: int | None = None,
 ) -> Any:
     """`function` of the rollouts, chunk by chunk: an evaluation keeps rewards and forgets the answers.
@@ -73,40 +74,40 @@ def map_rollouts(
     Args:
         function: `function(rollouts [p, n, ...], inputs of the p prompts) -> pytree of [p, n, ...]`.
         model: in its compute dtype (`cast`).
-        prompts_PxS: int32 [P, S], each run once for all its rollouts; shorter ones are padded on the right.
+        prompts: each run once for all its rollouts; shorter ones are padded on the right.
         key: consumed.
         num_rollouts: N >= 1.
         settings: length, stop tokens, temperature, top-p.
         inputs: pytree of [P, ...], cut along with the prompts (the mazes that answers are judged by).
-        prompt_lengths_P: int32 [P], from 1 to S; None: all of S. An answer is that to its prompt alone.
-        prompt_ids_P: int32 [P], default 0..P-1; a device that holds a part of the batch gives global ones.
+        prompt_lengths: from 1 to S; None: all of S. An answer is that to its prompt alone.
+        prompt_ids: by default 0..P-1; a device that holds a part of the batch gives global ones.
         max_rows: the most rollouts decoded at a time, which bounds the memory; None decodes all at once.
 
     Returns:
         What `function` returns, for all prompts and rollouts: pytree of [P, N, ...].
     """
-    P = prompts_PxS.shape[0]
+    P = prompts.shape[0]
     p, n = chunk_shape(P, num_rollouts, max_rows)
-    ids = jnp.arange(P) if prompt_ids_P is None else prompt_ids_P
+    ids = jnp.arange(P) if prompt_ids is None else prompt_ids
     if (p, n) == (P, num_rollouts):
-        x_PxD, prefix = model.prefill(prompts_PxS, prompt_lengths_P)
+        x, prefix = model.prefill(prompts, prompt_lengths)
         uniforms = uniforms_of(key, ids, jnp.arange(num_rollouts)[None], settings.max_new_tokens)
-        return function(decode(model, model.logits(x_PxD), prefix, uniforms, settings, prompt_lengths_P), inputs)
+        return function(decode(model, model.logits(x), prefix, uniforms, settings, prompt_lengths), inputs)
 
     # The last chunks repeat a prompt or overshoot N, and are cut.
     prompt_chunks, rollout_chunks = math.ceil(P / p), math.ceil(num_rollouts / n)
     pick = jnp.minimum(jnp.arange(prompt_chunks * p), P - 1).reshape(prompt_chunks, p)
 
-    def of_prompts(pick_p: jax.Array) -> Any:
-        lengths_p = None if prompt_lengths_P is None else prompt_lengths_P[pick_p]
-        x_pxD, prefix = model.prefill(prompts_PxS[pick_p], lengths_p)
-        logits = model.logits(x_pxD)
+    def of_prompts(picked: Int[Array, " p"]) -> Any:
+        lengths = None if prompt_lengths is None else prompt_lengths[picked]
+        x, prefix = model.prefill(prompts[picked], lengths)
+        logits = model.logits(x)
 
-        def of_rollouts(first: jax.Array) -> Any:
+        def of_rollouts(first: Int[Array, ""]) -> Any:
             numbers = first + jnp.arange(n)[None]
-            uniforms = uniforms_of(key, ids[pick_p], numbers, settings.max_new_tokens)
-            answers = decode(model, logits, prefix, uniforms, settings, lengths_p)
-            return function(answers, jax.tree.map(lambda leaf: leaf[pick_p], inputs))
+            uniforms = uniforms_of(key, ids[picked], numbers, settings.max_new_tokens)
+            answers = decode(model, logits, prefix, uniforms, settings, lengths)
+            return function(answers, jax.tree.map(lambda leaf: leaf[picked], inputs))
 
         parts = jax.lax.map(of_rollouts, n * jnp.arange(rollout_chunks))
         return jax.tree.map(lambda part: jnp.moveaxis(part, 0, 1).reshape(p, -1, *part.shape[3:]), parts)
@@ -131,18 +132,20 @@ def chunk_shape(num_prompts: int, num_rollouts: int, max_rows: int | None) -> tu
     return math.ceil(num_prompts / math.ceil(num_prompts / max(1, max_rows // n))), n
 
 
-def uniforms_of(key: jax.Array, prompt_ids_P: jax.Array, numbers_PxN: jax.Array, length: int) -> jax.Array:
-    """Uniform numbers [P, N, T] from a key of each rollout's own: `key` folded with its prompt's id and its number.
+def uniforms_of(
+    key: jax.Array, prompt_ids: Int[Array, " P"], numbers: Int[Array, "#P N"], length: int
+) -> Float[Array, "P N T"]:
+    """Uniform numbers in [0, 1) from a key of each rollout's own: `key` folded with its prompt's id and its number.
 
     Args:
         key: of all the rollouts.
-        prompt_ids_P: int32 [P].
-        numbers_PxN: int32 [P, N], or [1, N] for the same of every prompt.
+        prompt_ids: of the prompts.
+        numbers: of the rollouts, [1, N] for the same of every prompt.
         length: T.
     """
 
-    def of_rollout(prompt_id: jax.Array, number: jax.Array) -> jax.Array:
+    def of_rollout(prompt_id: Int[Array, ""], number: Int[Array, ""]) -> Float[Array, " T"]:
         return jax.random.uniform(jax.random.fold_in(jax.random.fold_in(key, prompt_id), number), (length,))
 
-    numbers_PxN = jnp.broadcast_to(numbers_PxN, (len(prompt_ids_P), numbers_PxN.shape[1]))
-    return jax.vmap(jax.vmap(of_rollout, in_axes=(None, 0)))(prompt_ids_P, numbers_PxN)
+    numbers = jnp.broadcast_to(numbers, (len(prompt_ids), numbers.shape[1]))
+    return jax.vmap(jax.vmap(of_rollout, in_axes=(None, 0)))(prompt_ids, numbers)

@@ -1,81 +1,97 @@
 """Log-probabilities of given answers to prompts that are run once each.
 
-Letters: P prompts, N rollouts of each, S prompt tokens, T answer tokens, D hidden, V vocabulary; p prompts and
-n rollouts of one micro-batch.
+Letters: P prompts, N rollouts of each, S prompt tokens, T answer tokens, D hidden, V vocabulary, E what a token is
+drawn from: logits (V) or, with a large vocabulary, the stream that they are of (D); p prompts and n rollouts of one
+micro-batch.
 """
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
 
 from maxrl_jax.lm import sampling, vocabulary
 from maxrl_jax.lm.decoder import Decoder, Layer, Prefix, Rule, attention
 from maxrl_jax.lm.update.batch import Objective, Plan, pad
 
-Start = tuple[jax.Array, Prefix]
+Start = tuple[Float[Array, "P E"], Prefix]
 
 
-def start(model: Decoder, prompts_PxS: jax.Array, lengths_P: jax.Array | None = None, *, remat: bool = False) -> Start:
-    """What the answers need of their prompts: keys and values, and the first token's logits [P, V].
+def start(
+    model: Decoder,
+    prompts: Int[Array, "P S"],
+    prompt_lengths: Int[Array, " P"] | None = None,
+    *,
+    remat: bool = False,
+) -> Start:
+    """What the answers need of their prompts: what the first token is drawn from, and keys and values.
 
-    With a large vocabulary, the stream [P, D] that those logits are of. `remat` as in `Decoder.run`.
+    `remat` as in `Decoder.run`.
     """
-    x_PxD, prefix = model.prefill(prompts_PxS, lengths_P, remat=remat)
-    return (x_PxD if vocabulary.is_large(model.config.vocab_size) else model.logits(x_PxD)), prefix
+    x, prefix = model.prefill(prompts, prompt_lengths, remat=remat)
+    return (x if vocabulary.is_large(model.config.vocab_size) else model.logits(x)), prefix
 
 
 def answer_states(
     model: Decoder,
     begun: Start,
-    tokens_PxNxT: jax.Array,
-    lengths_P: jax.Array | None = None,
+    tokens: Int[Array, "P N T"],
+    prompt_lengths: Int[Array, " P"] | None = None,
     *,
     remat: bool = False,
-) -> jax.Array:
-    """What each answer token was drawn from, given what `start` returned: logits [P, N, T, V], or streams [..., D]."""
-    first_PxE, prefix = begun
-    P, N, T = tokens_PxNxT.shape
-    first_PxNx1xE = jnp.broadcast_to(first_PxE[:, None, None], (P, N, 1, first_PxE.shape[-1]))
+) -> Float[Array, "P N T E"]:
+    """What each answer token was drawn from, given what `start` returned."""
+    first, prefix = begun
+    P, N, T = tokens.shape
+    first = jnp.broadcast_to(first[:, None, None], (P, N, 1, first.shape[-1]))
     if T == 1:
-        return first_PxNx1xE
+        return first
 
-    def attend(rule: Rule, q: jax.Array, k: jax.Array, v: jax.Array, layer: Layer, _: None) -> tuple[jax.Array, None]:
+    def attend(
+        rule: Rule,
+        q: Float[Array, "P N T H h"],
+        k: Float[Array, "P N T K h"],
+        v: Float[Array, "P N T K h"],
+        layer: Layer,
+        _: None,
+    ) -> tuple[Float[Array, "P N T H h"], None]:
         prefix_k, prefix_v = layer.given
-        return attention.shared_prefix(q, k, v, prefix_k, prefix_v, rule, lengths_P), None
+        return attention.shared_prefix(q, k, v, prefix_k, prefix_v, rule, prompt_lengths), None
 
-    rope = model.answer_rotation(prefix[0][0].shape[-2], T - 1, lengths_P)
-    x_PxNxTxD, _ = model.run(tokens_PxNxT[:, :, :-1], rope, attend, prefix, remat=remat)
-    rest = x_PxNxTxD if vocabulary.is_large(model.config.vocab_size) else model.logits(x_PxNxTxD)
-    return jnp.concatenate([first_PxNx1xE, rest], axis=2)
+    rope = model.answer_rotation(prefix[0][0].shape[-2], T - 1, prompt_lengths)
+    x, _ = model.run(tokens[:, :, :-1], rope, attend, prefix, remat=remat)
+    rest = x if vocabulary.is_large(model.config.vocab_size) else model.logits(x)
+    return jnp.concatenate([first, rest], axis=2)
 
 
 def score(
     model: Decoder,
-    prompts_PxS: jax.Array,
-    tokens_PxNxT: jax.Array,
+    prompts: Int[Array, "P S"],
+    tokens: Int[Array, "P N T"],
     objective: Objective,
     plan: Plan,
     *,
-    prompt_lengths_P: jax.Array | None = None,
-) -> jax.Array:
-    """Log-probabilities [P, N, T] of given answers, in micro-batches: those of a reference or an old policy.
+    prompt_lengths: Int[Array, " P"] | None = None,
+) -> Float[Array, "P N T"]:
+    """Log-probabilities of given answers, in micro-batches: those of a reference or an old policy.
 
     Args:
         model: in its compute dtype.
-        prompts_PxS: int32 [P, S].
-        tokens_PxNxT: int32 [P, N, T].
+        prompts: as in `Batch`.
+        tokens: of the answers.
         objective: its temperature and top-p.
         plan: its prompts, and its rollouts of the longest length.
-        prompt_lengths_P: int32 [P], as in `Batch`.
+        prompt_lengths: as in `Batch`.
     """
-    P, N, T = tokens_PxNxT.shape
+    P, N, T = tokens.shape
     p, n = plan.prompts, plan.rollouts[-1]
-    tokens = pad(pad(tokens_PxNxT, -P % p, axis=0), -N % n, axis=1)
-    prompts = pad(prompts_PxS, -P % p, axis=0).reshape(-1, p, prompts_PxS.shape[1])
+    tokens = pad(pad(tokens, -P % p, axis=0), -N % n, axis=1)
+    prompts = pad(prompts, -P % p, axis=0).reshape(-1, p, prompts.shape[1])
     parts = tokens.reshape(len(prompts), p, -1, n, T).swapaxes(1, 2)
+    lengths = None if prompt_lengths is None else pad(prompt_lengths, -P % p, axis=0).reshape(-1, p)
 
-    lengths = None if prompt_lengths_P is None else pad(prompt_lengths_P, -P % p, axis=0).reshape(-1, p)
-
-    def of_group(group: tuple[jax.Array, jax.Array, jax.Array | None]) -> jax.Array:
+    def of_group(
+        group: tuple[Int[Array, "p S"], Int[Array, "parts p n T"], Int[Array, " p"] | None],
+    ) -> Float[Array, "parts p n T"]:
         prompts, parts, lengths = group
         begun = start(model, prompts, lengths)
         return jax.lax.map(lambda part: token_log_probs(model, begun, part, objective, lengths)[0], parts)
@@ -87,18 +103,18 @@ def score(
 def token_log_probs(
     model: Decoder,
     begun: Start,
-    tokens_pxnxT: jax.Array,
+    tokens: Int[Array, "p n T"],
     objective: Objective,
-    lengths_p: jax.Array | None = None,
+    prompt_lengths: Int[Array, " p"] | None = None,
     *,
     remat: bool = False,
-) -> tuple[jax.Array, jax.Array | None]:
-    """Log-probabilities of the tokens [p, n, T] and, for an entropy bonus, the entropies they were drawn with."""
-    states = answer_states(model, begun, tokens_pxnxT, lengths_p, remat=remat)
+) -> tuple[Float[Array, "p n T"], Float[Array, "p n T"] | None]:
+    """Log-probabilities of the tokens and, for an entropy bonus, the entropies they were drawn with."""
+    states = answer_states(model, begun, tokens, prompt_lengths, remat=remat)
     if vocabulary.is_large(model.config.vocab_size):
         distribution = vocabulary.Distribution(objective.temperature, objective.top_p, model.config.final_soft_cap)
         hidden, matrix = model.norm(states), model.output_matrix()
-        return vocabulary.log_probs_and_entropies(hidden, matrix, tokens_pxnxT, distribution)
-    log_probs = sampling.log_probs(states, objective.temperature, objective.top_p, keep_x=tokens_pxnxT)
+        return vocabulary.log_probs_and_entropies(hidden, matrix, tokens, distribution)
+    log_probs = sampling.log_probs(states, objective.temperature, objective.top_p, keep=tokens)
     entropies = sampling.entropy(log_probs) if objective.entropy_coef else None
-    return sampling.pick(log_probs, tokens_pxnxT), entropies
+    return sampling.pick(log_probs, tokens), entropies

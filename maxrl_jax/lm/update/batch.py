@@ -8,6 +8,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from maxrl_jax.lm import sampling
 
@@ -18,22 +19,22 @@ class Batch:
     """Rollouts and what the loss needs of them.
 
     Attributes:
-        prompts: int32 [P, S], padded on the right where `prompt_lengths` says so.
-        tokens: int32 [P, N, T].
-        mask: bool [P, N, T], true on answer tokens, the stop token among them.
-        advantages: float [P, N].
-        old_log_probs: [P, N, T] under the policy that sampled; None when that is the current one.
-        reference_log_probs: [P, N, T] under a reference policy, for the KL term; see `score`.
-        prompt_lengths: int32 [P], from 1 to S; None: all of S.
+        prompts: padded on the right where `prompt_lengths` says so.
+        tokens: of the answers.
+        mask: true on answer tokens, the stop token among them.
+        advantages: one a rollout.
+        old_log_probs: of the tokens under the policy that sampled; None when that is the current one.
+        reference_log_probs: of the tokens under a reference policy, for the KL term; see `score`.
+        prompt_lengths: from 1 to S; None: all of S.
     """
 
-    prompts: jax.Array
-    tokens: jax.Array
-    mask: jax.Array
-    advantages: jax.Array
-    old_log_probs: jax.Array | None = None
-    reference_log_probs: jax.Array | None = None
-    prompt_lengths: jax.Array | None = None
+    prompts: Int[Array, "P S"]
+    tokens: Int[Array, "P N T"]
+    mask: Bool[Array, "P N T"]
+    advantages: Float[Array, "P N"]
+    old_log_probs: Float[Array, "P N T"] | None = None
+    reference_log_probs: Float[Array, "P N T"] | None = None
+    prompt_lengths: Int[Array, " P"] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +120,7 @@ class Plan:
             raise ValueError(f"plan lengths: got {self.lengths}, allowed: increasing lengths up to {length}")
 
 
-def pad(a: jax.Array, amount: int, axis: int) -> jax.Array:
+def pad(a: Shaped[Array, "..."], amount: int, axis: int) -> Shaped[Array, "..."]:
     """Zeros at the end of an axis."""
     widths = [(0, 0)] * a.ndim
     widths[axis] = (0, amount)

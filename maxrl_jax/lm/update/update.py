@@ -18,21 +18,24 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array, Float, Int, Int32, Shaped
 
 from maxrl_jax import losses
 from maxrl_jax.lm.decoder import Decoder, cast, wide
 from maxrl_jax.lm.update.answers import Start, start, token_log_probs
 from maxrl_jax.lm.update.batch import Batch, Objective, Plan, pad
 
-Answers = dict[str, jax.Array]  # the fields of a batch that have a rollout axis, [P, N] or [P, N, T]
+Answers = dict[str, Shaped[Array, "..."]]  # the fields of a batch that have a rollout axis, [P, N] or [P, N, T]
+Sums = tuple[Float[Array, ""], Any]  # loss and gradients
+PrefixSums = tuple[Float[Array, ""], Any, Any]  # those, and the gradients of what `start` returned
 ANSWER_FIELDS = ("tokens", "mask", "advantages", "old_log_probs", "reference_log_probs")
 
 
 class Prompts(NamedTuple):
-    """Prompts int32 [P, S], and their lengths [P] unless all have S tokens."""
+    """Prompts, and their lengths unless all have S tokens."""
 
-    tokens: jax.Array
-    lengths: jax.Array | None
+    tokens: Int[Array, "P S"]
+    lengths: Int[Array, " P"] | None
 
 
 @jax.tree_util.register_dataclass
@@ -41,16 +44,16 @@ class Update:
     """What `loss_and_gradients` returns.
 
     Attributes:
-        loss: scalar.
+        loss: of the batch.
         gradients: like `nnx.state(model)`, in the model's own (master) type.
-        trained_tokens: int32, answer tokens that went through the update.
-        prompts_skipped: int32, prompts left out because all their advantages are 0.
+        trained_tokens: answer tokens that went through the update.
+        prompts_skipped: prompts left out because all their advantages are 0.
     """
 
-    loss: jax.Array
+    loss: Float[Array, ""]
     gradients: Any
-    trained_tokens: jax.Array
-    prompts_skipped: jax.Array
+    trained_tokens: Int32[Array, ""]
+    prompts_skipped: Int32[Array, ""]
 
 
 def loss_and_gradients(
@@ -59,7 +62,7 @@ def loss_and_gradients(
     objective: Objective,
     plan: Plan,
     *,
-    denominator: jax.Array | None = None,
+    denominator: Float[Array, ""] | None = None,
     compute_dtype: jax.typing.DTypeLike = jnp.float32,
     remat: bool = False,
 ) -> Update:
@@ -84,63 +87,63 @@ def loss_and_gradients(
         denominator = losses.denominator(batch.mask, objective.aggregation)
     graphdef, master = nnx.split(model)
     params = cast(master, compute_dtype)
-    lengths_PxN = _effective_lengths(batch, objective, plan)
-    prompts, answers, lengths_PxN = _sorted_and_padded(batch, lengths_PxN, plan)
+    lengths = _effective_lengths(batch, objective, plan)
+    prompts, answers, lengths = _sorted_and_padded(batch, lengths, plan)
 
-    def group_step(group: jax.Array, sums: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
+    def group_step(group: Int[Array, ""], sums: Sums) -> Sums:
         loss, gradients = sums
 
-        def of_group(a: jax.Array) -> jax.Array:
+        def of_group(a: Shaped[Array, "P ..."]) -> Shaped[Array, "p ..."]:
             return jax.lax.dynamic_slice_in_dim(a, group * plan.prompts, plan.prompts, axis=0)
 
-        prompts_p = jax.tree.map(of_group, prompts)
+        own = jax.tree.map(of_group, prompts)
 
-        def part_loss(params: Any, begun: Start, answers: Answers) -> jax.Array:
+        def part_loss(params: Any, begun: Start, answers: Answers) -> Float[Array, ""]:
             model = nnx.merge(graphdef, params)
-            return _loss(model, begun, answers, prompts_p.lengths, objective, denominator, remat=remat)
+            return _loss(model, begun, answers, own.lengths, objective, denominator, remat=remat)
 
         def prompt_pass(params: Any) -> Start:
-            return start(nnx.merge(graphdef, params), prompts_p.tokens, prompts_p.lengths, remat=remat)
+            return start(nnx.merge(graphdef, params), own.tokens, own.lengths, remat=remat)
 
         prefix, pull = jax.vjp(prompt_pass, params)
         zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, wide(a.dtype)), prefix)
         loss, gradients, prefix_gradients = _over_micro_batches(
             lambda answers: jax.value_and_grad(part_loss, argnums=(0, 1))(params, prefix, answers),
             jax.tree.map(of_group, answers),
-            of_group(lengths_PxN).max(axis=0),
+            of_group(lengths).max(axis=0),
             plan,
             (loss, gradients, zeros),
         )
         (prompt_gradients,) = pull(jax.tree.map(lambda a, b: a.astype(b.dtype), prefix_gradients, prefix))
         return loss, _add(gradients, prompt_gradients)
 
-    active_P = lengths_PxN[:, 0] > 0  # sorted: those with work come first
-    groups = -(-jnp.sum(active_P, dtype=jnp.int32) // plan.prompts)
+    active = lengths[:, 0] > 0  # of each prompt; sorted: those with work come first
+    groups = -(-jnp.sum(active, dtype=jnp.int32) // plan.prompts)
     zeros = jnp.zeros((), wide(compute_dtype)), jax.tree.map(jnp.zeros_like, master)
     loss, gradients = jax.lax.fori_loop(0, groups, group_step, zeros)
     return Update(
         loss=loss,
         gradients=gradients,
-        trained_tokens=jnp.sum(lengths_PxN, dtype=jnp.int32),
-        prompts_skipped=P - jnp.sum(active_P, dtype=jnp.int32),
+        trained_tokens=jnp.sum(lengths, dtype=jnp.int32),
+        prompts_skipped=P - jnp.sum(active, dtype=jnp.int32),
     )
 
 
 def _over_micro_batches(
-    value_and_gradients: Callable[[Answers], tuple[jax.Array, Any]],
+    value_and_gradients: Callable[[Answers], tuple[Float[Array, ""], Any]],
     answers: Answers,
-    lengths_N: jax.Array,
+    lengths: Int[Array, " N"],
     plan: Plan,
-    sums: tuple[jax.Array, Any, Any],
-) -> tuple[jax.Array, Any, Any]:
+    sums: PrefixSums,
+) -> PrefixSums:
     """Adds loss, gradients and prefix gradients of a group's answers, the longest ones first.
 
-    A micro-batch takes the shortest length of the plan that holds the longest answer left, and as many
-    rollouts as the plan has for that length.
+    `lengths`, which fall, are the longest over the group's prompts. A micro-batch takes the shortest length of the
+    plan that holds the longest answer left, and as many rollouts as the plan has for that length.
     """
 
     def branch(length: int, rollouts: int) -> Callable:
-        def add(start: jax.Array, sums: tuple[jax.Array, Any, Any]) -> tuple[jax.Array, Any]:
+        def add(start: Int32[Array, ""], sums: PrefixSums) -> tuple[Int32[Array, ""], PrefixSums]:
             micro = jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, start, rollouts, axis=1), answers)
             micro = jax.tree.map(lambda a: a[:, :, :length] if a.ndim == 3 else a, micro)
             value, (of_params, of_prefix) = value_and_gradients(micro)
@@ -149,10 +152,10 @@ def _over_micro_batches(
         return add
 
     branches = [branch(*shape) for shape in zip(plan.lengths, plan.rollouts, strict=True)]
-    active = jnp.sum(lengths_N > 0)
+    active = jnp.sum(lengths > 0)
 
-    def micro_step(carry: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
-        index = jnp.searchsorted(jnp.asarray(plan.lengths), lengths_N[carry[0]])
+    def micro_step(carry: tuple[Int32[Array, ""], PrefixSums]) -> tuple[Int32[Array, ""], PrefixSums]:
+        index = jnp.searchsorted(jnp.asarray(plan.lengths), lengths[carry[0]])
         return jax.lax.switch(index, branches, *carry)
 
     return jax.lax.while_loop(lambda carry: carry[0] < active, micro_step, (jnp.int32(0), sums))[1]
@@ -162,12 +165,12 @@ def _loss(
     model: Decoder,
     begun: Start,
     answers: Answers,
-    prompt_lengths: jax.Array | None,
+    prompt_lengths: Int[Array, " p"] | None,
     objective: Objective,
-    denominator: jax.Array,
+    denominator: Float[Array, ""],
     *,
     remat: bool,
-) -> jax.Array:
+) -> Float[Array, ""]:
     """The share of one micro-batch in the loss of the whole batch."""
     of_tokens, entropies = token_log_probs(model, begun, answers["tokens"], objective, prompt_lengths, remat=remat)
     return losses.policy_gradient(
@@ -185,36 +188,38 @@ def _loss(
     )
 
 
-def _effective_lengths(batch: Batch, objective: Objective, plan: Plan) -> jax.Array:
-    """Answer tokens [P, N] that can act on the gradient: up to the last one in the mask, or none."""
+def _effective_lengths(batch: Batch, objective: Objective, plan: Plan) -> Int[Array, "P N"]:
+    """Answer tokens that can act on the gradient: up to the last one in the mask, or none."""
     T = batch.mask.shape[-1]
-    lengths_PxN = jnp.max(batch.mask * jnp.arange(1, T + 1), axis=-1)
+    lengths = jnp.max(batch.mask * jnp.arange(1, T + 1), axis=-1)
     if plan.skip_zeros and losses.may_skip_zero_advantages(objective.entropy_coef, objective.kl_coef):
-        lengths_PxN = jnp.where(batch.advantages == 0, 0, lengths_PxN)
-    return lengths_PxN
+        lengths = jnp.where(batch.advantages == 0, 0, lengths)
+    return lengths
 
 
-def _sorted_and_padded(batch: Batch, lengths_PxN: jax.Array, plan: Plan) -> tuple[Prompts, Answers, jax.Array]:
+def _sorted_and_padded(
+    batch: Batch, lengths: Int[Array, "P N"], plan: Plan
+) -> tuple[Prompts, Answers, Int[Array, "..."]]:
     """Prompts, answers and lengths; answers by decreasing length in each prompt, prompts by their longest.
 
     Padded with prompts and answers of length 0, so that every group and every micro-batch is full.
     """
-    by_length_PxN = jnp.argsort(-lengths_PxN, axis=1)
-    order_P = jnp.argsort(-lengths_PxN.max(axis=1))
-    missing_prompts = -len(lengths_PxN) % plan.prompts
+    by_length = jnp.argsort(-lengths, axis=1)  # of each prompt's answers
+    order = jnp.argsort(-lengths.max(axis=1))  # of the prompts
+    missing_prompts = -len(lengths) % plan.prompts
 
-    def arrange(a: jax.Array) -> jax.Array:
-        index = by_length_PxN.reshape(*by_length_PxN.shape, *(1,) * (a.ndim - 2))
-        a = jnp.take_along_axis(a, index, axis=1)[order_P]
+    def arrange(a: Shaped[Array, "P N ..."]) -> Shaped[Array, "..."]:
+        index = by_length.reshape(*by_length.shape, *(1,) * (a.ndim - 2))
+        a = jnp.take_along_axis(a, index, axis=1)[order]
         return pad(pad(a, missing_prompts, axis=0), max(plan.rollouts) - 1, axis=1)
 
     fields = {name: getattr(batch, name) for name in ANSWER_FIELDS}
     answers = {name: arrange(a) for name, a in fields.items() if a is not None}
-    lengths_P = None
+    prompt_lengths = None
     if batch.prompt_lengths is not None:
-        lengths_P = pad(batch.prompt_lengths[order_P], missing_prompts, axis=0)
-    prompts = Prompts(pad(batch.prompts[order_P], missing_prompts, axis=0), lengths_P)
-    return prompts, answers, arrange(lengths_PxN)
+        prompt_lengths = pad(batch.prompt_lengths[order], missing_prompts, axis=0)
+    prompts = Prompts(pad(batch.prompts[order], missing_prompts, axis=0), prompt_lengths)
+    return prompts, answers, arrange(lengths)
 
 
 def _add(total: Any, part: Any) -> Any:

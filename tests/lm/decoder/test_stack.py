@@ -93,7 +93,7 @@ def test_a_loop_over_blocks_gives_the_logits_and_answers_of_blocks_side_by_side(
     def results(graph, params):
         def run(params):
             model = nnx.merge(graph, params)
-            answers = rollout(model, PROMPTS, jax.random.key(0), N, SETTINGS, prompt_lengths_P=LENGTHS)
+            answers = rollout(model, PROMPTS, jax.random.key(0), N, SETTINGS, prompt_lengths=LENGTHS)
             return model(PROMPTS), answers
 
         return run_compiled(run, params)

@@ -57,7 +57,7 @@ def plain_logits(model, prompts, tokens):
 
 def plain_log_probs(model, prompts, tokens, temperature=1.0, top_p=1.0):
     """(log-probabilities [P, N, T] of answer tokens, entropies [P, N, T])."""
-    log_probs = sampling.log_probs(plain_logits(model, prompts, tokens), temperature, top_p, keep_x=tokens)
+    log_probs = sampling.log_probs(plain_logits(model, prompts, tokens), temperature, top_p, keep=tokens)
     return sampling.pick(log_probs, tokens), sampling.entropy(log_probs)
 
 
