@@ -48,7 +48,7 @@ def main():
     small = {
         "sft.steps": 60,
         "rl.steps": 150,
-        "eval.every_steps": 50,
+        "eval.every_steps": 75,
         "eval.num_samples": 64,
         "log.console_seconds": 1e9,
     }

@@ -50,6 +50,7 @@ def test_one_family_of_estimators():
     assert seen["own_table"].loc["p = 0.05", "MaxRL"] == pytest.approx(float(weight))
 
 
+@pytest.mark.slow
 def test_one_step_on_a_maze():
     seen = run("03")
     table = seen["by_maze"]
@@ -93,6 +94,7 @@ def test_rewards_beyond_zero_and_one():
     assert weights["a = 0.1"].max() < 9
 
 
+@pytest.mark.slow
 def test_one_step_of_a_language_model():
     seen = run("06")
     table, N, K = seen["table"], seen["N"], seen["K"]

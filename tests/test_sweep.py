@@ -208,6 +208,7 @@ def kill_when(arguments, signum, condition):
     assert process.returncode != 0
 
 
+@pytest.mark.slow
 def test_killed_twice_every_run_is_done_exactly_once(tmp_path):
     extra = ["--grid=rl.learning_rate=0.0,1.0", "--grid=rl.num_rollouts=1,2", "--jobs=2", "--config.sleep=0.1"]
     for signum, done in ((signal.SIGKILL, 1), (signal.SIGTERM, 2)):

@@ -227,6 +227,7 @@ def test_a_greedy_objective_is_refused():
         Objective(temperature=0.0)
 
 
+@pytest.mark.slow
 def test_devices_each_with_its_part_give_the_result_of_one():
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",

@@ -56,7 +56,7 @@ def test_a_full_length_given_is_a_length_left_out(x64):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), given, left_out)
 
 
-@pytest.mark.parametrize("mechanisms", [QWEN3, GEMMA2])
+@pytest.mark.parametrize("mechanisms", [pytest.param(QWEN3, marks=pytest.mark.slow), GEMMA2])
 def test_scores_and_gradients_are_the_sums_over_each_prompt_alone(x64, mechanisms):
     model, objective = tiny_model(jnp.float64, **mechanisms), Objective()
     generator = np.random.default_rng(1)

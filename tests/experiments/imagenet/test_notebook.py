@@ -8,6 +8,7 @@ import pytest
 from tests.experiments.imagenet.small import ROOT
 
 
+@pytest.mark.slow
 def test_what_rl_does_to_a_classifier():
     (script,) = (ROOT / "notebooks").glob("04_*.py")
     seen = runpy.run_path(str(script), run_name="__main__")

@@ -45,6 +45,7 @@ def test_the_saved_model_has_its_tokenizer(finished):
     assert one.encode_prompt("What?") == two.encode_prompt("What?")
 
 
+@pytest.mark.slow
 def test_resumed_equals_uninterrupted_bitwise(finished, tmp_path):
     chosen = {"rl.minibatches": 2, "rl.clip_epsilon": 0.2}
     names = {"model.init_from": str(finished / "base")}
@@ -55,6 +56,7 @@ def test_resumed_equals_uninterrupted_bitwise(finished, tmp_path):
     assert lines(tmp_path / "run", "train/") == lines(finished / "run", "train/")
 
 
+@pytest.mark.slow
 def test_segments_change_nothing_and_resume_bitwise(finished, tmp_path):
     """Answers of up to six tokens, looked at after one and after three, in two chunks."""
     chosen = {"rl.minibatches": 2, "rl.clip_epsilon": 0.2, "rl.decode_segments": (1, 3, 8), "rl.decode_rows": 16}
@@ -147,6 +149,7 @@ def test_the_papers_variants_fit_their_estimators(finished, variant):
     assert steps == ([0, 1500] if variant == "pkpo" else [0])
 
 
+@pytest.mark.slow
 def test_gradient_norms_have_the_ratios_of_the_weights(finished):
     """At pass rate p, maxrl is (r - p) / p and rloo N / (N - 1) (r - p), on the same rollouts."""
     problem = Problem.make(mathematics(finished))

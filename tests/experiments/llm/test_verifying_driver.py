@@ -23,6 +23,7 @@ def counts(folder):
     return {name: last[f"perf/{name}"] for name in NAMES}
 
 
+@pytest.mark.slow
 def test_math_verify_grades_a_run_in_segments(tmp_path):
     """One-digit answers of 24 random bytes: about one in twenty is right."""
     problems = [{"prompt": f"{n} + 1?", "answer": str(n + 1)} for n in range(8)]

@@ -104,6 +104,7 @@ def check_equal_up_to_sums(one, other):
     assert lines(other, "eval/")[0]["eval/solved"] == lines(one, "eval/")[0]["eval/solved"]
 
 
+@pytest.mark.slow
 def test_eight_devices_equal_one(finished, tmp_path):
     process = start(tmp_path / "run", devices=8)
     _, err = process.communicate(timeout=300)

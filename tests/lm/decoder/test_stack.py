@@ -104,6 +104,7 @@ def test_a_loop_over_blocks_gives_the_logits_and_answers_of_blocks_side_by_side(
     np.testing.assert_allclose(answers.log_probs, flat_answers.log_probs, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_loop_over_blocks_gives_the_gradients_of_blocks_side_by_side_with_less_memory_where_asked(twins):
     looped, flat = twins
     kept, again = (compiled(*update_of(*looped, remat)) for remat in (False, True))
