@@ -6,6 +6,8 @@ import pytest
 
 from tests.examples.running import run
 
+pytestmark = pytest.mark.slow
+
 LEVELS = 8
 
 

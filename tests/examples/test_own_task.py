@@ -2,7 +2,11 @@
 
 import re
 
+import pytest
+
 from tests.examples.running import run
+
+pytestmark = pytest.mark.slow
 
 
 def test_pass_at_1_rises_on_held_out_prompts(tmp_path):

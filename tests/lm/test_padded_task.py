@@ -12,6 +12,8 @@ from maxrl_jax.lm import evaluation, sft, step
 from maxrl_jax.lm.task import Task
 from tests.lm import test_step
 
+pytestmark = pytest.mark.slow
+
 policy = test_step.policy  # a fixture
 
 

@@ -116,6 +116,7 @@ class Half:
         return jax.tree.map(jnp.add, tree, self.others.pop(0))
 
 
+@pytest.mark.slow
 def test_two_shares_are_the_whole(policy):
     policy, params = policy
     settings = dataclasses.replace(SETTINGS, objective=Objective(aggregation="token_mean"))

@@ -8,6 +8,8 @@ from experiments.imagenet.checks import check
 from tests.experiments.imagenet.small import lines, small
 from tests.vision import archives
 
+pytestmark = pytest.mark.slow
+
 FROM_FILES = {
     "data__name": "imagenet2012",
     "data__num_classes": 1000,
