@@ -105,6 +105,7 @@ def test_advantages_of_real_rewards_are_the_cores(browser, x64):
         for n, name, h in cases((4,))
         if advantages.TABLE[name].reward_kind == "binary"
     ]
+    assert {name for _, name, *_ in settings} == {e.name for e in advantages.TABLE.values() if e.binary_form}
     script = "return given.map(([chosen, rewards]) => [...settings.advantages(chosen, rewards)]);"
     given = [(as_choice(name, h), g) for _, name, h, g in settings]
     browser.open(browser.page)
