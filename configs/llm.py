@@ -24,7 +24,7 @@ everything of `words`. Run at full size: `words_standin` alone (results/README.m
 
 from ml_collections import ConfigDict
 
-from configs import common
+from configs import common, language_model
 
 VARIANTS = ("words", "words_standin", "gsm8k", "polaris", "max_at_k", "pkpo")
 
@@ -87,61 +87,39 @@ def _verifier() -> ConfigDict:
 
 
 def _model() -> ConfigDict:
-    model = ConfigDict()
-    model.init_from = ""  # a model folder in Hugging Face's format, which decides the shape below
+    model = language_model.model()
     model.hidden_size = 128
     model.intermediate_size = 512
     model.num_layers = 4
     model.num_heads = 4
     model.num_kv_heads = 2
     model.max_positions = 128
-    model.compute_dtype = "auto"  # float32, bfloat16; auto: bfloat16 on accelerators, float32 on CPU
-    model.remat = False  # gradients run each block again and keep less of it: less memory, more time
     return model
 
 
 def _sft() -> ConfigDict:
-    sft = ConfigDict()
-    sft.steps = 0
-    sft.batch_size = 64
-    sft.eval_every_steps = 0  # held-out evaluation during SFT, as sft/pass@K; 0: none
-    sft.export_steps = ()  # after each of these steps the model is written to model_sft_STEP/
-    sft.micro_batch = 32  # sequences run at a time on a device; 0: 4 on CPU, all on accelerators
-    sft.steps_per_call = 10
-    sft.optimizer = common.optimizer("adamw", learning_rate=2e-3, schedule="cosine", weight_decay=0.01, clip_norm=1.0)
+    sft = language_model.sft()
+    sft.micro_batch = 32
     sft.optimizer.b2 = 0.95
     return sft
 
 
 def _rl() -> ConfigDict:
-    rl = ConfigDict()
+    rl = language_model.rl()
     rl.steps = 1500
     rl.num_prompts = 256
     rl.num_rollouts = 128
     rl.learning_rate = 1e-5
-    rl.aggregation = "token_mean"  # over the global batch; sequence_sum is the unbiased one
-    rl.advantage = common.advantage("maxrl")
     rl.minibatches = 1  # updates that a batch is cut into, by prompts, with ratios to the policy that drew
     rl.clip_epsilon = 0.0  # range that those ratios are clipped to, 1 +- it; 0: none
-    rl.entropy_coef = 0.0
-    rl.kl_coef = 0.0  # KL to the policy RL starts from
-    rl.temperature = 1.0
-    rl.top_p = 1.0
-    rl.steps_per_call = 10
-    rl.decode_rows = 0  # rollouts decoded at a time on a device; 0: all
     rl.decode_segments = ()  # tokens after which finished answers leave and are judged (evaluations too); (): one loop
-    rl.micro_batch_tokens = 0  # answer tokens of one micro-batch; 0: 1,024 on CPU, 65,536 on accelerators
-    rl.optimizer = common.optimizer("adamw", learning_rate=None, weight_decay=0.01, clip_norm=1.0)
-    rl.optimizer.skip_zero = True  # a batch without signal (every advantage 0) moves neither parameters nor momentum
     return rl
 
 
 def _evaluation() -> ConfigDict:
-    evaluation = ConfigDict()
+    evaluation = language_model.evaluation()
     evaluation.num_prompts = 256  # held-out problems, the first of the file
     evaluation.num_samples = 64
-    evaluation.every_steps = 100  # also before the first RL step and after the last
-    evaluation.decode_rows = 0  # samples decoded at a time on a device; 0: 512 on CPU, 16,384 on accelerators
     evaluation.temperature = 0.6
     evaluation.top_p = 0.95
     return evaluation

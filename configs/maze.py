@@ -27,7 +27,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from configs import common
+from configs import common, language_model
 
 VARIANTS = ("tiny", "base", "table3", "figure3", "scarce")
 BASE = Path(__file__).resolve().parents[1] / "results" / "maze_17" / "base"
@@ -62,57 +62,36 @@ def _maze() -> ConfigDict:
 
 
 def _model() -> ConfigDict:
-    model = ConfigDict()
+    model = language_model.model()
     model.hidden_size = 256
     model.intermediate_size = 1024
     model.num_layers = 4
     model.num_heads = 4
     model.num_kv_heads = 2
-    model.max_positions = 512
-    model.compute_dtype = "auto"  # float32, bfloat16; auto: bfloat16 on accelerators, float32 on CPU
-    model.remat = False  # gradients run each block again and keep less of it: less memory, more time
-    model.init_from = ""  # a model folder in Hugging Face's format; it must fit the fields above and decides the rest
     return model
 
 
 def _sft() -> ConfigDict:
-    sft = ConfigDict()
+    sft = language_model.sft()
     sft.steps = 1500
     sft.batch_size = 32
-    sft.eval_every_steps = 0  # held-out evaluation during SFT, as sft/pass@K; 0: none
-    sft.export_steps = ()  # after each of these steps the model is written to model_sft_STEP/
-    sft.micro_batch = 0  # sequences run at a time on a device; 0: 4 on CPU, all on accelerators
-    sft.steps_per_call = 10
-    sft.optimizer = common.optimizer("adamw", learning_rate=5e-4, schedule="cosine", weight_decay=0.01, clip_norm=1.0)
+    sft.optimizer.learning_rate = 5e-4
     return sft
 
 
 def _rl() -> ConfigDict:
-    rl = ConfigDict()
+    rl = language_model.rl()
     rl.steps = 20_000
-    rl.num_prompts = 32
     rl.num_rollouts = 128
     rl.learning_rate = 1e-4
-    rl.aggregation = "token_mean"  # as published; sequence_sum is the unbiased one
-    rl.advantage = common.advantage("maxrl")
-    rl.entropy_coef = 0.0
-    rl.kl_coef = 0.0  # KL to the policy RL starts from
-    rl.temperature = 1.0
-    rl.top_p = 1.0
-    rl.steps_per_call = 10
-    rl.decode_rows = 0  # rollouts decoded at a time on a device; 0: all
-    rl.micro_batch_tokens = 0  # answer tokens of one micro-batch; 0: 1,024 on CPU, 65,536 on accelerators
-    rl.optimizer = common.optimizer("adamw", learning_rate=None, weight_decay=0.01, clip_norm=1.0)
-    rl.optimizer.skip_zero = True  # a batch without signal (every advantage 0) moves neither parameters nor momentum
     return rl
 
 
 def _evaluation() -> ConfigDict:
-    evaluation = ConfigDict()
+    evaluation = language_model.evaluation()
     evaluation.num_mazes = 256  # the first of the held-out ones
     evaluation.num_samples = 2048
-    evaluation.every_steps = 1000  # also before the first RL step and after the last
-    evaluation.decode_rows = 0  # samples decoded at a time on a device; 0: 512 on CPU, 16,384 on accelerators
+    evaluation.every_steps = 1000
     evaluation.seed = 0  # of the held-out mazes: the same ones for every seed of a run
     return evaluation
 

@@ -346,6 +346,7 @@ def get_config(variant="tiny"):
     config.group = _group()  # things
     config.group.later = 3  # set outside
     config.opt = common.optimizer("sgd")
+    config.optimizer = common.optimizer("sgd")
     if variant == "big":
         config.plain = 10  # not the first comment
     return config
@@ -374,17 +375,17 @@ def test_help_takes_the_comments_of_the_config_file(tmp_path):
         "group.deeper.x": "the last line's",
     }
     assert found["seed"] == "every random stream derives from it"
-    assert found["opt.name"] == "adamw, adam, sgd"
+    assert found["opt.name"] == found["optimizer.name"] == "adamw, adam, sgd"  # named as its function, too
     said = help.describe(f"{tmp_path}/c.py:big")
     assert said.startswith("What it is.\n\n    a command\n")
     assert re.search(r"^  --config\.plain=10 +a number$", said, re.M)
     assert re.search(r"^  --config\.none=2$", said, re.M)
 
 
-@pytest.mark.parametrize("name", ["bandit", "corridor", "gaussian", "imagenet", "maze"])
+@pytest.mark.parametrize("name", ["bandit", "corridor", "gaussian", "imagenet", "llm", "maze"])
 def test_every_config_describes_itself(name):
     said = help.describe(f"{ROOT}/configs/{name}.py")
-    assert "tiny" in said.split("fields of")[0]
+    assert ("words" if name == "llm" else "tiny") in said.split("fields of")[0]
     fields_said = re.findall(r"^  --config\.([\w.]+)=", said, re.M)
     assert fields_said == list(fields.flatten(load(f"{ROOT}/configs/{name}.py").to_dict()))
     assert "every random stream derives from it" in said

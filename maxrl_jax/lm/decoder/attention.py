@@ -119,8 +119,8 @@ def _scores(q: Float[Array, "... M h"], k: Float[Array, "... S h"], rule: Rule) 
 
 def _seen(queries: Int[Array, "..."], keys: Int[Array, " S"], window: int | None) -> Bool[Array, "... S"]:
     """Which keys a query sees by their positions: itself and those before, as far as the window goes."""
-    ago = queries[..., None] - keys
-    return (ago >= 0) if window is None else (ago >= 0) & (ago < window)
+    last = queries[..., None]
+    return (keys <= last) if window is None else (keys <= last) & (keys > last - window)
 
 
 def _mask_prompt(

@@ -15,17 +15,20 @@ from types import ModuleType
 def of_module(module: ModuleType) -> dict[str, str]:
     """``{"rl.steps": "updates", ...}`` of a module with ``get_config``; the first comment of a field counts."""
     found: dict[str, str] = {}
-    for key, comment in _of_function(module, "get_config", ()):
+    for key, comment in _of_function(module, "get_config", (), ()):
         found.setdefault(key, comment)
     return found
 
 
-def _of_function(module: ModuleType, name: str, above: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _of_function(
+    module: ModuleType, name: str, above: tuple[str, ...], callers: tuple[tuple[str, str], ...]
+) -> Iterator[tuple[str, str]]:
     """Comments of the fields that a function sets in the config it returns, which stands at ``above``."""
     source = pathlib.Path(str(module.__file__)).read_text()
     function = _functions(source).get(name)
-    if function is None or name in above:
+    if function is None or (module.__name__, name) in callers:
         return
+    callers = (*callers, (module.__name__, name))
     beside = _comments(source)
     root = _returned(function)
     for line in ast.walk(function):
@@ -38,17 +41,19 @@ def _of_function(module: ModuleType, name: str, above: tuple[str, ...]) -> Itera
         if path and line.end_lineno in beside:
             yield ".".join((*above, *path)), beside[line.end_lineno]
         if isinstance(line.value, ast.Call):
-            yield from _of_call(module, line.value.func, (*above, *path))
+            yield from _of_call(module, line.value.func, (*above, *path), callers)
 
 
-def _of_call(module: ModuleType, called: ast.expr, above: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _of_call(
+    module: ModuleType, called: ast.expr, above: tuple[str, ...], callers: tuple[tuple[str, str], ...]
+) -> Iterator[tuple[str, str]]:
     """Comments inside ``f()`` of the same module or ``other.f()`` of one that it imports."""
     if isinstance(called, ast.Name):
-        yield from _of_function(module, called.id, above)
+        yield from _of_function(module, called.id, above, callers)
     elif isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name):
         other = getattr(module, called.value.id, None)
         if isinstance(other, ModuleType):
-            yield from _of_function(other, called.attr, above)
+            yield from _of_function(other, called.attr, above, callers)
 
 
 def _functions(source: str) -> dict[str, ast.FunctionDef]:
