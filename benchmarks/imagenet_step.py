@@ -29,8 +29,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.maze_step import device_rates
 from benchmarks.measure import machine
+from benchmarks.rl_step import device_rates
 from experiments.imagenet import loss as losses
 from experiments.imagenet import training
 from experiments.imagenet.problem import Problem, make_images, model_config

@@ -1,4 +1,4 @@
-"""The groups of fields that every study of a decoder has: model, sft, rl, eval; a config file sets its numbers in them."""
+"""The groups of fields that studies of a decoder share: model, sft, rl, eval; a config file sets its own numbers."""
 
 from ml_collections import ConfigDict
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import advantages as benchmark
-from benchmarks import lm_step
+from benchmarks import lm_step, maze_step, rl_step
 from maxrl_jax import advantages
 
 
@@ -31,16 +31,23 @@ def test_advantages_benchmark_prints_one_json_object(monkeypatch, capsys):
     assert result["machine"]["jax"]
 
 
-def test_lm_step_prints_the_keys_of_maze_step_and_its_parameters(monkeypatch, capsys):
-    flags = "--model tiny --layers 1 --prompts 2 --rollouts 3 --prompt-length 5 --length 4 --steps 1"
-    monkeypatch.setattr(sys, "argv", ["lm_step", *flags.split()])
-    monkeypatch.setattr(lm_step, "device_rates", lambda dtype: {"flops_per_second": 1e9, "bytes_per_second": 1e9})
-    lm_step.main()
+MAZE = "--size 5 --prompts 2 --rollouts 8 --length 4 --steps 1"  # so many that rewards of both kinds are drawn
+MODEL = "--model tiny --layers 1 --prompts 2 --rollouts 8 --prompt-length 5 --length 4 --steps 1"
+
+
+@pytest.mark.parametrize(("module", "flags", "parameters"), [
+    (lm_step, MODEL, 512 * 64 + (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 128 + 2 * 64) + 64),
+    (maze_step, MAZE, 32 * 256 + 4 * (2 * 256 * 256 + 2 * 256 * 128 + 512 + 3 * 256 * 1024 + 2 * 256) + 256),
+])  # fmt: skip
+def test_steps_print_times_metrics_and_parameters(module, flags, parameters, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [module.__name__, *flags.split()])
+    monkeypatch.setattr(rl_step, "device_rates", lambda dtype: {"flops_per_second": 1e9, "bytes_per_second": 1e9})
+    module.main()
     result = json.loads(capsys.readouterr().out)
     for key in ("seconds_rollout", "seconds_update", "seconds_step", "response_tokens_per_second", "peak_rss_mb"):
         assert result[key] > 0
-    assert result["trained_tokens"] == 2 * 3 * 4
+    assert result["trained_tokens"] == 2 * 8 * 4
     assert result["prompts_skipped"] == 0
     assert result["gradient_norm"] > 0
-    block = 2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 128 + 2 * 64
-    assert result["parameters"] == 512 * 64 + block + 64
+    assert result["parameters"] == parameters
+    assert result["roofline"]["update"]["flops"] > 2 * result["roofline"]["rollout"]["flops"] > 0
