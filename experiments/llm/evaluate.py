@@ -13,6 +13,7 @@ Ends in a table, whose numbers summary.json keeps beside the counts.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 from collections.abc import Sequence
@@ -23,11 +24,9 @@ from ml_collections import ConfigDict
 
 from experiments.llm.checks import check, estimator_phases
 from experiments.llm.problem import Problem
-from experiments.lm_driver import gradient_norms
-from experiments.lm_driver.counts import Counts, show
+from experiments.lm_driver import counts, gradient_norms
 from experiments.lm_driver.evaluation import make_sampler
 from maxrl_jax import advantages
-from maxrl_jax.runs import keys
 from maxrl_jax.runs.command_line import Parser, path, say_error
 
 NORMS = "gradient_norms.csv"
@@ -42,13 +41,10 @@ def parser() -> Parser:
     flags.add_argument("--model", type=path, help="folder in Hugging Face's format; by default the run's own model")
     flags.add_argument("--data", type=path, help="another file of problems than data.eval (task mathematics)")
     flags.add_argument("--prompts", type=int, help="problems evaluated; by default the run's eval.num_prompts")
-    flags.add_argument("--samples", type=int, default=256, help="answers to each, a multiple of --round (256)")
-    flags.add_argument("--round", type=int, default=32, help="answers to each problem between two saves (32)")
-    flags.add_argument("--seed", type=int, default=0, help="of the answers (0)")
+    counts.add_flags(flags, "problem")
     flags.add_argument("--temperature", type=float, help="by default the run's eval.temperature; 0 is greedy")
     flags.add_argument("--top_p", type=float, help="by default the run's eval.top_p")
     flags.add_argument("--norms", type=int, default=0, help="problems whose gradient norms are measured (0)")
-    flags.add_argument("--out", type=path, help="where the counts are kept")
     return flags
 
 
@@ -58,26 +54,18 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ValueError: a flag is wrong, or the folder holds counts of other settings.
     """
-    for name in ("samples", "round"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"--{name}: got {getattr(options, name)}, allowed: at least 1")
-    if options.samples % options.round:
-        raise ValueError(f"--samples: got {options.samples}, allowed: a multiple of --round = {options.round}")
+    counts.check_flags(options)
     folder = options.model or options.run / "model"
     config = settings_of(options)
     check(config)
     problem = Problem.make(config)
     try:
         params = problem.init_params()
-        counts = Counts(options.out or folder / "evaluation", _what_counts_depend_on(options, problem))
-        sampler = make_sampler(problem, options.round, entropy=True)
-        rounds = options.samples // options.round
-        for number in range(len(counts.rounds), rounds):
-            counts.add(sampler(params, keys.stream(options.seed, "evaluate", number)))
-            print(f"{(number + 1) * options.round} of {options.samples} samples", file=sys.stderr, flush=True)
+        drawn = counts.Counts(options.out or folder / "evaluation", _what_counts_depend_on(options, problem))
+        drawn.draw(functools.partial(make_sampler(problem, options.round, entropy=True), params), options)
         if options.norms:
             norms(problem, params, options.norms).to_csv((options.out or folder / "evaluation") / NORMS, index=False)
-        return counts.summarised(options.samples, problem.task.measures)
+        return drawn.summarised(options.samples, problem.task.measures)
     finally:
         problem.task.close()
 
@@ -129,7 +117,7 @@ def _what_counts_depend_on(options: argparse.Namespace, problem: Problem) -> dic
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     try:
-        show(evaluate(parser().read(arguments)), "held-out problems")
+        counts.show(evaluate(parser().read(arguments)), "held-out problems")
     except ValueError as error:
         sys.exit(say_error(error, 2))
 

@@ -6,19 +6,45 @@ the samples asked for last: small enough to be kept with a run, and what figures
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from maxrl_jax.lm import evaluation
+from maxrl_jax.runs import keys
+from maxrl_jax.runs.command_line import Parser, path
 
 FILE = "evaluation.jsonl"
 SUMMARY = "summary.json"
+
+
+def add_flags(flags: Parser, prompt: str) -> None:
+    """The flags of rounds: --samples, --round, --seed, --out; a ``prompt`` is what the command's prompts are called."""
+    flags.add_argument("--samples", type=int, default=256, help="answers to each, a multiple of --round (256)")
+    flags.add_argument("--round", type=int, default=32, help=f"answers to each {prompt} between two saves (32)")
+    flags.add_argument("--seed", type=int, default=0, help="of the answers (0)")
+    flags.add_argument("--out", type=path, help="where the counts are kept")
+
+
+def check_flags(options: argparse.Namespace) -> None:
+    """Raises ValueError where --samples is not a multiple of --round, both at least 1."""
+    check_positive(options, "samples", "round")
+    if options.samples % options.round:
+        raise ValueError(f"--samples: got {options.samples}, allowed: a multiple of --round = {options.round}")
+
+
+def check_positive(options: argparse.Namespace, *names: str) -> None:
+    """Raises ValueError where one of these flags is not at least 1."""
+    for name in names:
+        if getattr(options, name) < 1:
+            raise ValueError(f"--{name}: got {getattr(options, name)}, allowed: at least 1")
 
 
 class Counts:
@@ -59,6 +85,12 @@ class Counts:
             file.flush()
             os.fsync(file.fileno())
         self.rounds.append(found)
+
+    def draw(self, sampler: Callable[[jax.Array], dict[str, np.ndarray]], options: argparse.Namespace) -> None:
+        """Adds the rounds that --samples asks for and that are not there yet; ``sampler(key)`` draws one."""
+        for number in range(len(self.rounds), options.samples // options.round):
+            self.add(sampler(keys.stream(options.seed, "evaluate", number)))
+            print(f"{(number + 1) * options.round} of {options.samples} samples", file=sys.stderr, flush=True)
 
     def total(self, rounds: int) -> dict[str, np.ndarray]:
         """The first rounds together: counts added up, rewards side by side."""

@@ -12,19 +12,19 @@ the counts.
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from flax import nnx
 
-from experiments.lm_driver.counts import Counts, show
+from experiments.lm_driver import counts
 from experiments.lm_driver.evaluation import Sampler
 from experiments.maze import provenance
 from maxrl_jax.lm import decoder
 from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.rollout import Settings
-from maxrl_jax.runs import keys
 from maxrl_jax.runs.command_line import Parser, path, say_error
 from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.devices.precision import compute_dtype
@@ -37,16 +37,13 @@ def parser() -> Parser:
     flags.add_argument("--model", type=path, required=True, help="folder in Hugging Face's format")
     flags.add_argument("--size", type=int, help="squares a side, odd; by default the model's own")
     flags.add_argument("--mazes", type=int, default=256, help="held-out mazes evaluated (256)")
-    flags.add_argument("--samples", type=int, default=256, help="answers to each, a multiple of --round (256)")
-    flags.add_argument("--round", type=int, default=32, help="answers to each maze between two saves (32)")
+    counts.add_flags(flags, "maze")
     flags.add_argument("--held_out", type=int, help="mazes held out in all; by default as in training, else 256")
     flags.add_argument("--held_out_seed", type=int, help="which ones; by default as in training, else 0")
-    flags.add_argument("--seed", type=int, default=0, help="of the answers (0)")
     flags.add_argument("--temperature", type=float, default=1.0, help="1.0; 0 is greedy")
     flags.add_argument("--top_p", type=float, default=1.0)
     flags.add_argument("--reward", default="solved", help="solved or path_quality")
     flags.add_argument("--length", type=int, default=0, help="tokens of an answer; 0: as in training")
-    flags.add_argument("--out", type=path, help="where the counts are kept")
     return flags
 
 
@@ -56,11 +53,8 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ValueError: a flag is wrong, or the folder holds counts of other settings.
     """
-    for name in ("mazes", "samples", "round"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"--{name}: got {getattr(options, name)}, allowed: at least 1")
-    if options.samples % options.round:
-        raise ValueError(f"--samples: got {options.samples}, allowed: a multiple of --round = {options.round}")
+    counts.check_positive(options, "mazes")
+    counts.check_flags(options)
     tables = provenance.read(options.model) or []
     size = options.size or (tables[-1][0] if tables else None)
     if size is None:
@@ -100,21 +94,18 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
         "temperature": options.temperature, "top_p": options.top_p, "reward": options.reward,
         "length": task.answer_length,
     }  # fmt: skip
-    counts = Counts(options.out or options.model / f"evaluation_{size}", settings)
+    drawn = counts.Counts(options.out or options.model / f"evaluation_{size}", settings)
     sampler = Sampler(
         Policy(graph, compute_dtype("auto")), task, prompts, options.round, sampling, sharding.make_mesh()
     )
-    rounds = options.samples // options.round
-    for number in range(len(counts.rounds), rounds):
-        counts.add(sampler(params, keys.stream(options.seed, "evaluate", number)))
-        print(f"{(number + 1) * options.round} of {options.samples} samples", file=sys.stderr, flush=True)
-    return counts.summarised(options.samples, task.measures)
+    drawn.draw(functools.partial(sampler, params), options)
+    return drawn.summarised(options.samples, task.measures)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     try:
-        show(evaluate(parser().read(arguments)), "held-out mazes")
+        counts.show(evaluate(parser().read(arguments)), "held-out mazes")
     except ValueError as error:
         sys.exit(say_error(error, 2))
 
