@@ -21,6 +21,7 @@ from experiments.maze.checks import check
 from experiments.results import policy_runs, style
 from experiments.results.policy_runs import Record
 from maxrl_jax.runs import launch
+from maxrl_jax.runs.devices import compile_cache
 from maxrl_jax.tasks import maze
 
 METHODS = {"maxrl": 3e-4, "grpo": 2e-4, "rloo": 1e-4}
@@ -34,19 +35,20 @@ def run(config: Any, workdir: str | os.PathLike) -> pd.DataFrame:
 
     Args:
       config: a config of configs/maze.py; its estimator and learning rate are replaced by each method's.
-      workdir: holds one run folder for SFT and one a method.
+      workdir: holds one run folder for SFT and one a method, and what was compiled.
     """
     folder = Path(workdir)
     base = config.copy_and_resolve_references()
     base.rl.steps = 0
-    driver.run(base, folder / "sft")
-    for method, rate in METHODS.items():
-        settings = config.copy_and_resolve_references()
-        settings.rl.advantage.name = method
-        settings.rl.learning_rate = rate
-        settings.sft.steps = 0
-        settings.checkpoint.init_from = os.fspath(folder / "sft")
-        driver.run(settings, folder / method)
+    with compile_cache.kept_in(folder / "compiled"):  # the runs have all but their training steps in common
+        driver.run(base, folder / "sft")
+        for method, rate in METHODS.items():
+            settings = config.copy_and_resolve_references()
+            settings.rl.advantage.name = method
+            settings.rl.learning_rate = rate
+            settings.sft.steps = 0
+            settings.checkpoint.init_from = os.fspath(folder / "sft")
+            driver.run(settings, folder / method)
     found = [policy_runs.read(folder / method) for method in METHODS]
     table = summary(found)
     table.to_csv(folder / "summary.csv", index=False)

@@ -72,6 +72,9 @@ def test_the_other_processes_are_quiet(monkeypatch, terminal):
     assert stream.getvalue() == ""
 
 
+LONG_TITLE = "maze: " + "a/folder/" * 12
+
+
 def test_what_it_is_busy_with_and_what_it_found(monkeypatch, capsys):
     def tell(shown):
         shown.begin("train", 0, 4)
@@ -79,12 +82,13 @@ def test_what_it_is_busy_with_and_what_it_found(monkeypatch, capsys):
         shown.evaluated(0, 4, {"pass@1": 0.25, "pass@64": 1.0})
         shown.evaluated(0, 4, {})
         shown.end()
-        shown.table("maze: runs/a", ["", "step 0"], [["pass@1", "0.25"]])
+        shown.table(LONG_TITLE, ["", "step 0"], [["pass@1", "0.25"]])
 
     tell(Progress("maze", 0.0))
     lines = capsys.readouterr().err.splitlines()
     assert lines[:2] == ["maze train: compiling the step ...", "maze train 0/4 evaluated: pass@1 0.25  pass@64 1"]
-    assert any("pass@1" in line and "0.25" in line for line in lines[3:])
+    assert lines[2] == LONG_TITLE
+    assert any("pass@1" in line and "0.25" in line for line in lines[4:])
     terminal = Terminal()
     monkeypatch.setattr(progress.sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")

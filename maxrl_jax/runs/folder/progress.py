@@ -79,13 +79,14 @@ class Progress:
             print(text, file=sys.stderr, flush=True)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table; the first column holds names, the others numbers."""
+        """A line for the title, which may be wider than the table, and the table: names, then columns of numbers."""
         if self._quiet:
             return
         from rich.console import Console
         from rich.table import Table
 
-        shown = Table(title=title, title_justify="left")
+        self.say(title)
+        shown = Table()
         for i, column in enumerate(columns):
             shown.add_column(column, justify="right" if i else "left")
         for row in rows:
