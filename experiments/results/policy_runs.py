@@ -60,12 +60,17 @@ class Record:
     @property
     def epochs_per_step(self) -> float:
         """Share of the fixed training set that one RL step takes; 0 without such a set."""
-        return self.config["rl"]["num_prompts"] / self.training_set if self.training_set else 0.0
+        return self.num_prompts / self.training_set if self.training_set else 0.0
 
     @property
     def num_rollouts(self) -> int:
         """N of the training."""
         return self.config["rl"]["num_rollouts"]
+
+    @property
+    def num_prompts(self) -> int:
+        """P of a training step."""
+        return self.config["rl"]["num_prompts"]
 
     @property
     def num_samples(self) -> int:
@@ -102,6 +107,11 @@ def groups(records: Iterable[Record]) -> dict[str, list[Record]]:
     for record in records:
         out.setdefault(record.method, []).append(record)
     return out
+
+
+def last_common_step(records: Sequence[Record]) -> int | None:
+    """The last step that every run was evaluated at, before RL (0) among them; None where there is none."""
+    return max(set.intersection(*(set(record.evaluations) for record in records)), default=None)
 
 
 def support(base: np.ndarray, final: np.ndarray) -> dict[str, int]:

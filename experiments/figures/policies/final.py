@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from experiments.figures.policies.panels import published_at_17, records
 from experiments.figures.registry import Context, Skipped, figure
@@ -17,55 +21,95 @@ from experiments.results.style import COLOURS, LABELS, new_figure, shades
 
 @figure("maxrl_fig3", title="Held-out -log pass@k over the rollouts a prompt gets", needs_runs=True)
 def maxrl_fig3(context: Context) -> Drawing:
-    """One line a method over N at the last evaluation, at k = 1 and at the largest k of the runs; levels are bases.
+    """One line a method over N, at k = 1 and at the largest k of the runs; levels are bases.
 
-    A run that solved nothing has no finite point: the CSV says inf.
+    The first row has the runs of one number of prompts a step, as published. Where other runs have as many rollouts a
+    step as one of those, P x N, a second row (ours) has them: there more rollouts cost prompts. All runs are compared
+    at the last step that each of them was evaluated at. A run that solved nothing has no finite point: the CSV says
+    inf.
     """
     found = records(context)
+    step = policy_runs.last_common_step(found)
+    if step is None:
+        raise Skipped("no step at which each of the runs was evaluated")
     most = min(record.num_samples for record in found)
     theirs = published_at_17(found, "Figure 3")
-    fig, axes = new_figure(1, 2, width="page", aspect=0.8)
-    rows = []
-    for ax, k in zip(axes, (1, most), strict=True):
-        grouped = policy_runs.groups(found)
-        for (method, runs), shift in zip(grouped.items(), apart(len(grouped)), strict=True):
-            points = {}
-            for record in runs:
-                points.setdefault(record.num_rollouts, []).append(_negative_log(record.pass_curve([k])[0]))
-            counts = sorted(points)
-            found_here = [spread(points[n]) for n in counts]
-            bars(
-                ax,
-                np.multiply(counts, shift),
-                [s.mean for s in found_here],
-                [s.error for s in found_here],
-                marker="o",
-                **look(method),
-            )
-            rows += [
-                {"k": k, "source": "ours", "method": method, "rollouts": n, "value": s.mean, "standard_error": s.error}
-                for n, s in zip(counts, found_here, strict=True)
-            ]
-        for method, points in theirs[theirs.metric == f"-log pass@{k}"].groupby("method"):
-            if method == "base":
-                ax.axhline(points.value.iloc[0], ls=":", color=COLOURS["base"], label="Base, published")
-                rows.append({"k": k, "source": "published", "method": "base", "value": points.value.iloc[0]})
-                continue
-            ax.plot(points.rollouts, points.value, "x", color=COLOURS.get(method), label=f"{LABELS[method]}, published")
-            rows += [
-                {"k": k, "source": "published", "method": method, "rollouts": r, "value": v}
-                for r, v in zip(points.rollouts, points.value, strict=True)
-            ]
-        base = _negative_log(found[0].pass_curve([k], min(found[0].evaluations))[0])
-        ax.axhline(base, ls="--", color=COLOURS["base"], label="Base")
-        rows.append({"k": k, "source": "ours", "method": "base", "value": base})
-        numbers = [row["rollouts"] for row in rows if "rollouts" in row]
-        ax.set_xscale("log", base=2)
-        ax.set_xlim(min(numbers) / 1.3, max(numbers) * 1.3)
-        ax.set_xlabel("rollouts a prompt, N")
-        ax.set_ylabel(f"-log pass@{k}")
-    legend(fig, axes[0])
+    parts = _by_what_is_fixed(found)
+    fig, axes = new_figure(len(parts), 2, width="page", aspect=0.8, squeeze=False)
+    rows: list[dict] = []
+    for (fixed, runs), line in zip(parts.items(), axes, strict=True):
+        for ax, k in zip(line, (1, most), strict=True):
+            of_panel = _over_rollouts(ax, runs, k, step)
+            if fixed.endswith("prompts"):
+                of_panel += _published_over_rollouts(ax, theirs, k)
+            base = _negative_log(runs[0].pass_curve([k], min(runs[0].evaluations))[0])
+            ax.axhline(base, ls="--", color=COLOURS["base"], label="Base")
+            of_panel.append({"k": k, "source": "ours", "method": "base", "value": base})
+            numbers = [row["rollouts"] for row in of_panel if "rollouts" in row]
+            ax.set_xscale("log", base=2)
+            ax.set_xlim(min(numbers) / 1.3, max(numbers) * 1.3)
+            ax.set_xlabel("rollouts a prompt, N")
+            ax.set_ylabel(f"-log pass@{k}")
+            ax.set_title(f"{fixed} a step")
+            rows += [{"fixed": fixed, "step": step, **row} for row in of_panel]
+    legend(fig, axes[0, 0])
     return Drawing(fig, pd.DataFrame(rows))
+
+
+def _by_what_is_fixed(found: Sequence[policy_runs.Record]) -> dict[str, list[policy_runs.Record]]:
+    """The runs of the commonest number of prompts, and those with as many rollouts a step as one of these has.
+
+    Raises:
+        Skipped: a run belongs to neither.
+    """
+    prompts = statistics.mode(record.num_prompts for record in found)
+    same_prompts = [record for record in found if record.num_prompts == prompts]
+    parts = {f"{prompts} prompts": same_prompts}
+    others = [record for record in found if record.num_prompts != prompts]
+    if others:
+        rollouts = others[0].num_prompts * others[0].num_rollouts
+        parts[f"{rollouts:,} rollouts"] = [r for r in found if r.num_prompts * r.num_rollouts == rollouts]
+    if strange := [r for r in others if r.num_prompts * r.num_rollouts != rollouts]:
+        raise Skipped(
+            f"{strange[0].folder} has {strange[0].num_prompts} x {strange[0].num_rollouts} rollouts a step, neither "
+            f"{prompts} prompts nor {rollouts} rollouts"
+        )
+    return parts
+
+
+def _over_rollouts(ax: Axes, found: Sequence[policy_runs.Record], k: int, step: int) -> list[dict]:
+    """Draws -log pass@k of every method over N; returns the plotted rows."""
+    rows = []
+    grouped = policy_runs.groups(found)
+    for (method, runs), shift in zip(grouped.items(), apart(len(grouped)), strict=True):
+        points: dict[int, list[float]] = {}
+        for record in runs:
+            points.setdefault(record.num_rollouts, []).append(_negative_log(record.pass_curve([k], step)[0]))
+        counts = sorted(points)
+        found_here = [spread(points[n]) for n in counts]
+        means, errors = [s.mean for s in found_here], [s.error for s in found_here]
+        bars(ax, np.multiply(counts, shift), means, errors, marker="o", **look(method))
+        rows += [
+            {"k": k, "source": "ours", "method": method, "rollouts": n, "value": s.mean, "standard_error": s.error}
+            for n, s in zip(counts, found_here, strict=True)
+        ]
+    return rows
+
+
+def _published_over_rollouts(ax: Axes, theirs: pd.DataFrame, k: int) -> list[dict]:
+    """Draws the published points; returns the plotted rows."""
+    rows = []
+    for method, points in theirs[theirs.metric == f"-log pass@{k}"].groupby("method"):
+        if method == "base":
+            ax.axhline(points.value.iloc[0], ls=":", color=COLOURS["base"], label="Base, published")
+            rows.append({"k": k, "source": "published", "method": "base", "value": points.value.iloc[0]})
+            continue
+        ax.plot(points.rollouts, points.value, "x", color=COLOURS.get(method), label=f"{LABELS[method]}, published")
+        rows += [
+            {"k": k, "source": "published", "method": method, "rollouts": r, "value": v}
+            for r, v in zip(points.rollouts, points.value, strict=True)
+        ]
+    return rows
 
 
 @figure("maxpo_fig9", title="Held-out prompts whose support is kept, lost or gained by RL", needs_runs=True)

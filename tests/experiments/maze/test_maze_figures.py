@@ -1,11 +1,13 @@
 """Figures of the maze experiment, drawn from the committed runs."""
 
+import json
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from experiments.figures.policies import final
-from experiments.figures.registry import Context
+from experiments.figures.registry import Context, Skipped
 from experiments.results import policy_runs
 from tests.experiments.maze.small import ROOT
 
@@ -21,6 +23,17 @@ def figure_3():
     yield draw
     for drawing in drawn:
         plt.close(drawing.fig)
+
+
+def made_up(folder, method, prompts, rollouts, solved):
+    """A run folder with 4 samples of each maze; `solved` are the successes by step."""
+    folder.mkdir(parents=True)
+    advantage = {"name": method, "k": None, "order": None}
+    rl = {"advantage": advantage, "entropy_coef": 0.0, "num_prompts": prompts, "num_rollouts": rollouts}
+    config = {"task": "maze", "seed": 0, "maze": {"size": 9, "training_set": 0}, "rl": rl, "eval": {"num_samples": 4}}
+    (folder / "config.json").write_text(json.dumps(config))
+    lines = [json.dumps({"step": step, "eval/solved": counts}) + "\n" for step, counts in solved.items()]
+    (folder / "metrics.jsonl").write_text("".join(lines))
 
 
 def value(data, k, source, method):
@@ -45,3 +58,28 @@ def test_figure_3_is_the_mean_over_seeds_of_minus_log_pass_at_k(figure_3):
     assert value(data, 1, "ours", "maxrl") == pytest.approx(np.mean(-np.log(solved.mean(axis=1) / 256)), rel=1e-5)
     assert value(data, 256, "ours", "maxrl") == pytest.approx(np.mean(-np.log((solved > 0).mean(axis=1))), rel=1e-5)
     assert not (data.source == "published").any()  # of another size
+
+
+def test_figure_3_has_fixed_prompts_and_fixed_rollouts_at_the_last_common_step(tmp_path):
+    made_up(tmp_path / "a", "maxrl", 8, 4, {0: [1, 0], 5: [2, 2], 10: [4, 4]})
+    made_up(tmp_path / "b", "maxrl", 8, 8, {0: [1, 0], 5: [4, 2]})
+    made_up(tmp_path / "c", "maxrl", 2, 16, {0: [1, 0], 5: [1, 1]})
+    drawing = final.maxrl_fig3(Context(runs=(tmp_path,)))
+    assert [ax.get_title() for ax in drawing.fig.axes[::2]] == ["8 prompts a step", "32 rollouts a step"]
+    ours = drawing.data[(drawing.data.method == "maxrl") & (drawing.data.k == 1)]
+    assert set(drawing.data.step) == {5}
+    found = {(row.fixed, row.rollouts): row.value for row in ours.itertuples()}
+    assert found == pytest.approx({
+        ("8 prompts", 4): np.log(2), ("8 prompts", 8): np.log(4 / 3),
+        ("32 rollouts", 4): np.log(2), ("32 rollouts", 16): np.log(4),
+    })  # fmt: skip
+    made_up(tmp_path / "d", "grpo", 3, 4, {0: [1, 0], 5: [1, 1]})
+    with pytest.raises(Skipped, match="3 x 4 rollouts a step"):
+        final.maxrl_fig3(Context(runs=(tmp_path,)))
+
+
+def test_figure_3_needs_a_step_that_all_runs_have(tmp_path):
+    made_up(tmp_path / "a", "maxrl", 8, 4, {10: [4, 4]})
+    made_up(tmp_path / "b", "maxrl", 8, 8, {5: [4, 2]})
+    with pytest.raises(Skipped, match="no step"):
+        final.maxrl_fig3(Context(runs=(tmp_path,)))
