@@ -66,12 +66,16 @@ def gradients(policy, params, number, **arguments):
     return step.gradients(policy, TASK, estimator, settings, params, step=number, key=jax.random.key(3), **arguments)
 
 
+def drawn(policy, params, batch):
+    return jax.jit(lambda params: step.draw(policy, SETTINGS, params, batch, jax.random.key(3), jnp.arange(4)))(params)
+
+
 def test_it_is_the_gradient_of_the_plain_loss(policy):
     """-(1/PN) sum_i A_i log m(z_i) over full sequences."""
     policy, params = policy
     result = jax.jit(lambda params: gradients(policy, params, 0))(params)
     batch = prompts("rl", 0, jnp.arange(4), 4)
-    answers = step.draw(policy, SETTINGS, params, batch, jax.random.key(3), jnp.arange(4))
+    answers = drawn(policy, params, batch)
     weights = advantages.get("rloo")(judge(batch.state, answers.tokens).rewards)
 
     def loss(params):
@@ -80,7 +84,7 @@ def test_it_is_the_gradient_of_the_plain_loss(policy):
         of_tokens = jnp.take_along_axis(log_probs, whole[:, 4:, None], axis=-1)[..., 0].reshape(4, 6, LENGTH)
         return -jnp.mean(weights * jnp.sum(of_tokens * answers.mask, axis=-1))
 
-    expected, slopes = jax.value_and_grad(loss)(params)
+    expected, slopes = jax.jit(jax.value_and_grad(loss))(params)
     np.testing.assert_allclose(result.loss, expected, rtol=1e-4, atol=1e-6)
     for ours, plain in zip(jax.tree.leaves(result.gradients), jax.tree.leaves(slopes), strict=True):
         np.testing.assert_allclose(ours, plain, rtol=1e-3, atol=1e-5)
@@ -89,9 +93,10 @@ def test_it_is_the_gradient_of_the_plain_loss(policy):
 def test_metrics_are_of_the_batch(policy):
     policy, params = policy
     batch = prompts("rl", 0, jnp.arange(4), 4)
-    answers = step.draw(policy, SETTINGS, params, batch, jax.random.key(3), jnp.arange(4))
+    answers = drawn(policy, params, batch)
     rewards = np.asarray(judge(batch.state, answers.tokens).rewards)
-    found = {name: float(value) for name, value in gradients(policy, params, 0).metrics.items()}
+    metrics = jax.jit(lambda params: gradients(policy, params, 0).metrics)(params)
+    found = {name: float(value) for name, value in metrics.items()}
     assert found["reward_mean"] == pytest.approx(rewards.mean())
     assert found["solved"] == pytest.approx((rewards == 1).mean())
     assert found["all_fail"] == pytest.approx((rewards < 1).all(1).mean())
