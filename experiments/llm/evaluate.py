@@ -22,6 +22,7 @@ from typing import Any
 import pandas as pd
 from ml_collections import ConfigDict
 
+from configs.llm import get_config
 from experiments.llm.checks import check, estimator_phases
 from experiments.llm.problem import Problem
 from experiments.lm_driver import counts, gradient_norms
@@ -71,11 +72,13 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def settings_of(options: argparse.Namespace) -> ConfigDict:
-    """The run's config, with what the flags say instead."""
+    """The run's config, with what the flags say instead; fields that are newer than the run have their defaults."""
     file = options.run / "config.json"
     if not file.is_file():
         raise ValueError(f"--run: got {options.run}, allowed: the folder of a run (it has no config.json)")
-    config = ConfigDict(_with_tuples(json.loads(file.read_text())))
+    config = get_config()
+    with config.ignore_type():
+        config.update(_with_tuples(json.loads(file.read_text())))
     config.model.init_from = str(options.model or options.run / "model")
     config.checkpoint.init_from = ""
     if options.data:

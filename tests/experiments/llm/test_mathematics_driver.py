@@ -159,3 +159,16 @@ def test_gradient_norms_have_the_ratios_of_the_weights(finished):
     assert len(table) == 4 and len(mixed) > 0
     np.testing.assert_allclose(mixed.maxrl / mixed.rloo, 3 / (4 * mixed.pass_rate), rtol=1e-3)
     assert (table[~table.index.isin(mixed.index)][["maxrl", "rloo"]] == 0).all(axis=None)
+
+
+def test_evaluation_reads_runs_that_are_older_than_a_field(tmp_path):
+    config = load(f"{ROOT}/configs/llm.py:pkpo").to_dict()
+    older = json.loads(json.dumps(config))
+    del older["rl"]["decode_segments"]
+    older["rl"]["advantage"]["mine"] = 3  # of an estimator of the user's own
+    (tmp_path / "config.json").write_text(json.dumps(older))
+    found = evaluate.settings_of(evaluate.parser().parse_args([f"--run={tmp_path}"])).to_dict()
+    assert found["rl"]["advantage"].pop("mine") == 3
+    config["rl"]["decode_segments"] = ()  # the default, which is not this variant's
+    config["model"]["init_from"] = str(tmp_path / "model")
+    assert found == config
