@@ -14,7 +14,7 @@ import yaml
 
 from experiments.results.spread import over_seeds
 from experiments.sweep import __main__ as sweep
-from experiments.sweep import check, grid, summary
+from experiments.sweep import check, grid, runner, summary
 from maxrl_jax.runs.command_line import exit_with
 from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.config.load import load
@@ -269,6 +269,19 @@ def test_runs_die_with_a_killed_sweep(tmp_path):
     assert ended.returncode == 0, ended.stderr
     assert time.monotonic() - begun < 20
     assert started.read_text() == "xx"
+
+
+def test_what_a_run_says_is_passed_on_and_ctrl_c_is_not(tmp_path, monkeypatch):
+    """A run leads a session of its own: the terminal's SIGINT reaches the sweep alone, which tells its runs once."""
+    program = "import os; print('one'); print(os.getsid(0) == os.getpid()); print('cut', end='')"
+    monkeypatch.setattr(runner, "_command", lambda job: [sys.executable, "-c", program])
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/log.txt").write_text("of a launch before\n")
+    job, said = runner.Job("a", tmp_path / "a", "experiments.maze", []), []
+    runner.run_all([job], 1, said.append, echo=True)
+    assert said[:2] == ["a: one", "a: True"]
+    assert said[2].startswith("[1/1] a: failed after")
+    assert (job.status, job.exit_status, job.reason) == ("failed", 0, "ended without its last line")
 
 
 def test_short_labels():

@@ -2,10 +2,12 @@
 
 A small transformer learns mazes by SFT up to a low pass rate; from that one checkpoint MaxRL, GRPO and RLOO train
 with the same seed. Ends in a table and a figure. The same command again continues where it stopped.
+``--config.FIELD=VALUE`` goes to every run (``python -m experiments.maze --help`` lists the fields).
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -15,48 +17,88 @@ from typing import Any
 import pandas as pd
 
 import configs
-from experiments.maze import __main__ as driver
 from experiments.maze import overview
-from experiments.maze.checks import check
 from experiments.results import policy_runs, style
 from experiments.results.policy_runs import Record
+from experiments.sweep import runner
 from maxrl_jax.runs import launch
-from maxrl_jax.runs.devices import compile_cache
+from maxrl_jax.runs.command_line import Parser, add_config, exit_with
+from maxrl_jax.runs.config import fields
+from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.config.override import split_arguments
+from maxrl_jax.runs.folder import paths
 from maxrl_jax.tasks import maze
 
 METHODS = {"maxrl": 3e-4, "grpo": 2e-4, "rloo": 1e-4}
 """Each method at its own learning rate, the best of three (results/README.md)."""
 
 PASS_AT = (1, 32, 128)
+TINY = f"{Path(configs.__file__).parent / 'maze.py'}:tiny"
 
 
-def run(config: Any, workdir: str | os.PathLike) -> pd.DataFrame:
+class Failed(RuntimeError):
+    """A run ended early, and has said why.
+
+    Attributes:
+      exit_status: its own.
+    """
+
+    def __init__(self, job: runner.Job):
+        super().__init__(f"{job.name} {job.status}: {job.reason}")
+        self.exit_status = job.exit_status or 1
+
+
+def run(workdir: str | os.PathLike, overrides: Sequence[str] = (), spec: str = TINY) -> pd.DataFrame:
     """SFT once, RL by every method from its checkpoint, the table and the figure; returns the table.
 
     Args:
-      config: a config of configs/maze.py; its estimator and learning rate are replaced by each method's.
-      workdir: holds one run folder for SFT and one a method, and what was compiled.
+      workdir: holds one run folder for SFT and one a method, and the programs that all of them compile.
+      overrides: ``--config.FIELD=VALUE`` of every run; estimator and learning rate are replaced by each method's.
+      spec: the config, FILE.py:VARIANT.
+
+    Raises:
+      ConfigError: a wrong setting.
+      Failed: one of the runs did.
+      runner.Stopped: SIGTERM or SIGINT; everything is saved.
     """
     folder = Path(workdir)
-    base = config.copy_and_resolve_references()
-    base.rl.steps = 0
-    with compile_cache.kept_in(folder / "compiled"):  # the runs have all but their training steps in common
-        driver.run(base, folder / "sft")
-        for method, rate in METHODS.items():
-            settings = config.copy_and_resolve_references()
-            settings.rl.advantage.name = method
-            settings.rl.learning_rate = rate
-            settings.sft.steps = 0
-            settings.checkpoint.init_from = os.fspath(folder / "sft")
-            driver.run(settings, folder / method)
-    found = [policy_runs.read(folder / method) for method in METHODS]
+    compiled = f"--config.compilation_cache={folder / 'compiled'}"
+    shared = [f"--config={spec}", "--config.wandb.mode=disabled", compiled, *overrides]
+
+    def job(name: str, **settings: Any) -> runner.Job:
+        own = [f"--config.{field.replace('__', '.')}={value}" for field, value in settings.items()]
+        return runner.Job(name, folder / name, "experiments.maze", [*shared, *own, f"--workdir={folder / name}"])
+
+    base = job("sft", rl__steps=0)
+    settings = _finish([base], 1)
+    of_base = {"sft__steps": 0, "checkpoint__init_from": base.folder}
+    methods = [job(name, rl__advantage__name=name, rl__learning_rate=rate, **of_base) for name, rate in METHODS.items()]
+    _finish(methods, _runs_at_a_time(base.folder))
+    found = [policy_runs.read(method.folder) for method in methods]
     table = summary(found)
     table.to_csv(folder / "summary.csv", index=False)
     overview.draw(found).fig.savefig(folder / "demo.png", dpi=200)
     show(table)
-    print(reading(table, config))
+    print(reading(table, settings["maze"]["size"]))
     print(f"figure: {folder / 'demo.png'}")
     return table
+
+
+def _finish(jobs: Sequence[runner.Job], parallel: int) -> dict[str, Any]:
+    """Runs what is not finished, and says what they say; returns the config of the first as plain values."""
+    settings = [fields.to_dict(launch.parse(job.arguments)[0]) for job in jobs]
+    runner.skip_finished(jobs, settings)
+    runner.run_all(jobs, parallel, say=lambda text: print(text, file=sys.stderr, flush=True), echo=True)
+    for job in jobs:
+        if job.status not in ("finished", "skipped"):
+            raise Failed(job)
+    return settings[0]
+
+
+def _runs_at_a_time(finished: Path) -> int:
+    """One a core on a CPU, of which a run of a small model uses little more than one; an accelerator is for one run."""
+    ran_on = json.loads((finished / "environment.json").read_text())["devices"]["platform"]
+    return min(len(METHODS), os.cpu_count() or 1) if ran_on == "cpu" else 1
 
 
 def summary(found: Sequence[Record]) -> pd.DataFrame:
@@ -92,8 +134,8 @@ def show(table: pd.DataFrame) -> None:
     Console(width=None if sys.stdout.isatty() else 120).print(shown)
 
 
-def reading(table: pd.DataFrame, config: Any) -> str:
-    """What a newcomer should take from the table, with its numbers."""
+def reading(table: pd.DataFrame, size: int) -> str:
+    """What a newcomer should take from the table of mazes of one size, with its numbers."""
     rows = table.set_index("method")
     most = max((name for name in table if name.startswith("pass@")), key=lambda name: int(name.removeprefix("pass@")))
     base = rows.loc["base"]
@@ -101,16 +143,37 @@ def reading(table: pd.DataFrame, config: Any) -> str:
     for name, what in (("pass@1", "One try"), (most, f"{most.removeprefix('pass@')} tries")):
         found = ", ".join(f"{style.LABELS[method]} {rows[name][method]:.3f}" for method in rows.index.drop("base"))
         lines.append(f"{what} solved {base[name]:.3f} of the mazes before RL, and after it: {found}.")
-    total = maze.count_mazes(config.maze.size)
     lines += [
         "Short paths are nobody's aim: a reward of 0 or 1 does not ask for them. With --config.maze.reward=path_quality"
         " it does.",
-        f"There are {total:,} mazes of {config.maze.size} x {config.maze.size}; those evaluated on are in no training"
+        f"There are {maze.count_mazes(size):,} mazes of {size} x {size}; those evaluated on are in no training"
         " batch. One seed shows a picture, not a proof: results/README.md has three, with their spread.",
     ]
     return "\n".join(lines)
 
 
+def main(argv: Sequence[str]) -> int:
+    """The command; returns the exit status."""
+    parser = Parser("python -m experiments.maze.demo", __doc__)
+    add_config(parser)
+    parser.add_argument("--workdir", metavar="DIR", help="folder of the demo")
+    if any(argument in ("-h", "--help") for argument in argv):
+        parser.parse_args(["--help"])
+    spec, overrides, others = split_arguments(argv)
+    flags = parser.read(others)
+    if not flags.workdir:
+        raise ConfigError("--workdir", None, "the folder of the demo, --workdir=DIR", shown="nothing")
+    workdir = paths.folder("--workdir", flags.workdir)
+    paths.make_writable(workdir)
+    try:
+        run(workdir, overrides, spec or TINY)
+    except Failed as error:  # the run has said why
+        return error.exit_status
+    except runner.Stopped as error:
+        print(error, file=sys.stderr)
+        return 128 + error.signum
+    return 0
+
+
 if __name__ == "__main__":
-    file = Path(configs.__file__).parent / "maze.py"
-    launch.main(run, check, [f"--config={file}:tiny", "--config.wandb.mode=disabled", *sys.argv[1:]])
+    exit_with(main)

@@ -1,4 +1,4 @@
-"""Starts the runs of a sweep as processes, several at a time, and says how each ended."""
+"""Starts runs as processes, several at a time, and says how each ended."""
 
 import dataclasses
 import json
@@ -30,6 +30,7 @@ class Job:
         arguments: of the driver.
         status: waiting, running, finished, skipped (finished before), failed, stopped.
         reason: the last line of a failed run's log.
+        exit_status: of its process; None while there is none.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Job:
     arguments: Sequence[str]
     status: str = "waiting"
     reason: str = ""
+    exit_status: int | None = None
 
 
 class Stopped(Exception):
@@ -64,11 +66,17 @@ def skip_finished(jobs: Sequence[Job], settings: Sequence[Mapping[str, Any]]) ->
             job.status = "skipped"
 
 
-def run_all(jobs: Sequence[Job], parallel: int, say: Callable[[str], None] = print) -> None:
+def run_all(jobs: Sequence[Job], parallel: int, say: Callable[[str], None] = print, *, echo: bool = False) -> None:
     """Runs the jobs that are waiting, at most ``parallel`` at a time, and sets their status.
 
     A run that was interrupted resumes in its folder. With CUDA_VISIBLE_DEVICES listing several devices, each
     of the parallel places gets its own.
+
+    Args:
+        jobs: their status is set.
+        parallel: runs at a time.
+        say: is given lines for the user.
+        echo: say what the runs themselves say too, each line after its run's name.
 
     Raises:
         Stopped: SIGTERM or SIGINT; the running jobs were told to save and have ended.
@@ -88,11 +96,16 @@ def run_all(jobs: Sequence[Job], parallel: int, say: Callable[[str], None] = pri
             for place, running in enumerate(places):
                 if running is None:
                     places[place] = _start_next(todo, place, parallel)
-                elif running.process.poll() is not None:
+                    continue
+                ended = running.process.poll() is not None
+                for line in running.said() if echo else ():
+                    say(f"{running.job.name}: {line}")
+                if ended:
                     done, places[place] = done + 1, None
                     _end(running.job, running.process.returncode)
                     seconds = time.monotonic() - running.began
-                    say(f"[{done}/{total}] {running.job.name}: {_outcome(running.job)} after {seconds:.0f} s")
+                    outcome = running.job.status if echo else _outcome(running.job)
+                    say(f"[{done}/{total}] {running.job.name}: {outcome} after {seconds:.0f} s")
             time.sleep(_POLL_SECONDS)
         if signals.caught:
             raise Stopped(signals.caught)
@@ -100,11 +113,20 @@ def run_all(jobs: Sequence[Job], parallel: int, say: Callable[[str], None] = pri
 
 @dataclasses.dataclass
 class _Running:
-    """A job with its process and when that began."""
+    """A job with its process, when that began, and how much of its log was read."""
 
     job: Job
     process: subprocess.Popen
     began: float
+    read: int
+
+    def said(self) -> list[str]:
+        """The whole lines that it has written since the last call."""
+        with open(self.job.folder / "log.txt", "rb") as log:
+            log.seek(self.read)
+            whole, newline, _ = log.read().rpartition(b"\n")
+        self.read += len(whole + newline)
+        return whole.decode(errors="replace").splitlines()
 
 
 class _Signals:
@@ -130,7 +152,9 @@ def _start_next(todo: list[Job], place: int, parallel: int) -> _Running | None:
         if not resume.locked(epath.Path(job.folder)):
             todo.remove(job)
             job.status = "running"
-            return _Running(job, _start(job, place, parallel), time.monotonic())
+            log = job.folder / "log.txt"
+            before = log.stat().st_size if log.exists() else 0
+            return _Running(job, _start(job, place, parallel), time.monotonic(), before)
     return None
 
 
@@ -146,8 +170,11 @@ def environment(place: int, parallel: int) -> dict[str, str]:
 def _start(job: Job, place: int, parallel: int) -> subprocess.Popen:
     job.folder.mkdir(parents=True, exist_ok=True)
     own = environment(place, parallel)
+    # In a session of its own: Ctrl-C reaches this process alone, which tells the run once (twice, it would not save).
     with open(job.folder / "log.txt", "ab") as log:
-        return subprocess.Popen(_command(job), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=own)
+        return subprocess.Popen(
+            _command(job), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=own, start_new_session=True
+        )
 
 
 def _command(job: Job) -> list[str]:
@@ -159,6 +186,7 @@ def _command(job: Job) -> list[str]:
 
 
 def _end(job: Job, status: int) -> None:
+    job.exit_status = status
     if status == 0 and resume.finished(job.folder):
         job.status = "finished"
         return

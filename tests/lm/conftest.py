@@ -1,7 +1,7 @@
 import jax
 import pytest
 
-from maxrl_jax.runs.devices.compile_cache import kept_in
+from tests.compile_cache import kept_in
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from maxrl_jax.runs.devices.compile_cache import kept_in
+from tests.compile_cache import kept_in
 from tests.runs.runs import Toy, deterministic
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from maxrl_jax.runs.devices.compile_cache import kept_in
+from tests.compile_cache import kept_in
 
 
 @pytest.fixture(scope="session", autouse=True)

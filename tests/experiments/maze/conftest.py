@@ -2,7 +2,7 @@ import pytest
 
 from experiments.maze.__main__ import run
 from experiments.maze.checks import check
-from maxrl_jax.runs.devices.compile_cache import kept_in
+from tests.compile_cache import kept_in
 from tests.experiments.maze.small import small
 
 

@@ -8,7 +8,7 @@ from experiments.maze import demo, overview, pictures
 from experiments.results import policy_runs
 from maxrl_jax.runs.folder.metric_writer import read_metrics
 from maxrl_jax.tasks import maze
-from tests.experiments.maze.small import small
+from tests.experiments.maze.small import SMALL
 
 LONG = {"eval.num_samples": 32, "eval.num_mazes": 4}
 
@@ -47,10 +47,10 @@ def test_summary_has_the_base_and_every_method(found):
 
 def test_reading_has_the_numbers(found):
     table = demo.summary(found)
-    text = demo.reading(table, small())
+    text = demo.reading(table, SMALL["maze.size"])
     assert "One try solved 0.010 of the mazes before RL, and after it: MaxRL 0.260, GRPO 0.250, RLOO 0.167." in text
     assert "32 tries solved 0.333 of the mazes before RL, and after it: MaxRL 1.000, GRPO 0.333, RLOO 0.667." in text
-    assert f"{maze.count_mazes(small().maze.size):,} mazes" in text
+    assert f"{maze.count_mazes(SMALL['maze.size']):,} mazes" in text
 
 
 def test_the_figure_shows_curves_and_a_maze(found, capsys):
@@ -81,15 +81,15 @@ def test_a_right_and_a_failed_answer_are_of_one_maze():
 
 @pytest.mark.slow
 def test_the_demo_runs_from_end_to_end_and_again(tmp_path):
-    config = small(**LONG)
-    table = demo.run(config, tmp_path)
+    overrides = [f"--config.{field}={value}" for field, value in {**SMALL, **LONG}.items()]
+    table = demo.run(tmp_path, overrides)
     assert (tmp_path / "demo.png").stat().st_size > 10_000
     assert list(table.method) == ["base", *demo.METHODS]
     # All methods start from the one SFT checkpoint: the same evaluation before RL.
     first = [next(line for line in read_metrics(tmp_path / m) if "eval/solved" in line) for m in demo.METHODS]
     assert first[0]["eval/solved"] == first[1]["eval/solved"] == first[2]["eval/solved"]
     before = {m: _trained(tmp_path / m) for m in demo.METHODS}
-    pd.testing.assert_frame_equal(demo.run(config, tmp_path), table)
+    pd.testing.assert_frame_equal(demo.run(tmp_path, overrides), table)
     assert {m: _trained(tmp_path / m) for m in demo.METHODS} == before
 
 
