@@ -51,7 +51,7 @@ def maxrl_fig6(context: Context) -> Drawing:
 
 @figure("maxrl_fig10", title="A right and a failed answer to a held-out maze", needs_runs=True)
 def maxrl_fig10(context: Context) -> Drawing:
-    """Drawn from the samples the first run kept at its end."""
+    """Drawn from the samples that a run kept at its end: the first run with both kinds for one maze."""
     from experiments.maze import pictures
 
     with_answers = [
@@ -59,7 +59,8 @@ def maxrl_fig10(context: Context) -> Drawing:
     ]
     if not with_answers:
         raise Skipped("no finished maze run with figures/answers.npz")
-    samples = dict(np.load(with_answers[0].folder / "figures" / "answers.npz"))
+    kept = [dict(np.load(r.folder / "figures" / "answers.npz")) for r in with_answers]
+    samples = next((s for s in kept if len(pictures.right_and_failed(s)[1]) == 2), kept[0])
     counts = pd.Series(samples["reason"].ravel()).value_counts().sort_index()
     from maxrl_jax.tasks.maze import REASONS
 
