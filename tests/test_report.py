@@ -215,6 +215,12 @@ def test_committed_runs_from_a_base_a_seed_are_three_methods_of_three_seeds():
     assert [(group.method, len(group.runs)) for group in groups] == [("maxrl", 3), ("grpo", 3), ("rloo", 3)]
 
 
+def test_runs_that_differ_in_what_is_decoded_at_a_time_are_together(tmp_path):
+    for seed, rows in ((0, 0), (1, 128)):
+        make_run(tmp_path / f"run-{seed}", seed=seed, rl={"name": "maxrl", "decode_rows": rows})
+    assert [len(group.runs) for group in runs.group(runs.find([str(tmp_path)]))] == [2]
+
+
 def test_the_same_seed_twice_is_a_comparison_not_a_spread(tmp_path):
     for name in ("one", "two"):
         make_run(tmp_path / name / "run")

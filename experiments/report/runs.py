@@ -17,6 +17,8 @@ PREFIXES = ("eval", "train", "sft", "perf")
 """Of metrics, in the order of the page: what matters most comes first."""
 
 _METHODS = ("cross_entropy", "maxrl", "grpo", "rloo", "pkpo")
+_AT_A_TIME = ("decode_rows", "micro_batch", "micro_batch_tokens")
+"""How much a device works on at a time, which changes speed and memory, and results by rounding alone."""
 _BASE = "model.init_from"
 _METHOD_KEYS = ("rl.advantage.name", "loss.advantage.name")
 
@@ -139,4 +141,5 @@ def _label(run: RunFolder, short: Mapping[str, str]) -> str:
 
 
 def _free(key: str) -> bool:
-    return key.split(".")[0] in resume.FREE
+    names = key.split(".")
+    return names[0] in resume.FREE or names[-1] in _AT_A_TIME
