@@ -73,7 +73,7 @@ def test_links_between_pages_lead_somewhere(page):
 
 
 def test_runs_that_the_pages_draw_from_are_in_the_repository():
-    folders = {f for page in PAGES for f in re.findall(r"--runs=(results/[\w/]+)", page.read_text(encoding="utf-8"))}
+    folders = {f for page in PAGES for f in re.findall(r"--runs=(results/[\w/-]+)", page.read_text(encoding="utf-8"))}
     assert folders
     assert [f for f in folders if not any((ROOT / f).glob("**/metrics.jsonl"))] == []
 
