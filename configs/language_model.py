@@ -1,45 +1,47 @@
-"""The groups of fields that studies of a decoder share: model, sft, rl, eval; a config file sets its own numbers."""
+"""The groups of fields that studies of a decoder share: model, sft, rl, eval; a config file gives its own numbers."""
 
 from ml_collections import ConfigDict
 
 from configs import common
 
 
-def model() -> ConfigDict:
+def model(*, hidden_size: int, intermediate_size: int, max_positions: int) -> ConfigDict:
     """The decoder's shape, and how it is computed with."""
     model = ConfigDict()
     model.init_from = ""  # a model folder in Hugging Face's format: it decides the shape (mazes: it must have this one)
-    model.hidden_size = 64
-    model.intermediate_size = 256
-    model.num_layers = 2
-    model.num_heads = 2
-    model.num_kv_heads = 1
-    model.max_positions = 512
+    model.hidden_size = hidden_size
+    model.intermediate_size = intermediate_size
+    model.num_layers = 4
+    model.num_heads = 4
+    model.num_kv_heads = 2
+    model.max_positions = max_positions
     model.compute_dtype = "auto"  # float32, bfloat16; auto: bfloat16 on accelerators, float32 on CPU
     model.remat = False  # gradients run each block again and keep less of it: less memory, more time
     return model
 
 
-def sft() -> ConfigDict:
+def sft(*, steps: int, batch_size: int, learning_rate: float) -> ConfigDict:
     """Supervised fine-tuning on the task's own solutions."""
     sft = ConfigDict()
-    sft.steps = 0
-    sft.batch_size = 64
+    sft.steps = steps
+    sft.batch_size = batch_size
     sft.eval_every_steps = 0  # held-out evaluation during SFT, as sft/pass@K; 0: none
     sft.export_steps = ()  # after each of these steps the model is written to model_sft_STEP/
     sft.micro_batch = 0  # sequences run at a time on a device; 0: 4 on CPU, all on accelerators
     sft.steps_per_call = 10
-    sft.optimizer = common.optimizer("adamw", learning_rate=2e-3, schedule="cosine", weight_decay=0.01, clip_norm=1.0)
+    sft.optimizer = common.optimizer(
+        "adamw", learning_rate=learning_rate, schedule="cosine", weight_decay=0.01, clip_norm=1.0
+    )
     return sft
 
 
-def rl() -> ConfigDict:
+def rl(*, steps: int, num_prompts: int, learning_rate: float) -> ConfigDict:
     """Rollouts of a batch, their advantages and the update."""
     rl = ConfigDict()
-    rl.steps = 200
-    rl.num_prompts = 32
-    rl.num_rollouts = 32
-    rl.learning_rate = 3e-4
+    rl.steps = steps
+    rl.num_prompts = num_prompts
+    rl.num_rollouts = 128
+    rl.learning_rate = learning_rate
     rl.aggregation = "token_mean"  # over the global batch, as published; sequence_sum is the unbiased one
     rl.advantage = common.advantage("maxrl")
     rl.entropy_coef = 0.0
@@ -54,10 +56,10 @@ def rl() -> ConfigDict:
     return rl
 
 
-def evaluation() -> ConfigDict:
+def evaluation(*, num_samples: int, every_steps: int) -> ConfigDict:
     """Pass@k on held-out prompts."""
     evaluation = ConfigDict()
-    evaluation.num_samples = 128
-    evaluation.every_steps = 100  # also before the first RL step and after the last
+    evaluation.num_samples = num_samples
+    evaluation.every_steps = every_steps  # also before the first RL step and after the last
     evaluation.decode_rows = 0  # samples decoded at a time on a device; 0: 512 on CPU, 16,384 on accelerators
     return evaluation

@@ -41,7 +41,7 @@ def get_config(variant: str = "words") -> ConfigDict:
     config.words = _words()
     config.data = _data()
     config.verifier = _verifier()
-    config.model = _model()
+    config.model = language_model.model(hidden_size=128, intermediate_size=512, max_positions=128)
     config.sft = _sft()
     config.rl = _rl()
     config.eval = _evaluation()
@@ -86,30 +86,15 @@ def _verifier() -> ConfigDict:
     return verifier
 
 
-def _model() -> ConfigDict:
-    model = language_model.model()
-    model.hidden_size = 128
-    model.intermediate_size = 512
-    model.num_layers = 4
-    model.num_heads = 4
-    model.num_kv_heads = 2
-    model.max_positions = 128
-    return model
-
-
 def _sft() -> ConfigDict:
-    sft = language_model.sft()
+    sft = language_model.sft(steps=0, batch_size=64, learning_rate=2e-3)
     sft.micro_batch = 32
     sft.optimizer.b2 = 0.95
     return sft
 
 
 def _rl() -> ConfigDict:
-    rl = language_model.rl()
-    rl.steps = 1500
-    rl.num_prompts = 256
-    rl.num_rollouts = 128
-    rl.learning_rate = 1e-5
+    rl = language_model.rl(steps=1500, num_prompts=256, learning_rate=1e-5)
     rl.minibatches = 1  # updates that a batch is cut into, by prompts, with ratios to the policy that drew
     rl.clip_epsilon = 0.0  # range that those ratios are clipped to, 1 +- it; 0: none
     rl.decode_segments = ()  # tokens after which finished answers leave and are judged (evaluations too); (): one loop
@@ -117,9 +102,8 @@ def _rl() -> ConfigDict:
 
 
 def _evaluation() -> ConfigDict:
-    evaluation = language_model.evaluation()
+    evaluation = language_model.evaluation(num_samples=64, every_steps=100)
     evaluation.num_prompts = 256  # held-out problems, the first of the file
-    evaluation.num_samples = 64
     evaluation.temperature = 0.6
     evaluation.top_p = 0.95
     return evaluation

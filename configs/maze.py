@@ -43,9 +43,9 @@ def get_config(variant: str = "tiny") -> ConfigDict:
     config = common.base()
     config.task = "maze"  # or your own, my.module:factory (maxrl_jax/lm/task.py)
     config.maze = _maze()
-    config.model = _model()
-    config.sft = _sft()
-    config.rl = _rl()
+    config.model = language_model.model(hidden_size=256, intermediate_size=1024, max_positions=512)
+    config.sft = language_model.sft(steps=1500, batch_size=32, learning_rate=5e-4)
+    config.rl = language_model.rl(steps=20_000, num_prompts=32, learning_rate=1e-4)
     config.eval = _evaluation()
     {"tiny": _tiny, "base": _base, "table3": _table3, "figure3": _figure3, "scarce": _scarce}[variant](config)
     return config
@@ -61,37 +61,9 @@ def _maze() -> ConfigDict:
     return maze
 
 
-def _model() -> ConfigDict:
-    model = language_model.model()
-    model.hidden_size = 256
-    model.intermediate_size = 1024
-    model.num_layers = 4
-    model.num_heads = 4
-    model.num_kv_heads = 2
-    return model
-
-
-def _sft() -> ConfigDict:
-    sft = language_model.sft()
-    sft.steps = 1500
-    sft.batch_size = 32
-    sft.optimizer.learning_rate = 5e-4
-    return sft
-
-
-def _rl() -> ConfigDict:
-    rl = language_model.rl()
-    rl.steps = 20_000
-    rl.num_rollouts = 128
-    rl.learning_rate = 1e-4
-    return rl
-
-
 def _evaluation() -> ConfigDict:
-    evaluation = language_model.evaluation()
+    evaluation = language_model.evaluation(num_samples=2048, every_steps=1000)
     evaluation.num_mazes = 256  # the first of the held-out ones
-    evaluation.num_samples = 2048
-    evaluation.every_steps = 1000
     evaluation.seed = 0  # of the held-out mazes: the same ones for every seed of a run
     return evaluation
 

@@ -1,7 +1,7 @@
-"""JAX's compilation cache on disk, where one process compiles the same programs again and again."""
+"""JAX's compilation cache on disk, for tests that compile the same programs again and again."""
 
 import contextlib
-import os
+import pathlib
 from collections.abc import Iterator
 
 import jax
@@ -9,10 +9,10 @@ from jax.experimental.compilation_cache import compilation_cache
 
 
 @contextlib.contextmanager
-def kept_in(folder: str | os.PathLike) -> Iterator[None]:
-    """Every program compiled inside is kept in the folder, however small, and taken from there the next time."""
+def kept_in(folder: pathlib.Path) -> Iterator[None]:
+    """Every program compiled inside is kept in the folder, and taken from there the next time."""
     settings = {
-        "jax_compilation_cache_dir": os.fspath(folder),
+        "jax_compilation_cache_dir": str(folder),
         "jax_persistent_cache_min_compile_time_secs": 0.0,
         "jax_persistent_cache_min_entry_size_bytes": -1,
     }

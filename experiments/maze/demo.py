@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +65,16 @@ def run(workdir: str | os.PathLike, overrides: Sequence[str] = (), spec: str = T
     compiled = f"--config.compilation_cache={folder / 'compiled'}"
     shared = [f"--config={spec}", "--config.wandb.mode=disabled", compiled, *overrides]
 
-    def job(name: str, **settings: Any) -> runner.Job:
-        own = [f"--config.{field.replace('__', '.')}={value}" for field, value in settings.items()]
+    def job(name: str, settings: Mapping[str, Any]) -> runner.Job:
+        own = [f"--config.{field}={value}" for field, value in settings.items()]
         return runner.Job(name, folder / name, "experiments.maze", [*shared, *own, f"--workdir={folder / name}"])
 
-    base = job("sft", rl__steps=0)
+    base = job("sft", {"rl.steps": 0})
     settings = _finish([base], 1)
-    of_base = {"sft__steps": 0, "checkpoint__init_from": base.folder}
-    methods = [job(name, rl__advantage__name=name, rl__learning_rate=rate, **of_base) for name, rate in METHODS.items()]
+    from_base = {"sft.steps": 0, "checkpoint.init_from": base.folder}
+    methods = [
+        job(name, {**from_base, "rl.advantage.name": name, "rl.learning_rate": rate}) for name, rate in METHODS.items()
+    ]
     _finish(methods, _runs_at_a_time(base.folder))
     found = [policy_runs.read(method.folder) for method in methods]
     table = summary(found)
@@ -157,8 +159,6 @@ def main(argv: Sequence[str]) -> int:
     parser = Parser("python -m experiments.maze.demo", __doc__)
     add_config(parser)
     parser.add_argument("--workdir", metavar="DIR", help="folder of the demo")
-    if any(argument in ("-h", "--help") for argument in argv):
-        parser.parse_args(["--help"])
     spec, overrides, others = split_arguments(argv)
     flags = parser.read(others)
     if not flags.workdir:

@@ -37,11 +37,9 @@ def maxrl_fig3(context: Context) -> Drawing:
     parts = _by_what_is_fixed(found)
     fig, axes = new_figure(len(parts), 2, width="page", aspect=0.8, squeeze=False)
     rows: list[dict] = []
-    for (fixed, runs), line in zip(parts.items(), axes, strict=True):
+    for (fixed, runs), line, points in zip(parts.items(), axes, (theirs, theirs[:0]), strict=False):
         for ax, k in zip(line, (1, most), strict=True):
-            of_panel = _over_rollouts(ax, runs, k, step)
-            if fixed.endswith("prompts"):
-                of_panel += _published_over_rollouts(ax, theirs, k)
+            of_panel = _over_rollouts(ax, runs, k, step) + _published_over_rollouts(ax, points, k)
             base = _negative_log(runs[0].pass_curve([k], min(runs[0].evaluations))[0])
             ax.axhline(base, ls="--", color=COLOURS["base"], label="Base")
             of_panel.append({"k": k, "source": "ours", "method": "base", "value": base})
