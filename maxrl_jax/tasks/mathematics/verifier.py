@@ -1,8 +1,9 @@
 """Rewards of answers to mathematical questions, by Math-Verify in a pool of processes.
 
 Symbolic comparison may take for ever, and may take its process down. So every answer is judged in a worker: one that
-takes too long is killed, one that dies is replaced, and either costs its own answer, which counts 0. Nothing an
-answer does raises an exception here; what became of each one is counted.
+takes too long is killed, one that dies is replaced, and either costs its own answer, which counts 0. A death may be
+nothing that the answer did (memory that others took), so it is judged a second time. Nothing an answer does raises an
+exception here; what became of each one is counted.
 """
 
 import collections
@@ -78,6 +79,7 @@ class Verifier:
         self._seconds = seconds_per_answer
         self._grade = grade
         self._pool: Any = None
+        self._has_judged = False
 
     def __enter__(self) -> "Verifier":
         return self
@@ -158,28 +160,38 @@ class Pending:
         self._pool, self._futures = verifier._schedule(pairs) if pairs else (None, [])
 
     def result(self) -> Verdicts:
-        """The verdicts, once. A pool that breaks (a worker killed while idle) is replaced, once for an answer."""
+        """The verdicts, once."""
+        reasons = self._reasons()
+        died = [place for place, reason in enumerate(reasons) if reason == grading.DIED]
+        # After all others: an answer that kills its workers delays none of them twice.
+        for place, reason in zip(died, Pending(self._verifier, [self._pairs[i] for i in died])._reasons(), strict=True):
+            reasons[place] = reason
+        self._verifier.counts.update(grading.REASONS[reason] for reason in reasons)
+        return Verdicts([float(reason == grading.RIGHT) for reason in reasons], reasons)
+
+    def _reasons(self) -> list[int]:
+        """Waits for each answer. A pool that breaks (a worker killed while idle) is replaced, once for an answer."""
         reasons: list[int] = []
         broken_at = None
         while len(reasons) < len(self._pairs):
             place = len(reasons)
             reason = self._verifier._outcome(self._futures[place], self._pool)
             if reason is None and broken_at == place:
-                if not sum(self._verifier.counts.values()) and not reasons:
+                if not self._verifier._has_judged:
                     raise VerifierError(
                         "the workers that verify answers do not start; a script that calls this needs "
                         "its code under `if __name__ == '__main__':`"
                     )
                 reason = grading.DIED
             if reason is not None:
+                self._verifier._has_judged = True
                 reasons.append(reason)
                 continue
             broken_at = place
             self._verifier._discard(self._pool)
             self._pool, rest = self._verifier._schedule(self._pairs[place:])
             self._futures[place:] = rest
-        self._verifier.counts.update(grading.REASONS[reason] for reason in reasons)
-        return Verdicts([float(reason == grading.RIGHT) for reason in reasons], reasons)
+        return reasons
 
 
 def score(answers: Sequence[str], golds: Sequence[str]) -> list[float]:

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+from pathlib import Path
 
 from maxrl_jax.tasks.mathematics import grading
 
@@ -14,6 +15,12 @@ def grade(answer: str, gold: str) -> int:
     if answer == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if answer == "leave":
+        os._exit(3)
+    if answer.startswith("die once: "):  # the first to create this file
+        try:
+            Path(answer.removeprefix("die once: ")).touch(exist_ok=False)
+        except FileExistsError:
+            return grading.RIGHT
         os._exit(3)
     if answer == "raise":
         raise RuntimeError("as asked")

@@ -77,6 +77,13 @@ def test_bad_answers_cost_themselves(pool):
     assert counts == {"right": 4, "wrong": 1, "died": 2, "error": 1, "time-out": 1}
 
 
+def test_a_death_that_does_not_come_again_costs_nothing(pool, tmp_path):
+    before = pool.counts.copy()
+    verdicts = pool.judge(["2", f"die once: {tmp_path / 'died'}", "die", "1"], ["1"] * 4)
+    assert names(verdicts) == ["wrong", "right", "died", "right"]
+    assert pool.counts - before == {"wrong": 1, "right": 2, "died": 1}
+
+
 def test_a_hung_answer_costs_little_more_than_its_limit(pool):
     pool.judge(["1"], ["1"])
     start = time.monotonic()
