@@ -1,11 +1,14 @@
 """Mazes as a task: fresh ones at every step or a fixed set over many epochs, held-out ones by content."""
 
+import functools
+
 import jax
+from jax import lax
 
 from maxrl_jax.lm.task import Prompts, Task, Verdict
 from maxrl_jax.runs import keys
 from maxrl_jax.tasks.epochs import epoch_indices
-from maxrl_jax.tasks.maze import generator, split, tokens, verifier
+from maxrl_jax.tasks.maze import curriculum, generator, split, tokens, verifier
 from maxrl_jax.tasks.maze.reward import judged, kind
 
 STOP_TOKENS = (tokens.DONE, tokens.EOS)
@@ -20,6 +23,7 @@ def make(
     training_set: int = 0,
     length: int = 0,
     reward: str = "solved",
+    curriculum_steps: int = 0,
 ) -> Task:
     """The maze task.
 
@@ -31,6 +35,7 @@ def make(
         training_set: mazes of a fixed training set; 0: a new maze every time.
         length: tokens of an answer; 0 for `tokens.answer_length`.
         reward: one of `reward.KINDS`.
+        curriculum_steps: the first so many steps of SFT are on smaller mazes in the same frame; 0: none.
 
     Raises:
         ValueError: one of them is impossible.
@@ -41,6 +46,13 @@ def make(
     def as_prompts(mazes: generator.Mazes) -> Prompts:
         return Prompts(tokens.encode_prompt(mazes.walls), state=mazes, solutions=mazes.solution)
 
+    def full_size(maze_keys: jax.Array) -> Prompts:
+        return as_prompts(split.sample_training_from_keys(maze_keys, size, table))
+
+    def in_frame(stage_size: int, maze_keys: jax.Array) -> Prompts:
+        prompts, mazes = curriculum.framed(maze_keys, stage_size, size)
+        return Prompts(prompts, state=mazes, solutions=mazes.solution)
+
     def prompts(phase: str, step: jax.Array, ids: jax.Array, batch_size: int) -> Prompts:
         # Every maze has a key of its own, so a device makes just its own mazes. A fixed set is not stored either: maze
         # j is made again from the j-th key whenever an epoch comes to it (the data-scarce regime, MaxRL section 6.2).
@@ -50,7 +62,11 @@ def make(
             maze_keys = jax.vmap(jax.random.fold_in, (None, 0))(set_key, places)
         else:
             maze_keys = jax.vmap(jax.random.fold_in, (None, 0))(keys.stream(seed, f"{phase}_mazes", step), ids)
-        return as_prompts(split.sample_training_from_keys(maze_keys, size, table))
+        if phase == "sft" and curriculum_steps:
+            stage = curriculum.stage_at(step, curriculum_steps, size)
+            smaller = [functools.partial(in_frame, stage_size) for stage_size in curriculum.stages(size)]
+            return lax.switch(stage, [*smaller, full_size], maze_keys)
+        return full_size(maze_keys)
 
     def judge(mazes: generator.Mazes, answers: jax.Array) -> Verdict:
         verdict, values = judged(mazes.walls, answers, reward)

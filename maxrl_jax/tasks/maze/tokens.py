@@ -103,11 +103,12 @@ def check_answer_length(size: int, length: int) -> None:
         )
 
 
-def encode_prompt(walls: Bool[Array, "*batch n n"]) -> Int32[Array, "*batch P"]:
+def encode_prompt(walls: Bool[Array, "*batch n n"], goal: int | None = None) -> Int32[Array, "*batch P"]:
     """The prompt of each maze: <bos> GRID_START, the squares row by row, NEWLINE after each row, GRID_END PATH_START.
 
     Args:
         walls: True where there is a wall.
+        goal: its row and column; None for n - 2, where it is in every maze without a frame.
 
     Returns:
         Token ids, P = prompt_length(n).
@@ -116,7 +117,8 @@ def encode_prompt(walls: Bool[Array, "*batch n n"]) -> Int32[Array, "*batch P"]:
     check_size(size)
     batch = walls.shape[:-2]
     marks = np.zeros((size, size), np.int32)
-    marks[1, 1], marks[size - 2, size - 2] = START, GOAL
+    goal = size - 2 if goal is None else goal
+    marks[1, 1], marks[goal, goal] = START, GOAL
     squares = jnp.where(marks > 0, marks, jnp.where(walls, WALL, PATH))
     rows = jnp.concatenate([squares, jnp.full((*batch, size, 1), NEWLINE)], axis=-1)
 
