@@ -14,6 +14,7 @@ from maxrl_jax.runs.config import checks
 from maxrl_jax.runs.config.errors import ConfigError, as_config_error
 from maxrl_jax.runs.devices import sharding
 from maxrl_jax.tasks import maze
+from maxrl_jax.tasks.maze import curriculum
 from maxrl_jax.tasks.maze.reward import KINDS
 
 
@@ -62,6 +63,8 @@ def _check_maze(config: Any) -> None:
     checks.one_of(config, "maze.reward", tuple(KINDS))
     checks.positive_int(config, "maze.num_held_out")
     checks.integer(config, "maze.training_set", 0, 2**30)
+    if checks.integer(config, "maze.curriculum_steps", 0, config.sft.steps or None):
+        as_config_error("maze.size", size, lambda: curriculum.stages(size))
     checks.non_negative_int(config, "maze.answer_length")
     key = "maze.answer_length" if config.maze.answer_length else "model.max_positions"
     length = as_config_error(key, checks.field(config, key), lambda: answer_length(config))

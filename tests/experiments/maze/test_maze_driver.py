@@ -105,6 +105,18 @@ def check_equal_up_to_sums(one, other):
 
 
 @pytest.mark.slow
+def test_a_curriculum_on_eight_devices_equals_one(tmp_path):
+    sizes = ("--config.maze.size=11", "--config.maze.answer_length=0", "--config.maze.curriculum_steps=2")
+    losses = {}
+    for devices in (1, 8):
+        process = start(tmp_path / str(devices), devices, (*sizes, "--config.sft.steps=3", "--config.rl.steps=0"))
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+        losses[devices] = [line["sft/loss"] for line in lines(tmp_path / str(devices), "sft/")]
+    assert len(losses[1]) == 3 and losses[8] == pytest.approx(losses[1], rel=1e-5)
+
+
+@pytest.mark.slow
 def test_eight_devices_equal_one(finished, tmp_path):
     process = start(tmp_path / "run", devices=8)
     _, err = process.communicate(timeout=300)
@@ -299,6 +311,9 @@ def test_analysis_reads_the_run_back(finished):
 WRONG = [
     ({"maze.size": 8}, "maze.size"),
     ({"maze.size": 3}, "maze.size"),
+    ({"maze.curriculum_steps": 1}, "maze.size"),  # 7 x 7, the smallest there are
+    ({"maze.curriculum_steps": 3}, "maze.curriculum_steps"),  # more than sft.steps
+    ({"maze.curriculum_steps": -1}, "maze.curriculum_steps"),
     ({"rl.num_rollouts": 0}, "rl.num_rollouts"),
     ({"rl.num_rollouts": 1, "rl.advantage.name": "rloo"}, "rl.advantage.name"),
     ({"rl.advantage.name": "maxpo", "rl.advantage.k": 4}, "rl.advantage.k"),
