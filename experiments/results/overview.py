@@ -59,8 +59,9 @@ def _over_k(ax: Axes, found: Sequence[Record], ks: Sequence[int]) -> list[dict]:
     for method, records in policy_runs.groups(found).items():
         curves[method] = spread(np.stack([record.pass_curve(ks) for record in records]))
     rows = []
+    drawn = policy_curves.looks(curves)
     for method, (mean, error, runs) in curves.items():
-        band(ax, ks, mean, error, **policy_curves.look(method))
+        band(ax, ks, mean, error, **drawn[method])
         rows += [
             {"metric": f"pass@{k} at the end", "method": method, "mean": m, "standard_error": e, "runs": n}
             for k, m, e, n in zip(ks, mean, error, np.broadcast_to(runs, len(ks)), strict=True)

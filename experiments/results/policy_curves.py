@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,12 +17,32 @@ from experiments.results.spread import spread
 
 
 def look(method: str) -> dict[str, Any]:
-    """Colour and label of a method, hyper-parameters in the label."""
-    base, _, k = method.removesuffix("_entropy").partition("_k")
-    label = style.LABELS.get(base, base) + (f", k={k}" if k.isdigit() else "")
-    entropy = method.endswith("_entropy")
+    """Colour, label and line of a method, its hyper-parameter in the label."""
+    estimator, parameter, entropy = _parts(method)
+    label = style.LABELS.get(estimator, estimator)
+    if parameter:
+        label = label.replace("order T", f"order {parameter}") if "order T" in label else f"{label}, k={parameter}"
     line = {"linestyle": "--"} if entropy else {}
-    return {**style.look(base), "label": label + (" + entropy" if entropy else ""), **line}
+    return {**style.look(estimator), "label": label + (" + entropy" if entropy else ""), **line}
+
+
+def looks(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The looks of the methods of one drawing: those of one estimator share a colour and differ in their line."""
+    found: dict[str, dict[str, Any]] = {}
+    lines: dict[str, Iterator[Any]] = {}
+    for method in methods:
+        found[method] = look(method)
+        estimator, parameter, entropy = _parts(method)
+        if parameter and not entropy:
+            found[method] |= {"linestyle": next(lines.setdefault(estimator, itertools.cycle(("-", "-.", ":"))))}
+    return found
+
+
+def _parts(method: str) -> tuple[str, str, bool]:
+    """The estimator, its k or order, '' for none, and whether there is an entropy bonus."""
+    name = method.removesuffix("_entropy")
+    match = re.fullmatch(r"(.+?)_k?(\d+)", name)
+    return (*(match.groups() if match else (name, "")), name != method)
 
 
 def over_steps(ax: Axes, found: Sequence[Record], values: Callable[[Record], pd.Series], name: str) -> list[dict]:
@@ -29,10 +51,12 @@ def over_steps(ax: Axes, found: Sequence[Record], values: Callable[[Record], pd.
     At a step that some of the runs have not reached, those that have.
     """
     rows = []
-    for method, runs in policy_runs.groups(found).items():
+    grouped = policy_runs.groups(found)
+    drawn = looks(grouped)
+    for method, runs in grouped.items():
         table = pd.concat([values(record) for record in runs], axis=1).sort_index()
         mean, error, _ = spread(table, axis=1)
-        band(ax, table.index, mean, error, **look(method))
+        band(ax, table.index, mean, error, **drawn[method])
         rows += [
             {"metric": name, "method": method, "step": s, "mean": m, "standard_error": e, "runs": len(runs)}
             for s, m, e in zip(table.index, mean, error, strict=True)

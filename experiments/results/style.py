@@ -52,7 +52,7 @@ COLOURS = {
     "bagirov": _YELLOW,
     "partitioned": _GREY,
     "differential_smoothing": _YELLOW,
-    "self_masked": _SKY,
+    "self_masked": _INDIGO,
     "cross_entropy": _INDIGO,
     "ml": _INDIGO,
     "rl": _GREEN,
@@ -90,7 +90,8 @@ LABELS = {
 REFERENCES = ("cross_entropy", "ml")
 """Exact maximum likelihood, which other methods approach until their curves cover it."""
 
-_DOTTED = {"mean_baseline": (0, (1, 1.2)), "reinforce": (0, (1, 1.2))}  # so that what lies below shows in the gaps
+_DOTTED = dict.fromkeys(("mean_baseline", "reinforce", "maxrl_unbiased"), (0, (1, 1.2)))
+"""So that what lies below shows in the gaps."""
 
 _SETTINGS = {
     "font.size": 8,

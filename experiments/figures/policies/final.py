@@ -14,7 +14,7 @@ from experiments.figures.registry import Context, Skipped, figure
 from experiments.results import policy_runs
 from experiments.results.band import apart, bars
 from experiments.results.drawing import Drawing
-from experiments.results.policy_curves import legend, look
+from experiments.results.policy_curves import legend, look, looks
 from experiments.results.spread import spread
 from experiments.results.style import COLOURS, LABELS, new_figure, shades
 
@@ -79,6 +79,7 @@ def _over_rollouts(ax: Axes, found: Sequence[policy_runs.Record], k: int, step: 
     """Draws -log pass@k of every method over N; returns the plotted rows."""
     rows = []
     grouped = policy_runs.groups(found)
+    drawn = looks(grouped)
     for (method, runs), shift in zip(grouped.items(), apart(len(grouped)), strict=True):
         points: dict[int, list[float]] = {}
         for record in runs:
@@ -86,7 +87,7 @@ def _over_rollouts(ax: Axes, found: Sequence[policy_runs.Record], k: int, step: 
         counts = sorted(points)
         found_here = [spread(points[n]) for n in counts]
         means, errors = [s.mean for s in found_here], [s.error for s in found_here]
-        bars(ax, np.multiply(counts, shift), means, errors, marker="o", **look(method))
+        bars(ax, np.multiply(counts, shift), means, errors, marker="o", **drawn[method])
         rows += [
             {"k": k, "source": "ours", "method": method, "rollouts": n, "value": s.mean, "standard_error": s.error}
             for n, s in zip(counts, found_here, strict=True)
@@ -127,7 +128,8 @@ def maxpo_fig9(context: Context) -> Drawing:
             ax.bar(place, share, bottom=bottom, color=colour, label=part if place == 0 else None, width=0.65)
             bottom += share
             rows.append({"method": method, "part": part, "share": share, "runs": len(runs)})
-    ax.set_xticks(range(place + 1), [look(m)["label"] for m in policy_runs.groups(found)], rotation=20)
+    labels = [look(method)["label"] for method in policy_runs.groups(found)]
+    ax.set_xticks(range(place + 1), labels, rotation=30, ha="right", rotation_mode="anchor")
     ax.set_ylabel("share of held-out prompts")
     ax.grid(visible=False)
     legend(fig, ax)
@@ -168,6 +170,7 @@ def maxrl_efficiency(context: Context) -> Drawing:
     fig, ax = new_figure()
     rows = []
     others = policy_runs.groups(r for r in found if r.method != "maxrl" and _pair(r) in ours)
+    drawn = looks(others)
     for (method, runs), shift in zip(others.items(), apart(len(others)), strict=True):
         ks = [2**j for j in range(min(r.num_samples for r in runs).bit_length())]
         for k in ks:
@@ -179,7 +182,7 @@ def maxrl_efficiency(context: Context) -> Drawing:
         points = pd.DataFrame([row for row in rows if row["method"] == method])
         if len(points):
             reach = [points.factor - points.low, points.high - points.factor]
-            bars(ax, points.k * shift, points.factor, reach, marker="o", **look(method))
+            bars(ax, points.k * shift, points.factor, reach, marker="o", **drawn[method])
     if not rows:
         raise Skipped("no run of maxrl beside one of another method with the same rollouts and seed")
     ax.axhline(1.0, color="black", linewidth=0.8, zorder=1)
