@@ -29,6 +29,7 @@ from experiments.lm_driver import counts, gradient_norms
 from experiments.lm_driver.evaluation import make_sampler
 from maxrl_jax import advantages
 from maxrl_jax.runs.command_line import Parser, path, say_error
+from maxrl_jax.runs.config import saved
 
 NORMS = "gradient_norms.csv"
 METHODS = ("maxrl", "grpo", "rloo")
@@ -76,9 +77,7 @@ def settings_of(options: argparse.Namespace) -> ConfigDict:
     file = options.run / "config.json"
     if not file.is_file():
         raise ValueError(f"--run: got {options.run}, allowed: the folder of a run (it has no config.json)")
-    config = get_config()
-    with config.ignore_type():
-        config.update(_with_tuples(json.loads(file.read_text())))
+    config = saved.over(get_config(), json.loads(file.read_text()))
     config.model.init_from = str(options.model or options.run / "model")
     config.checkpoint.init_from = ""
     if options.data:
@@ -89,13 +88,6 @@ def settings_of(options: argparse.Namespace) -> ConfigDict:
         if getattr(options, name) is not None:
             config.eval[name] = getattr(options, name)
     return config
-
-
-def _with_tuples(value: Any) -> Any:
-    """What JSON wrote as lists, as it was."""
-    if isinstance(value, dict):
-        return {name: _with_tuples(entry) for name, entry in value.items()}
-    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
 def norms(problem: Problem, params: Any, num_prompts: int) -> pd.DataFrame:

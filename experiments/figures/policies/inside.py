@@ -15,16 +15,16 @@ from experiments.results.style import COLOURS, LABELS, new_figure
 @figure("maxrl_fig6", title="Gradient norm of a maze's own estimate against its pass rate", needs_runs=True)
 def maxrl_fig6(context: Context) -> Drawing:
     """Held-out mazes at the final policy of the first finished run, three objectives on the same rollouts."""
-    from ml_collections import ConfigDict
-
+    from configs.maze import get_config
     from experiments.lm_driver import gradient_norms
     from experiments.maze.problem import Problem
     from maxrl_jax import advantages
+    from maxrl_jax.runs.config import saved
 
     finished = [r for r in records(context, _of_mazes, "of mazes") if (r.folder / "model" / "config.json").exists()]
     if not finished:
         raise Skipped("no finished maze run with a model/ folder")
-    settings = ConfigDict(finished[0].config)
+    settings = saved.over(get_config(), finished[0].config)
     settings.model.init_from = str(finished[0].folder / "model")
     problem = Problem.make(settings)
     names = ("rloo", "grpo", "maxrl")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.figures.policies import inside
+from experiments.figures.registry import Context
 from experiments.lm_driver import rl
 from experiments.maze.__main__ import run
 from experiments.maze.checks import check
@@ -102,6 +105,17 @@ def check_equal_up_to_sums(one, other):
     for name, value in here.items():
         assert there[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
     assert lines(other, "eval/")[0]["eval/solved"] == lines(one, "eval/")[0]["eval/solved"]
+
+
+@pytest.mark.slow
+def test_gradient_norms_are_drawn_of_a_run_that_is_older_than_a_field(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "older")
+    settings = json.loads((tmp_path / "older/config.json").read_text())
+    del settings["maze"]["curriculum_steps"]
+    (tmp_path / "older/config.json").write_text(json.dumps(settings))
+    table = inside.maxrl_fig6(Context(runs=(tmp_path / "older",), quick=True)).data
+    assert set(table.method) == {"rloo", "grpo", "maxrl"} and (table.gradient_norm >= 0).all()
+    assert sorted(set(table.maze)) == list(range(5))
 
 
 @pytest.mark.slow
