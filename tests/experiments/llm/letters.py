@@ -12,14 +12,25 @@ def letter(answer, gold):
 
 
 def letter_with_trouble(answer, gold):
-    """As `letter`; of all answers one hangs, and one ends its worker. TROUBLE is a folder that says which have."""
+    """As `letter`; of all answers the first one hangs, once, and the second one ends its worker whenever it comes.
+
+    TROUBLE is a folder that says which they were.
+    """
     folder = pathlib.Path(os.environ["TROUBLE"])
-    for trouble in ("hang", "die"):
-        try:
-            (folder / trouble).touch(exist_ok=False)
-        except FileExistsError:
-            continue
-        if trouble == "die":
-            os.kill(os.getpid(), signal.SIGKILL)
+    if _first(folder / "hang"):
         time.sleep(600)
+    mine = f"{answer} {gold}"
+    if _first(folder / "die"):
+        (folder / "deadly").write_text(mine)
+    if (folder / "deadly").exists() and (folder / "deadly").read_text() == mine:
+        os.kill(os.getpid(), signal.SIGKILL)
     return letter(answer, gold)
+
+
+def _first(file):
+    """Whether nobody has come by before."""
+    try:
+        file.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True

@@ -56,20 +56,22 @@ def test_math_verify_grades_a_run_in_segments(tmp_path):
     assert lines(tmp_path / "run", "final/")[-1]["final/params_sha256"]
 
 
-def test_a_worker_that_hangs_and_one_that_dies_cost_an_answer_each(tmp_path, monkeypatch):
+def test_an_answer_that_hangs_and_one_that_kills_its_workers_cost_themselves(tmp_path, monkeypatch):
     monkeypatch.setenv("TROUBLE", str(tmp_path))
     chosen = {
         "verifier.grade": "tests.experiments.llm.letters:letter_with_trouble",
-        "verifier.seconds": 15.0,
+        "verifier.seconds": 6.0,
         "rl.decode_segments": (1, 3),
     }
     config = mathematics(tmp_path, **chosen)
     check(config)
     run(config, tmp_path / "run")
     found = counts(tmp_path / "run")
-    assert (found["answers_time_out"], found["answers_died"]) == (1, 1)
+    # The same answer may be drawn again, and kills its workers again.
+    assert found["answers_time_out"] == 1 and 1 <= found["answers_died"] <= 8
     # Two steps, and the evaluation before the first.
-    assert found["answers_right"] + found["answers_wrong"] == 2 * 8 * 4 + 4 * 4 - 2
+    others = 2 * 8 * 4 + 4 * 4 - 1 - found["answers_died"]
+    assert found["answers_right"] + found["answers_wrong"] == others
     assert [record["step"] for record in lines(tmp_path / "run", "train/")] == [0, 1]
     assert "eval/pass@4" in lines(tmp_path / "run", "eval/")[-1]
     assert lines(tmp_path / "run", "final/")[-1]["final/params_sha256"]

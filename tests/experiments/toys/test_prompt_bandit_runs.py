@@ -92,6 +92,7 @@ def list_of_panels(count):
     return [f"({letter})" for letter in "abcdef"[:count]]
 
 
+@pytest.mark.slow
 def test_choosing_k_chooses_where_pass_at_k_is_best():
     config = load("configs/bandit.py:pkpo_quick", {"pkpo.learning_rate": 0.2, "pkpo.num_groups": 6})
     runs = groups.run(config)

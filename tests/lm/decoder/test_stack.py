@@ -116,6 +116,7 @@ def test_a_loop_over_blocks_gives_the_gradients_of_blocks_side_by_side_with_less
     assert again.memory_analysis().temp_size_in_bytes < 0.7 * kept.memory_analysis().temp_size_in_bytes
 
 
+@pytest.mark.slow
 def test_the_program_does_not_grow_with_depth():
     def size(layers):
         settings = Config(**CONFIG | ALTERNATING | {"num_layers": layers, "windows": (3, None) * (layers // 2)})
