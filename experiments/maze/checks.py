@@ -63,7 +63,9 @@ def _check_maze(config: Any) -> None:
     checks.one_of(config, "maze.reward", tuple(KINDS))
     checks.positive_int(config, "maze.num_held_out")
     checks.integer(config, "maze.training_set", 0, 2**30)
-    if checks.integer(config, "maze.curriculum_steps", 0, config.sft.steps or None):
+    if checks.non_negative_int(config, "maze.curriculum_steps"):
+        if config.sft.steps > 0:
+            checks.integer(config, "maze.curriculum_steps", 0, config.sft.steps)
         as_config_error("maze.size", size, lambda: curriculum.stages(size))
     checks.non_negative_int(config, "maze.answer_length")
     key = "maze.answer_length" if config.maze.answer_length else "model.max_positions"

@@ -4,9 +4,6 @@ Reading walls is learned in a few hundred steps from small mazes and hardly ever
 square keeps its place among the prompt's tokens and a row its stride, so a grown maze adds squares and changes none.
 """
 
-import functools
-
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
@@ -29,31 +26,28 @@ def stages(size: int) -> tuple[int, ...]:
 
 
 def stage_at(step: Int[Array, ""] | int, steps: int, size: int) -> Int[Array, ""]:
-    """The stage of one step of a curriculum of ``steps``, an index into ``stages(size)``; their number from its end on.
-
-    Stage i begins at step ceil(i steps / number of stages).
-    """
-    begins = jnp.array([-(-i * steps // len(stages(size))) for i in range(1, len(stages(size)) + 1)])
-    return jnp.sum(jnp.asarray(step) >= begins)
+    """The stage at a step of a curriculum of ``steps``: an index into ``stages(size)``, their number from its end on."""
+    count = len(stages(size))
+    return jnp.minimum(step * count // steps, count)
 
 
-@functools.partial(jax.jit, static_argnames=("size", "frame"))
-def framed(keys: Array, size: int, frame: int) -> tuple[Int[Array, "B P"], generator.Mazes]:
-    """Prompts of small mazes in the upper left corner of a frame of walls, and the mazes themselves.
+def framed(keys: Array, size: int, frame: int) -> generator.Mazes:
+    """Small mazes in the upper left corner of a frame of walls.
 
-    The goal is that of the small maze, so ``verifier.judge``, which looks for it in the frame's corner, does not apply.
+    The goal stays that of the small maze, (size - 2, size - 2), so ``verifier.judge``, which looks for it in the
+    corner of the frame, does not apply.
 
     Args:
         keys: B of them, one for each maze, as ``generator.generate_from_keys`` takes them.
-        size: of the mazes, static.
-        frame: squares a side of the frame, odd, at least ``size``, static.
+        size: of the mazes.
+        frame: squares a side of the frame, odd, at least ``size``.
 
     Returns:
-        Tokens, P = prompt_length(frame), and ``Mazes`` of the frame's shapes.
+        ``Mazes`` of the frame's shapes.
     """
     mazes = generator.generate_from_keys(keys, size)
     outside = frame - size
     walls = jnp.pad(mazes.walls, ((0, 0), (0, outside), (0, outside)), constant_values=True)
     longer = tokens.longest_solution(frame) - tokens.longest_solution(size)
     solution = jnp.pad(mazes.solution, ((0, 0), (0, longer)), constant_values=tokens.PAD)
-    return tokens.encode_prompt(walls, goal=size - 2), generator.Mazes(walls, solution, mazes.num_moves)
+    return generator.Mazes(walls, solution, mazes.num_moves)

@@ -43,15 +43,14 @@ def make(
     count, note = split.cap_held_out(num_held_out, size)
     table = split.hold_out(keys.stream(held_out_seed, "held_out"), count, size)
 
-    def as_prompts(mazes: generator.Mazes) -> Prompts:
-        return Prompts(tokens.encode_prompt(mazes.walls), state=mazes, solutions=mazes.solution)
+    def as_prompts(mazes: generator.Mazes, goal: int | None = None) -> Prompts:
+        return Prompts(tokens.encode_prompt(mazes.walls, goal), state=mazes, solutions=mazes.solution)
 
     def full_size(maze_keys: jax.Array) -> Prompts:
         return as_prompts(split.sample_training_from_keys(maze_keys, size, table))
 
     def in_frame(stage_size: int, maze_keys: jax.Array) -> Prompts:
-        prompts, mazes = curriculum.framed(maze_keys, stage_size, size)
-        return Prompts(prompts, state=mazes, solutions=mazes.solution)
+        return as_prompts(curriculum.framed(maze_keys, stage_size, size), goal=stage_size - 2)
 
     def prompts(phase: str, step: jax.Array, ids: jax.Array, batch_size: int) -> Prompts:
         # Every maze has a key of its own, so a device makes just its own mazes. A fixed set is not stored either: maze

@@ -14,7 +14,7 @@ def letter(answer, gold):
 def letter_with_trouble(answer, gold):
     """As `letter`; of all answers the first one hangs, once, and the second one ends its worker whenever it comes.
 
-    TROUBLE is a folder that says which they were.
+    TROUBLE is a folder that says which they were; its file `kills` has a byte for each worker ended.
     """
     folder = pathlib.Path(os.environ["TROUBLE"])
     if _first(folder / "hang"):
@@ -23,6 +23,8 @@ def letter_with_trouble(answer, gold):
     if _first(folder / "die"):
         (folder / "deadly").write_text(mine)
     if (folder / "deadly").exists() and (folder / "deadly").read_text() == mine:
+        with open(folder / "kills", "a") as kills:
+            kills.write("x")
         os.kill(os.getpid(), signal.SIGKILL)
     return letter(answer, gold)
 

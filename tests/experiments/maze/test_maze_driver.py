@@ -328,6 +328,7 @@ WRONG = [
     ({"maze.curriculum_steps": 1}, "maze.size"),  # 7 x 7, the smallest there are
     ({"maze.curriculum_steps": 3}, "maze.curriculum_steps"),  # more than sft.steps
     ({"maze.curriculum_steps": -1}, "maze.curriculum_steps"),
+    ({"sft.steps": -1}, "sft.steps"),
     ({"rl.num_rollouts": 0}, "rl.num_rollouts"),
     ({"rl.num_rollouts": 1, "rl.advantage.name": "rloo"}, "rl.advantage.name"),
     ({"rl.advantage.name": "maxpo", "rl.advantage.k": 4}, "rl.advantage.k"),

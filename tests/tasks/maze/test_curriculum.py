@@ -28,7 +28,8 @@ def test_a_maze_that_cannot_grow_is_refused():
 @pytest.mark.parametrize(("size", "frame"), [(7, 13), (11, 13), (5, 5)])
 def test_a_framed_maze_is_the_small_one_behind_walls(size, frame):
     keys = maze.maze_keys(jax.random.key(1), 16)
-    prompts, mazes = curriculum.framed(keys, size, frame)
+    mazes = curriculum.framed(keys, size, frame)
+    prompts = maze.encode_prompt(mazes.walls, goal=size - 2)
     alone = maze.generate_from_keys(keys, size)
     length = alone.solution.shape[1]
     np.testing.assert_array_equal(mazes.walls[:, :size, :size], alone.walls)
@@ -47,8 +48,8 @@ def test_a_framed_maze_is_the_small_one_behind_walls(size, frame):
 
 
 def test_only_the_first_steps_of_sft_change():
-    settings = {"seed": 3, "size": 9, "num_held_out": 8}
-    plain, grown = maze_task.make(**settings), maze_task.make(**settings, curriculum_steps=2)
+    settings = {"seed": 3, "size": 11, "num_held_out": 8}
+    plain, grown = maze_task.make(**settings), maze_task.make(**settings, curriculum_steps=4)
     ids = jnp.arange(6)
 
     @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -58,11 +59,13 @@ def test_only_the_first_steps_of_sft_change():
     def drawn(task, phase, step):
         return batch(task.prompts, phase, step)
 
-    for phase, step in (("sft", 2), ("sft", 90), ("rl", 0)):
+    for phase, step in (("sft", 4), ("sft", 90), ("rl", 0)):
         jax.tree.map(np.testing.assert_array_equal, drawn(grown, phase, step), drawn(plain, phase, step))
-    for step in range(2):
+    for step, size in enumerate((7, 7, 9, 9)):
         prompts = drawn(grown, "sft", step)
-        assert not prompts.state.walls[:, 5, 5].any() and prompts.state.walls[:, 7:].all()
+        assert not prompts.state.walls[:, size - 2, size - 2].any() and prompts.state.walls[:, size:].all()
+        goals = prompts.tokens[:, 2:-2].reshape(6, 11, 12)[:, size - 2, size - 2]
+        assert (goals == tokens.GOAL).all() and (prompts.tokens == tokens.GOAL).sum() == 6
         assert jax.tree.map(jnp.shape, prompts) == jax.tree.map(jnp.shape, drawn(plain, "sft", step))
-    part = grown.prompts("sft", 1, ids[2:5], 6)
-    jax.tree.map(np.testing.assert_array_equal, part, drawn(grown, "sft", 1).at(slice(2, 5)))
+    part = grown.prompts("sft", 2, ids[2:5], 6)
+    jax.tree.map(np.testing.assert_array_equal, part, drawn(grown, "sft", 2).at(slice(2, 5)))
