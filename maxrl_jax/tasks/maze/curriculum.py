@@ -26,7 +26,7 @@ def stages(size: int) -> tuple[int, ...]:
 
 
 def stage_at(step: Int[Array, ""] | int, steps: int, size: int) -> Int[Array, ""]:
-    """The stage at a step of a curriculum of ``steps``: an index into ``stages(size)``, their number from its end on."""
+    """The stage at a step of a curriculum of ``steps``, an index into ``stages(size)``; their number once over."""
     count = len(stages(size))
     return jnp.minimum(step * count // steps, count)
 
