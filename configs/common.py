@@ -74,15 +74,15 @@ def optimizer(name: str = "adamw", *, learning_rate: float | None = 1e-3, **fiel
         **fields: other values than the defaults below.
     """
     settings = ConfigDict()
-    settings.name = name  # adamw, adam, sgd
+    settings.name = name  # adamw, adam, sgd, muon
     if learning_rate is not None:
         settings.learning_rate = learning_rate
     settings.schedule = "constant"  # constant, cosine
     settings.warmup_steps = 0  # linear, from 0 at the first update
     settings.weight_decay = 0.0
     settings.clip_norm = 0.0  # global norm of the gradient; 0: no clipping
-    settings.momentum = 0.9  # sgd
-    settings.b1 = 0.9  # adam, adamw
+    settings.momentum = 0.9  # sgd; muon, usually 0.95 there
+    settings.b1 = 0.9  # adam, adamw; what muon leaves to adam
     settings.b2 = 0.999
     settings.eps = 1e-8
     for key, value in fields.items():

@@ -25,6 +25,7 @@ def sft(*, steps: int, batch_size: int, learning_rate: float) -> ConfigDict:
     sft = ConfigDict()
     sft.steps = steps
     sft.batch_size = batch_size
+    sft.train_on_prompts = False  # the loss is of the prompts' tokens too
     sft.eval_every_steps = 0  # held-out evaluation during SFT, as sft/pass@K; 0: none
     sft.export_steps = ()  # after each of these steps the model is written to model_sft_STEP/
     sft.micro_batch = 0  # sequences run at a time on a device; 0: 4 on CPU, all on accelerators

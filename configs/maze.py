@@ -55,7 +55,7 @@ def _maze() -> ConfigDict:
     maze = ConfigDict()
     maze.size = 17  # squares a side, odd, >= 5
     maze.num_held_out = 256  # mazes never trained on, by content; at most a third of those there are
-    maze.curriculum_steps = 0  # of SFT, the first, on smaller mazes in the same frame: 7 x 7 and growing
+    maze.imitated = "solution"  # by SFT; wall_follower: a walk that turns right where it can, to learn walls from
     maze.training_set = 0  # a fixed set of so many mazes over many epochs; 0: a new maze every time
     maze.reward = "solved"  # 0 or 1; path_quality: in [0, 1], 1 for a shortest path
     maze.answer_length = 0  # new tokens sampled; 0: 180 at 17 x 17, else twice the longest solution

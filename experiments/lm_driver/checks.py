@@ -65,6 +65,7 @@ def check_sft(config: Any) -> None:
     checks.non_negative_int(config, "sft.steps")
     sharding.check_batch(config, "sft.batch_size")
     checks.non_negative_int(config, "sft.micro_batch")
+    checks.one_of(config, "sft.train_on_prompts", (True, False))
     checks.positive_int(config, "sft.steps_per_call")
     checks.non_negative_int(config, "sft.eval_every_steps")
     checks.tuple_of(config, "sft.export_steps", int, min_length=0)

@@ -163,7 +163,7 @@ def _moved(
     signal = result.has_signal if settings.skip_zero else None
     params, opt = optimizer.apply(transformation, result.gradients, state["opt"], state["params"], signal=signal)
     metrics = {"loss": result.loss, "gradient_norm": optax.tree.norm(result.gradients), **result.metrics}
-    if settings.name != "sgd":
+    if settings.name in ("adam", "adamw"):
         metrics["adam_variance_proxy"] = optimizer.adam_variance_proxy(opt, b1=settings.b1, b2=settings.b2)
     state = {**state, "params": params, "opt": opt}
     if result.solved is not None:

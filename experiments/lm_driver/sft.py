@@ -35,6 +35,7 @@ def make_chunk(problem: Problem) -> Callable[..., Any]:
                 step=index,
                 batch_size=batch_size,
                 micro_batch=micro_batch,
+                train_on_prompts=problem.config.sft.train_on_prompts,
                 share=share,
             )
 

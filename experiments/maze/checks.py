@@ -14,8 +14,8 @@ from maxrl_jax.runs.config import checks
 from maxrl_jax.runs.config.errors import ConfigError, as_config_error
 from maxrl_jax.runs.devices import sharding
 from maxrl_jax.tasks import maze
-from maxrl_jax.tasks.maze import curriculum
 from maxrl_jax.tasks.maze.reward import KINDS
+from maxrl_jax.tasks.maze.task import IMITATED
 
 
 def check(config: Any) -> None:
@@ -63,10 +63,7 @@ def _check_maze(config: Any) -> None:
     checks.one_of(config, "maze.reward", tuple(KINDS))
     checks.positive_int(config, "maze.num_held_out")
     checks.integer(config, "maze.training_set", 0, 2**30)
-    if checks.non_negative_int(config, "maze.curriculum_steps"):
-        if config.sft.steps > 0:
-            checks.integer(config, "maze.curriculum_steps", 0, config.sft.steps)
-        as_config_error("maze.size", size, lambda: curriculum.stages(size))
+    checks.one_of(config, "maze.imitated", IMITATED)
     checks.non_negative_int(config, "maze.answer_length")
     key = "maze.answer_length" if config.maze.answer_length else "model.max_positions"
     length = as_config_error(key, checks.field(config, key), lambda: answer_length(config))

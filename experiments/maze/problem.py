@@ -29,7 +29,7 @@ def make_task(config: Any) -> Task:
         training_set=config.maze.training_set,
         length=answer_length(config),
         reward=config.maze.reward,
-        curriculum_steps=config.maze.curriculum_steps,
+        imitated=config.maze.imitated,
     )
 
 

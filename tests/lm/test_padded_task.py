@@ -48,7 +48,10 @@ def found(policy):
         reference = jax.tree.map(lambda leaf: 0.5 * leaf, params)
         arguments = {"step": 0, "key": jax.random.key(3), "reference": reference}
         rl = step.gradients(graph, chosen, advantages.get("rloo"), settings, params, **arguments)
-        taught = sft.gradients(graph, chosen, params, step=0, batch_size=4)
+        taught = [
+            sft.gradients(graph, chosen, params, step=0, batch_size=4, train_on_prompts=whole)
+            for whole in (False, True)
+        ]
         prompts = chosen.held_out
         sampled = evaluation.sample(
             graph, chosen, params, prompts, jax.random.key(5), 6, settings.sampling, entropy=True

@@ -52,6 +52,24 @@ def test_one_update_of_each_optimizer_by_arithmetic():
     assert np.allclose(one_update(adam, params, grads)["w"], [-0.1, -0.1], atol=1e-6)
 
 
+def test_muon_makes_the_momentum_of_matrices_orthogonal_and_leaves_the_rest_to_adam():
+    params = {"layer": {"kernel": jnp.ones((2, 6, 4)), "bias": jnp.ones((2, 4))}, "embedding": jnp.ones((5, 4))}
+    grads = jax.tree.map(lambda leaf: jax.random.normal(jax.random.key(0), leaf.shape), params)
+    muon = optimizer.make("muon", learning_rate=0.1, weight_decay=0.5, momentum=0.95, b2=0.95)
+    update = one_update(muon, params, grads)
+    adam = one_update(optax.nadam(0.1, b2=0.95), params, grads)
+    assert np.allclose(update["layer"]["bias"], adam["layer"]["bias"], rtol=1e-4)
+    assert np.allclose(update["embedding"], adam["embedding"], rtol=1e-4)
+    for kernel, gradient in zip(update["layer"]["kernel"], grads["layer"]["kernel"], strict=True):
+        # U V' of the gradient's U S V', times sqrt(the longer side) and 0.2; five Newton-Schulz iterations bring the
+        # singular values to about 1.
+        moved = -(np.asarray(kernel) / 0.1 + 0.5) / (0.2 * np.sqrt(6))
+        u, _, v = np.linalg.svd(gradient, full_matrices=False)
+        inside = u.T @ moved @ v.T
+        assert np.allclose(inside, np.diag(np.diag(inside)), atol=1e-3)
+        assert (np.diag(inside) > 0.6).all() and (np.diag(inside) < 1.3).all()
+
+
 def test_momentum_is_heavy_ball_not_nesterov():
     tx = optimizer.make("sgd", learning_rate=1.0, momentum=0.5)
     state = tx.init(jnp.float32(0))

@@ -6,11 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 
 from maxrl_jax.runs.config import checks
 from maxrl_jax.runs.config.errors import ConfigError
 
-NAMES = ("adam", "adamw", "sgd")
+NAMES = ("adam", "adamw", "muon", "sgd")
 SCHEDULES = ("constant", "cosine")
 
 
@@ -58,12 +59,15 @@ def make(
     """Clipping by the global norm, then the named optimizer.
 
     Args:
-        name: "adamw" (decoupled weight decay), "adam", or "sgd" (with heavy-ball momentum, no Nesterov).
+        name: "adamw" (decoupled weight decay), "adam", "sgd" (with heavy-ball momentum, no Nesterov), or "muon":
+            matrices move by their momentum made orthogonal (Jordan et al. 2024), scaled to a root mean square of
+            0.2 as Adam's updates have (Liu et al. 2025), so that the rates of adamw serve; all else moves by Adam
+            with Nesterov's momentum.
         learning_rate: a number or a `schedule`.
         clip_norm: greatest global norm of the gradient; 0 leaves it unclipped.
         weight_decay: adamw: decoupled, times the learning rate; sgd: added to the gradient (L2), after
-            clipping; adam takes none.
-        momentum: of sgd; 0 for plain gradient descent.
+            clipping; muon: decoupled, of the matrices; adam takes none.
+        momentum: of sgd, 0 for plain gradient descent; of muon (usually 0.95).
         b1: decay of Adam's first moment.
         b2: decay of Adam's second moment.
         eps: added to the root of Adam's second moment.
@@ -78,6 +82,20 @@ def make(
     parts = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
     if name == "adamw":
         parts.append(optax.adamw(learning_rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay, mask=decay_mask))
+    elif name == "muon":
+        parts.append(
+            optax.contrib.muon(
+                learning_rate,
+                beta=momentum,
+                weight_decay=weight_decay,
+                weight_decay_mask=decay_mask,
+                adam_b1=b1,
+                adam_b2=b2,
+                eps=eps,
+                consistent_rms=0.2,
+                muon_weight_dimension_numbers=_matrices,
+            )
+        )
     elif name == "adam":
         if weight_decay:
             raise ValueError(f"adam: got weight_decay = {weight_decay}, allowed is 0 (or the optimizer adamw)")
@@ -87,6 +105,18 @@ def make(
             parts.append(optax.add_decayed_weights(weight_decay, mask=decay_mask))
         parts.append(optax.sgd(learning_rate, momentum=momentum or None))
     return optax.chain(*parts)
+
+
+def _matrices(params: Any) -> Any:
+    """Where the matrices of dense layers are: the last two axes of a kernel, or of a stack of kernels."""
+
+    def of(path: Any, leaf: jax.Array) -> optax.contrib.MuonDimensionNumbers | None:
+        is_kernel = any(getattr(key, "key", None) == "kernel" for key in path)
+        if is_kernel and leaf.ndim in (2, 3):
+            return optax.contrib.MuonDimensionNumbers(leaf.ndim - 2, leaf.ndim - 1)
+        return None
+
+    return jax.tree_util.tree_map_with_path(of, params)
 
 
 def apply(

@@ -1,17 +1,18 @@
 """Mazes as a task: fresh ones at every step or a fixed set over many epochs, held-out ones by content."""
 
-import functools
+import dataclasses
 
 import jax
-from jax import lax
 
 from maxrl_jax.lm.task import Prompts, Task, Verdict
 from maxrl_jax.runs import keys
 from maxrl_jax.tasks.epochs import epoch_indices
-from maxrl_jax.tasks.maze import curriculum, generator, split, tokens, verifier
+from maxrl_jax.tasks.maze import follower, generator, split, tokens, verifier
 from maxrl_jax.tasks.maze.reward import judged, kind
 
 STOP_TOKENS = (tokens.DONE, tokens.EOS)
+IMITATED = ("solution", "wall_follower")
+"""What SFT may imitate."""
 
 
 def make(
@@ -23,7 +24,7 @@ def make(
     training_set: int = 0,
     length: int = 0,
     reward: str = "solved",
-    curriculum_steps: int = 0,
+    imitated: str = "solution",
 ) -> Task:
     """The maze task.
 
@@ -35,22 +36,18 @@ def make(
         training_set: mazes of a fixed training set; 0: a new maze every time.
         length: tokens of an answer; 0 for `tokens.answer_length`.
         reward: one of `reward.KINDS`.
-        curriculum_steps: the first so many steps of SFT are on smaller mazes in the same frame; 0: none.
+        imitated: by SFT, one of `IMITATED`: the solution, or the way of a wall follower (`follower`).
 
     Raises:
         ValueError: one of them is impossible.
     """
+    if imitated not in IMITATED:
+        raise ValueError(f"imitated by SFT: got {imitated!r}, allowed: {', '.join(IMITATED)}")
     count, note = split.cap_held_out(num_held_out, size)
     table = split.hold_out(keys.stream(held_out_seed, "held_out"), count, size)
 
-    def as_prompts(mazes: generator.Mazes, goal: int | None = None) -> Prompts:
-        return Prompts(tokens.encode_prompt(mazes.walls, goal), state=mazes, solutions=mazes.solution)
-
-    def full_size(maze_keys: jax.Array) -> Prompts:
-        return as_prompts(split.sample_training_from_keys(maze_keys, size, table))
-
-    def in_frame(stage_size: int, maze_keys: jax.Array) -> Prompts:
-        return as_prompts(curriculum.framed(maze_keys, stage_size, size), goal=stage_size - 2)
+    def as_prompts(mazes: generator.Mazes) -> Prompts:
+        return Prompts(tokens.encode_prompt(mazes.walls), state=mazes, solutions=mazes.solution)
 
     def prompts(phase: str, step: jax.Array, ids: jax.Array, batch_size: int) -> Prompts:
         # Every maze has a key of its own, so a device makes just its own mazes. A fixed set is not stored either: maze
@@ -61,11 +58,11 @@ def make(
             maze_keys = jax.vmap(jax.random.fold_in, (None, 0))(set_key, places)
         else:
             maze_keys = jax.vmap(jax.random.fold_in, (None, 0))(keys.stream(seed, f"{phase}_mazes", step), ids)
-        if phase == "sft" and curriculum_steps:
-            stage = curriculum.stage_at(step, curriculum_steps, size)
-            smaller = [functools.partial(in_frame, stage_size) for stage_size in curriculum.stages(size)]
-            return lax.switch(stage, [*smaller, full_size], maze_keys)
-        return full_size(maze_keys)
+        found = as_prompts(split.sample_training_from_keys(maze_keys, size, table))
+        if phase == "sft" and imitated == "wall_follower":
+            way = follower.walk(found.state.walls, found.state.solution.shape[1])
+            return dataclasses.replace(found, solutions=way)
+        return found
 
     def judge(mazes: generator.Mazes, answers: jax.Array) -> Verdict:
         verdict, values = judged(mazes.walls, answers, reward)

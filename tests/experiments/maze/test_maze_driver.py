@@ -111,7 +111,7 @@ def check_equal_up_to_sums(one, other):
 def test_gradient_norms_are_drawn_of_a_run_that_is_older_than_a_field(finished, tmp_path):
     shutil.copytree(finished, tmp_path / "older")
     settings = json.loads((tmp_path / "older/config.json").read_text())
-    del settings["maze"]["curriculum_steps"]
+    del settings["maze"]["imitated"]
     (tmp_path / "older/config.json").write_text(json.dumps(settings))
     table = inside.maxrl_fig6(Context(runs=(tmp_path / "older",), quick=True)).data
     assert set(table.method) == {"rloo", "grpo", "maxrl"} and (table.gradient_norm >= 0).all()
@@ -119,11 +119,13 @@ def test_gradient_norms_are_drawn_of_a_run_that_is_older_than_a_field(finished, 
 
 
 @pytest.mark.slow
-def test_a_curriculum_on_eight_devices_equals_one(tmp_path):
-    sizes = ("--config.maze.size=11", "--config.maze.answer_length=0", "--config.maze.curriculum_steps=2")
+def test_a_pretraining_on_eight_devices_equals_one(tmp_path):
+    pretraining = ("--config.maze.imitated=wall_follower", "--config.sft.train_on_prompts=True")
+    optimizer = ("--config.sft.optimizer.name=muon", "--config.sft.optimizer.momentum=0.95")
     losses = {}
     for devices in (1, 8):
-        process = start(tmp_path / str(devices), devices, (*sizes, "--config.sft.steps=3", "--config.rl.steps=0"))
+        extra = (*pretraining, *optimizer, "--config.sft.steps=3", "--config.rl.steps=0")
+        process = start(tmp_path / str(devices), devices, extra)
         _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
         losses[devices] = [line["sft/loss"] for line in lines(tmp_path / str(devices), "sft/")]
@@ -274,25 +276,23 @@ def test_a_schedule_of_k_is_one_chunk_a_phase():
     assert phases == [(0, advantages.get("maxpo", k=3)), (1, advantages.get("maxpo", k=1))]
 
 
-@pytest.mark.parametrize("micro_batch", [2, 3, 8])
-def test_sft_is_the_cross_entropy_of_plain_full_sequences(micro_batch):
+@pytest.mark.parametrize(("micro_batch", "train_on_prompts"), [(2, False), (3, False), (8, False), (3, True)])
+def test_sft_is_the_cross_entropy_of_plain_full_sequences(micro_batch, train_on_prompts):
     problem = Problem.make(small())
     params = problem.init_params()
     prompts = problem.task.prompts("sft", jnp.int32(0), jnp.arange(8), 8)
-    mask = prompts.solutions != 0
-    total = mask.sum().astype(jnp.float32)
+    tokens = jnp.concatenate([prompts.tokens, prompts.solutions], axis=1)
+    first = 1 if train_on_prompts else prompts.tokens.shape[1]  # to be predicted
 
     def plain(params):
-        tokens = jnp.concatenate([prompts.tokens, prompts.solutions], axis=1)
-        logits = problem.policy.master(params)(tokens[:, :-1])
-        log_probs = jax.nn.log_softmax(logits[:, prompts.tokens.shape[1] - 1 :])
-        of_tokens = jnp.take_along_axis(log_probs, prompts.solutions[..., None], axis=-1)[..., 0]
-        return -jnp.sum(of_tokens * mask) / total
+        log_probs = jax.nn.log_softmax(problem.policy.master(params)(tokens[:, :-1]))
+        of_tokens = jnp.take_along_axis(log_probs, tokens[:, 1:, None], axis=-1)[:, first - 1 :, 0]
+        mask = tokens[:, first:] != 0
+        return -jnp.sum(of_tokens * mask) / mask.sum()
 
+    settings = {"step": 0, "batch_size": 8, "micro_batch": micro_batch, "train_on_prompts": train_on_prompts}
     with jax.default_matmul_precision("highest"):
-        ours = jax.jit(lambda p: fine_tuning.loss_and_gradients(problem.policy, p, prompts, mask, total, micro_batch))(
-            params
-        )
+        ours = jax.jit(lambda p: fine_tuning.gradients(problem.policy, problem.task, p, **settings))(params)
         expected = jax.jit(jax.value_and_grad(plain))(params)
     assert jax.tree.structure(ours) == jax.tree.structure(expected)
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(expected), strict=True):
@@ -325,9 +325,8 @@ def test_analysis_reads_the_run_back(finished):
 WRONG = [
     ({"maze.size": 8}, "maze.size"),
     ({"maze.size": 3}, "maze.size"),
-    ({"maze.curriculum_steps": 1}, "maze.size"),  # 7 x 7, the smallest there are
-    ({"maze.curriculum_steps": 3}, "maze.curriculum_steps"),  # more than sft.steps
-    ({"maze.curriculum_steps": -1}, "maze.curriculum_steps"),
+    ({"maze.imitated": "walker"}, "maze.imitated"),
+    ({"sft.train_on_prompts": 1.5}, "sft.train_on_prompts"),
     ({"sft.steps": -1}, "sft.steps"),
     ({"rl.num_rollouts": 0}, "rl.num_rollouts"),
     ({"rl.num_rollouts": 1, "rl.advantage.name": "rloo"}, "rl.advantage.name"),
