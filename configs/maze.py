@@ -5,7 +5,7 @@
 | variant | what | hardware | time | expected |
 |---|---|---|---|---|
 | tiny | 9 x 9, 0.1M parameters, SFT 250 steps, RL 200 steps of 32 x 32 | 2 CPU cores | 4 min | results/maze_9 |
-| base | 17 x 17, 3.9M parameters, the published SFT of 1,500 x 32, evaluated | 2 CPU cores | 2 h | results/maze_17 |
+| base | 17 x 17, 3.9M parameters, the published SFT of 1,500 x 32, evaluated | 2 CPU cores | 2 h | pass@1 0.0005 |
 | table3 | 17 x 17, 32 prompts x 128 rollouts, 20,000 steps (MaxRL Table 3) | one GPU | a day | pass@1 0.84 published |
 | figure3 | 17 x 17, 256 prompts x N rollouts, 9,000 steps (MaxRL Figure 3) | GPU or pod | days | the published curves |
 | scarce | 17 x 17, a fixed training set of 8,192 mazes over many epochs | one GPU | hours | pass@k decays with RL |
@@ -13,8 +13,9 @@
 Rows of Table 3: ``--config.rl.advantage.name=`` maxrl, grpo, rloo, ``pkpo --config.rl.advantage.k=16``,
 differential_smoothing, self_masked, and grpo with ``--config.rl.entropy_coef=0.01``.
 
-`table3` and `figure3` start from results/maze_17/base, what `base` made, so they have no SFT; results/README.md says
-how far it is from the published one. Another model: ``--config.model.init_from=FOLDER`` (Hugging Face's format) or
+`table3` and `figure3` start from results/maze_17/base, so they have no SFT. That model imitates a wall follower: the
+published SFT alone, `base`, hardly reads walls. results/README.md tells how it was made. Another model:
+``--config.model.init_from=FOLDER`` (Hugging Face's format) or
 ``--config.model.init_from= --config.checkpoint.init_from=RUN``; SFT of their own, or another shape:
 ``--config.model.init_from= --config.sft.steps=1500``. `tiny` and `scarce` fine-tune first; with a model given,
 ``--config.sft.steps=0`` leaves that out.
