@@ -375,7 +375,7 @@ def test_help_takes_the_comments_of_the_config_file(tmp_path):
         "group.deeper.x": "the last line's",
     }
     assert found["seed"] == "every random stream derives from it"
-    assert found["opt.name"] == found["optimizer.name"] == "adamw, adam, sgd"  # named as its function, too
+    assert found["opt.name"] == found["optimizer.name"] == "adamw, adam, sgd, muon"  # named as its function, too
     said = help.describe(f"{tmp_path}/c.py:big")
     assert said.startswith("What it is.\n\n    a command\n")
     assert re.search(r"^  --config\.plain=10 +a number$", said, re.M)

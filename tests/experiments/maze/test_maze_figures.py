@@ -25,12 +25,13 @@ def figure_3():
         plt.close(drawing.fig)
 
 
-def made_up(folder, method, prompts, rollouts, solved):
-    """A run folder with 4 samples of each maze; `solved` are the successes by step."""
+def made_up(folder, method, prompts, rollouts, solved, size=9, samples=4):
+    """A run folder with so many samples of each maze; `solved` are the successes by step."""
     folder.mkdir(parents=True)
     advantage = {"name": method, "k": None, "order": None}
     rl = {"advantage": advantage, "entropy_coef": 0.0, "num_prompts": prompts, "num_rollouts": rollouts}
-    config = {"task": "maze", "seed": 0, "maze": {"size": 9, "training_set": 0}, "rl": rl, "eval": {"num_samples": 4}}
+    maze = {"size": size, "training_set": 0}
+    config = {"task": "maze", "seed": 0, "maze": maze, "rl": rl, "eval": {"num_samples": samples}}
     (folder / "config.json").write_text(json.dumps(config))
     lines = [json.dumps({"step": step, "eval/solved": counts}) + "\n" for step, counts in solved.items()]
     (folder / "metrics.jsonl").write_text("".join(lines))
@@ -41,8 +42,11 @@ def value(data, k, source, method):
     return found
 
 
-def test_figure_3_has_no_finite_point_where_nothing_was_solved(figure_3):
-    data = figure_3("maze_17")
+def test_figure_3_has_no_finite_point_where_nothing_was_solved(figure_3, tmp_path):
+    solved = {0: [1, 1] + [0] * 62, 50: [0] * 64}
+    for method in ("maxrl", "grpo"):
+        made_up(tmp_path / "runs" / method, method, 8, 32, solved, size=17, samples=128)
+    data = figure_3(tmp_path)
     for k in (1, 128):
         assert np.isinf(value(data, k, "ours", "maxrl")) and np.isinf(value(data, k, "ours", "grpo"))
     assert value(data, 1, "ours", "base") == pytest.approx(np.log(8192 / 2))  # two right among 64 x 128
