@@ -24,7 +24,7 @@ def gradients(
     share: Share | None = None,
     train_on_prompts: bool = False,
 ) -> tuple[Float[Array, ""], Any]:
-    """Loss and gradients of one step of SFT.
+    """Loss and gradients of one step of SFT: the solutions' cross-entropy, micro-batch by micro-batch.
 
     Args:
         policy: without its parameters.
@@ -38,41 +38,23 @@ def gradients(
     """
     share = share or Whole()
     prompts = task.prompts("sft", step, share.ids(batch_size), batch_size)
-    assert prompts.solutions is not None, f"the prompts of {task.name} have no solutions"
-    mask = prompts.solutions != task.pad_token
-    given = 0
+    solutions = prompts.solutions
+    assert solutions is not None, f"the prompts of {task.name} have no solutions"
+    count, length = solutions.shape
+    mask = solutions != task.pad_token
+    plan = update.Plan.make(count, 1, length, micro_batch_tokens=(micro_batch or count) * length)
     if train_on_prompts:
-        given = prompts.tokens.shape[1] - 1
-        prompts, mask = _prompts_as_answers(prompts, mask)
+        S = prompts.tokens.shape[1]
+        prompts, solutions, mask = _prompts_as_answers(prompts, solutions, mask)
+        plan = dataclasses.replace(plan, lengths=tuple(S - 1 + cut for cut in plan.lengths))
     total = share.sum(losses.denominator(mask, "token_mean"))
-    return share.sum(loss_and_gradients(policy, params, prompts, mask, total, micro_batch, given))
-
-
-def loss_and_gradients(
-    policy: Policy,
-    params: Any,
-    prompts: Prompts,
-    mask: Bool[Array, "P L"],
-    total: Float[Array, ""],
-    micro_batch: int | None = None,
-    given: int = 0,
-) -> tuple[Float[Array, ""], Any]:
-    """Cross-entropy of the solutions over `total` answer tokens, micro-batch by micro-batch.
-
-    It is the policy-gradient loss of one answer a prompt with advantage 1, so the update of RL computes it: sorted by
-    length, each micro-batch cut to the shortest of a few lengths that holds its solutions. The first `given` tokens
-    are in all of them.
-    """
-    assert prompts.solutions is not None
-    count, length = prompts.solutions.shape
-    answer = length - given
-    plan = update.Plan.make(count, 1, answer, micro_batch_tokens=(micro_batch or count) * answer)
-    plan = dataclasses.replace(plan, lengths=tuple(given + cut for cut in plan.lengths))
+    # It is the policy-gradient loss of one answer a prompt with advantage 1, so the update of RL computes it: sorted by
+    # length, each micro-batch cut to the shortest of a few lengths that holds its solutions.
     result = update.loss_and_gradients(
         policy.master(params),
         update.Batch(
             prompts=prompts.tokens,
-            tokens=prompts.solutions[:, None],
+            tokens=solutions[:, None],
             mask=mask[:, None],
             advantages=jnp.ones((count, 1)),
             prompt_lengths=prompts.lengths,
@@ -83,24 +65,20 @@ def loss_and_gradients(
         compute_dtype=policy.dtype,
         remat=policy.remat,
     )
-    return result.loss, result.gradients
+    return share.sum((result.loss, result.gradients))
 
 
-def _prompts_as_answers(prompts: Prompts, mask: Bool[Array, "P L"]) -> tuple[Prompts, Bool[Array, "P T"]]:
-    """The prompts' first tokens, with all that follows as the solution, and the mask of that; T = S - 1 + L."""
-    rest, solutions = prompts.tokens[:, 1:], prompts.solutions
-    assert solutions is not None
+def _prompts_as_answers(
+    prompts: Prompts, solutions: Int[Array, "P L"], mask: Bool[Array, "P L"]
+) -> tuple[Prompts, Int[Array, "P T"], Bool[Array, "P T"]]:
+    """The prompts' first tokens, all that follows as the answers, and the mask of these; T = S - 1 + L."""
     P, S = prompts.tokens.shape
-    lengths = jnp.full(P, S) if prompts.lengths is None else prompts.lengths
-    # A shorter prompt is padded on the right: its solution moves up to its end.
-    place = jnp.arange(rest.shape[1] + solutions.shape[1])
-    of_prompt = place < lengths[:, None] - 1  # [P, T]
-    of_solution = (place - (lengths[:, None] - 1)) % len(place)
-    end = len(place) - solutions.shape[1]
-
-    def joined(first: Array, then: Array) -> Array:
-        moved = jnp.take_along_axis(jnp.pad(then, ((0, 0), (0, end))), of_solution, axis=1)
-        return jnp.where(of_prompt, jnp.pad(first, ((0, 0), (0, solutions.shape[1]))), moved)
-
-    tokens = joined(rest, solutions)
-    return Prompts(prompts.tokens[:, :1], solutions=tokens), joined(jnp.ones_like(rest, bool), mask)
+    answers = jnp.concatenate([prompts.tokens[:, 1:], solutions], axis=1)
+    mask = jnp.concatenate([jnp.ones((P, S - 1), bool), mask], axis=1)
+    if prompts.lengths is not None:  # a shorter prompt is padded on the right: its solution moves up to its end
+        place = jnp.arange(answers.shape[1])
+        ends = prompts.lengths[:, None] - 1
+        source = jnp.where(place < ends, place, place + S - 1 - ends)
+        answers = jnp.take_along_axis(answers, source, axis=1, mode="fill", fill_value=0)
+        mask = jnp.take_along_axis(mask, source, axis=1, mode="fill", fill_value=False)
+    return Prompts(prompts.tokens[:, :1]), answers, mask

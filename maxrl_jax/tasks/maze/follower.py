@@ -17,7 +17,8 @@ _ORDER = np.array([[3, 0, 2, 1], [2, 1, 3, 0], [0, 2, 1, 3], [1, 3, 0, 2]])
 _RIGHT = 3
 _STEPS = np.array([tokens.DISPLACEMENTS[move] for move in tokens.MOVES])  # [4, (rows, columns)]
 
-State = tuple[Int[Array, "B 2"], Int[Array, " B"], Int[Array, " B"]]
+State = tuple[Int[Array, "B 2"], Int[Array, " B"]]
+"""Where each walk is, and the move that led there."""
 
 
 def walk(walls: Bool[Array, "B n n"], length: int) -> Int32[Array, "B L"]:
@@ -33,22 +34,19 @@ def walk(walls: Bool[Array, "B n n"], length: int) -> Int32[Array, "B L"]:
     if length % 2:
         raise ValueError(f"length of a wall follower's way: got {length}, allowed: even numbers (two tokens an edge)")
     goal = walls.shape[-1] - 2
-    batch = jnp.arange(len(walls))
+    batch = jnp.arange(len(walls))[:, None]
     order, steps = jnp.asarray(_ORDER), jnp.asarray(_STEPS)
 
-    def edge(state: State, _: None) -> tuple[State, Int[Array, "B 2"]]:
-        square, last, since = state  # edges since the goal was reached, 0 before
+    def edge(state: State, _: None) -> tuple[State, tuple[Int[Array, " B"], Bool[Array, " B"]]]:
+        square, last = state
         tried = order[last]  # [B, 4]
         beside = square[:, None] + steps[tried]  # [B, 4, 2]
-        is_open = ~walls[batch[:, None], beside[..., 0], beside[..., 1]]
+        is_open = ~walls[batch, beside[..., 0], beside[..., 1]]
         move = jnp.take_along_axis(tried, is_open.argmax(1, keepdims=True), axis=1)[:, 0]
-        moves = jnp.broadcast_to(tokens.UP + move[:, None], (len(walls), 2))
-        ending = jnp.array([[tokens.DONE, tokens.EOS], [tokens.PAD, tokens.PAD]])[jnp.minimum(since, 2) - 1]
-        walking = since == 0
-        square = jnp.where(walking[:, None], square + 2 * steps[move], square)
-        over = jnp.where(walking, (square == goal).all(1).astype(jnp.int32), since + 1)
-        return (square, jnp.where(walking, move, last), over), jnp.where(walking[:, None], moves, ending)
+        square = square + 2 * steps[move]
+        return (square, move), (move, (square == goal).all(1))
 
-    start = jnp.ones((len(walls), 2), jnp.int32), jnp.full(len(walls), _RIGHT), jnp.zeros(len(walls), jnp.int32)
-    _, ways = lax.scan(edge, start, length=length // 2)  # [edges, B, 2]
-    return ways.swapaxes(0, 1).reshape(len(walls), length).astype(jnp.int32)
+    start = jnp.ones((len(walls), 2), jnp.int32), jnp.full(len(walls), _RIGHT)
+    _, (moves, at_goal) = lax.scan(edge, start, length=length // 2)  # [edges, B]
+    edges = jnp.where(at_goal.any(0), at_goal.argmax(0) + 1, length)  # a walk goes on past the goal, its way does not
+    return tokens.ended(tokens.UP + jnp.repeat(moves.T, 2, axis=1), 2 * edges)

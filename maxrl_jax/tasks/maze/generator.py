@@ -190,6 +190,4 @@ def _solution(register: UInt32[Array, "R B"], num_moves: Int32[Array, " B"], siz
     shifts = jnp.arange(bitboard.WORD, dtype=jnp.uint32) // 2 * 2
     codes = (register.T[:, :, None] >> shifts) & 3
     moves = tokens.UP + codes.astype(jnp.int32).reshape(register.shape[1], -1)[:, :length]
-    after = jnp.arange(length) - num_moves[:, None]
-    ending = jnp.where(after == 0, tokens.DONE, jnp.where(after == 1, tokens.EOS, tokens.PAD))
-    return jnp.where(after < 0, moves, ending)
+    return tokens.ended(moves, num_moves)

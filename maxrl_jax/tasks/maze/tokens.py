@@ -7,7 +7,7 @@ column) from the top left. Token ids are those of the authors' release (MaxRL, a
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int32
+from jaxtyping import Array, Bool, Int, Int32
 
 VOCABULARY_SIZE = 32  # ids 17..31 are unused; the embedding of the published model has 32 rows
 
@@ -103,12 +103,18 @@ def check_answer_length(size: int, length: int) -> None:
         )
 
 
-def encode_prompt(walls: Bool[Array, "*batch n n"], goal: int | None = None) -> Int32[Array, "*batch P"]:
+def ended(moves: Int[Array, "B L"], num_moves: Int[Array, " B"]) -> Int32[Array, "B L"]:
+    """An answer: its first moves, then DONE, <eos> and <pad>, as far as they fit."""
+    after = jnp.arange(moves.shape[1]) - num_moves[:, None]
+    ending = jnp.where(after == 0, DONE, jnp.where(after == 1, EOS, PAD))
+    return jnp.where(after < 0, moves, ending).astype(jnp.int32)
+
+
+def encode_prompt(walls: Bool[Array, "*batch n n"]) -> Int32[Array, "*batch P"]:
     """The prompt of each maze: <bos> GRID_START, the squares row by row, NEWLINE after each row, GRID_END PATH_START.
 
     Args:
         walls: True where there is a wall.
-        goal: its row and column; None for n - 2, where it is in every maze without a frame.
 
     Returns:
         Token ids, P = prompt_length(n).
@@ -117,8 +123,7 @@ def encode_prompt(walls: Bool[Array, "*batch n n"], goal: int | None = None) -> 
     check_size(size)
     batch = walls.shape[:-2]
     marks = np.zeros((size, size), np.int32)
-    goal = size - 2 if goal is None else goal
-    marks[1, 1], marks[goal, goal] = START, GOAL
+    marks[1, 1], marks[size - 2, size - 2] = START, GOAL
     squares = jnp.where(marks > 0, marks, jnp.where(walls, WALL, PATH))
     rows = jnp.concatenate([squares, jnp.full((*batch, size, 1), NEWLINE)], axis=-1)
 
