@@ -89,10 +89,15 @@ def smoothed(name: str, transform: Callable[[pd.Series], pd.Series] = lambda s: 
     def values(record: Record) -> pd.Series:
         series = transform(record.train.set_index("step")[name])
         epoch = round(1 / record.epochs_per_step) if record.epochs_per_step else 0
-        window = max(1, len(series) // 50, epoch if epoch <= len(series) else 0)
-        return series.rolling(window, min_periods=1).mean().iloc[window - 1 :: window]
+        return windows(series, epoch if epoch <= len(series) else 0)
 
     return values
+
+
+def windows(series: pd.Series, least: int = 0) -> pd.Series:
+    """Means of windows of a fiftieth of a series, or of ``least`` values where those are more, each at its end."""
+    window = max(1, len(series) // 50, least)
+    return series.rolling(window, min_periods=1).mean().iloc[window - 1 :: window]
 
 
 def base_line(ax: Axes, found: Sequence[Record], k: int, **line: Any) -> list[dict]:

@@ -364,6 +364,6 @@ def test_a_checkpoint_of_another_shape_is_named(finished):
         check(small(**{"model.init_from": str(finished / "model"), "model.hidden_size": 32}))
 
 
-@pytest.mark.parametrize("variant", ["tiny", "base", "table3", "figure3", "scarce"])
+@pytest.mark.parametrize("variant", ["tiny", "base", "published_sft", "table3", "figure3", "scarce"])
 def test_every_variant_is_checked(variant):
     check(load(f"{ROOT}/configs/maze.py:{variant}", {"wandb.mode": "disabled"}))

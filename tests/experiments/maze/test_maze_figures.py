@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from experiments.figures.policies import final
+from experiments.figures.policies import final, sft
 from experiments.figures.registry import Context, Skipped
 from experiments.results import policy_runs
 from tests.experiments.maze.small import ROOT
@@ -87,3 +87,22 @@ def test_figure_3_needs_a_step_that_all_runs_have(tmp_path):
     made_up(tmp_path / "b", "maxrl", 8, 8, {5: [4, 2]})
     with pytest.raises(Skipped, match="no step"):
         final.maxrl_fig3(Context(runs=(tmp_path,)))
+
+
+def test_sft_curve_is_over_the_problems_seen_of_runs_evaluated_during_sft(tmp_path):
+    for name, batch, evaluated in (("a", 8, True), ("b", 32, True), ("plain", 8, False)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps({"sft": {"batch_size": batch}}))
+        lines = [{"step": i, "sft/loss": 4.0 - i} for i in range(3)]
+        if evaluated:
+            lines += [{"step": 0, "sft/pass@1": 0.0}, {"step": 3, "sft/pass@1": 0.25}]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    data = sft.sft_curve(Context(runs=(tmp_path,))).data
+    points = {name: list(zip(rows.problems, rows.value, strict=True)) for name, rows in data.groupby(["run", "metric"])}
+    assert points == {
+        ("a", "loss"): [(0, 4), (8, 3), (16, 2)], ("a", "pass@1"): [(0, 0), (24, 0.25)],
+        ("b", "loss"): [(0, 4), (32, 3), (64, 2)], ("b", "pass@1"): [(0, 0), (96, 0.25)],
+    }  # fmt: skip
+    with pytest.raises(Skipped, match="eval_every_steps"):
+        sft.sft_curve(Context(runs=(tmp_path / "plain",)))
