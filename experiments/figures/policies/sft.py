@@ -15,13 +15,13 @@ from experiments.results.drawing import Drawing
 @figure("sft_curve", title="SFT: the loss, and held-out pass@1 during it", needs_runs=True)
 def sft_curve(context: Context) -> Drawing:
     """One line a run, over the problems it has seen, which runs of other batch sizes share."""
-    found = [run for run in folders.find(context.runs) if "pass@1" in run.table("sft")]
+    tables = [(run, run.table("sft")) for run in folders.find(context.runs)]
+    found = [(run, table) for run, table in tables if {"loss", "pass@1"} <= set(table)]
     if not found:
         raise Skipped("no run that was evaluated during its SFT (sft.eval_every_steps)")
     fig, axes = style.new_figure(1, 2, width="page", aspect=0.6)
     rows: list[dict] = []
-    for run, colour in zip(found, itertools.cycle(style.CYCLE), strict=False):
-        table = run.table("sft")
+    for (run, table), colour in zip(found, itertools.cycle(style.CYCLE), strict=False):
         table.index *= run.config["sft"]["batch_size"]
         curves = {"loss": policy_curves.windows(table["loss"].dropna()), "pass@1": table["pass@1"].dropna()}
         for ax, (name, values) in zip(axes, curves.items(), strict=True):

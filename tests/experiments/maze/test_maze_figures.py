@@ -90,7 +90,7 @@ def test_figure_3_needs_a_step_that_all_runs_have(tmp_path):
 
 
 def test_sft_curve_is_over_the_problems_seen_of_runs_evaluated_during_sft(tmp_path):
-    for name, batch, evaluated in (("a", 8, True), ("b", 32, True), ("plain", 8, False)):
+    for name, batch, evaluated in (("a", 8, True), ("b", 32, True), ("only_loss", 8, False)):
         folder = tmp_path / name
         folder.mkdir()
         (folder / "config.json").write_text(json.dumps({"sft": {"batch_size": batch}}))
@@ -104,5 +104,8 @@ def test_sft_curve_is_over_the_problems_seen_of_runs_evaluated_during_sft(tmp_pa
         ("a", "loss"): [(0, 4), (8, 3), (16, 2)], ("a", "pass@1"): [(0, 0), (24, 0.25)],
         ("b", "loss"): [(0, 4), (32, 3), (64, 2)], ("b", "pass@1"): [(0, 0), (96, 0.25)],
     }  # fmt: skip
-    with pytest.raises(Skipped, match="eval_every_steps"):
-        sft.sft_curve(Context(runs=(tmp_path / "plain",)))
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "metrics.jsonl").write_text(json.dumps({"step": 0, "sft/pass@1": 0.0}) + "\n")
+    for runs in (tmp_path / "begun",), (tmp_path / "only_loss",):
+        with pytest.raises(Skipped, match="eval_every_steps"):
+            sft.sft_curve(Context(runs=runs))
