@@ -66,7 +66,7 @@ def _maze() -> ConfigDict:
     maze.num_held_out = 256  # mazes never trained on, by content; at most a third of those there are
     maze.imitated = "solution"  # by SFT; wall_follower: a walk that turns right where it can, to learn walls from
     maze.training_set = 0  # a fixed set of so many mazes over many epochs; 0: a new maze every time
-    maze.reward = "solved"  # 0 or 1; path_quality: in [0, 1], 1 for a shortest path
+    maze.reward = "solved"  # 0 or 1, as published; exact: 0 for moves after the goal too; path_quality: in [0, 1]
     maze.answer_length = 0  # new tokens sampled; 0: 180 at 17 x 17, else twice the longest solution
     return maze
 
@@ -80,6 +80,7 @@ def _evaluation() -> ConfigDict:
 
 def _tiny(config: ConfigDict) -> None:
     config.maze.size = 9  # 100,352 mazes in all
+    config.maze.reward = "exact"
     config.model.hidden_size = 64
     config.model.intermediate_size = 256
     config.model.num_layers = 2
@@ -102,6 +103,7 @@ def _tiny(config: ConfigDict) -> None:
 
 
 def _base(config: ConfigDict) -> None:
+    config.maze.reward = "exact"
     config.maze.imitated = "wall_follower"  # its moves follow from the walls beside them: they teach to read walls
     config.sft.train_on_prompts = True  # without these the model hardly knows which column a square is in
     config.sft.batch_size = 8

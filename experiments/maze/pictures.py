@@ -34,7 +34,7 @@ def answers_to_held_out(problem: Problem, params: Any, num_samples: int = 8) -> 
     def sample(params: Any, prompts: Prompts) -> tuple[jax.Array, jax.Array]:
         key = keys.stream(problem.config.seed, "pictures")
         answers = rollout(problem.policy.sampler(params), prompts.tokens, key, num_samples, problem.sampling)
-        return answers.tokens, maze.judge(prompts.state.walls, answers.tokens).reason
+        return answers.tokens, problem.task.judge(prompts.state, answers.tokens).reasons
 
     answers, reason = jax.device_get(sample(params, prompts))
     return {"walls": np.asarray(prompts.state.walls), "answers": answers, "reason": reason}

@@ -36,7 +36,7 @@ from maxrl_jax.tasks.maze.tokens import (
     positions,
     prompt_length,
 )
-from maxrl_jax.tasks.maze.verifier import REASONS, Verdict, judge, shortest, verify
+from maxrl_jax.tasks.maze.verifier import REASONS, Verdict, judge, overrun, shortest, verify
 
 __all__ = [
     "NAMES",
@@ -65,6 +65,7 @@ __all__ = [
     "longest_solution",
     "max_held_out",
     "maze_keys",
+    "overrun",
     "positions",
     "prompt_length",
     "rewards",

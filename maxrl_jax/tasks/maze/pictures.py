@@ -51,7 +51,7 @@ def draw_answer(ax: Axes, walls, answer) -> str:
         answer: int [T], tokens after the prompt.
 
     Returns:
-        What became of it, for a title: ``solved in 28 moves``, ``wall at move 9``, ...
+        Its outcome, for a title: ``solved in 28 moves``, ``solved in 12 moves (27 written)``, ``wall at move 9``, ...
     """
     walls = np.asarray(walls, bool)
     verdict = jax.jit(verifier.judge)(jnp.asarray(walls)[None], jnp.asarray(answer)[None, None])
@@ -70,7 +70,7 @@ def draw_answer(ax: Axes, walls, answer) -> str:
         style = {"markersize": 0.75 * unit, "zorder": 6, "clip_on": False, "linestyle": "none"}
         ax.plot(*path[-1, ::-1], "X", color=FAILED, markeredgecolor="white", markeredgewidth=0.08 * unit, **style)
     if solved:
-        return f"solved in {num_steps} moves"
+        return f"solved in {num_steps} moves" + (f" ({num_moves} written)" if num_moves > num_steps else "")
     if reason in (verifier.HIT_WALL, verifier.LEFT_GRID):
         return f"{verifier.REASONS[reason]} at move {num_steps}"
     return f"{verifier.REASONS[reason]} after {num_moves} moves"

@@ -3,11 +3,12 @@
 With L* the length of the shortest path, d the maze distance from the square where the walk ended to the goal (0 once it
 is reached) and L the moves up to the goal:
 
-    solved         1 if the goal is reached, else 0
+    solved         1 if the goal is reached, else 0 (the published rule: moves after the goal do not matter)
+    exact          1 if the goal is reached by the last move, for the first time, else 0
     path_quality   0.5 max(0, (L* - d) / L*) + 0.5 [goal reached] L* / L
 
-Both are 0 for a malformed answer and for one that meets a wall or the edge before the goal. `path_quality` is 1 exactly
-for a shortest path, and pays for coming closer.
+All are 0 for a malformed answer and for one that meets a wall or the edge before the goal. `path_quality` is 1 exactly
+where the goal is reached by a shortest path, and pays for coming closer.
 """
 
 import jax
@@ -16,7 +17,7 @@ from jaxtyping import Array, Bool, Float32, Int, Int32
 
 from maxrl_jax.tasks.maze import verifier
 
-KINDS = {"solved": "binary", "path_quality": "unit"}
+KINDS = {"solved": "binary", "exact": "binary", "path_quality": "unit"}
 """The rewards, and whether each is 0 or 1 (binary) or anything between (unit)."""
 
 
@@ -25,7 +26,7 @@ def rewards(walls: Bool[Array, "B n n"], answers: Int[Array, "B N T"], reward: s
 
     Args:
         walls: True where there is a wall; any grid, perfect or not.
-        answers: tokens after the prompt; what follows the first DONE is not looked at.
+        answers: tokens after the prompt; those after the first DONE are ignored.
         reward: one of `KINDS`.
 
     Raises:
@@ -35,7 +36,7 @@ def rewards(walls: Bool[Array, "B n n"], answers: Int[Array, "B N T"], reward: s
 
 
 def kind(reward: str) -> str:
-    """What the rewards may be, by `KINDS`; ValueError for an unknown one."""
+    """The kind of a reward, by `KINDS`; ValueError for an unknown one."""
     if reward not in KINDS:
         raise ValueError(f"maze reward: got {reward!r}, allowed: {', '.join(KINDS)}")
     return KINDS[reward]
@@ -44,11 +45,17 @@ def kind(reward: str) -> str:
 def judged(
     walls: Bool[Array, "B n n"], answers: Int[Array, "B N T"], reward: str
 ) -> tuple[verifier.Verdict, Float32[Array, "B N"]]:
-    """The verdicts and the rewards of `rewards`, from one walk."""
+    """The verdicts and the rewards of `rewards`, from one walk.
+
+    Under ``exact`` an answer that goes on after the goal has the reason ``overrun``.
+    """
     kind(reward)
     verdict, square = verifier.walk(walls, answers)
+    if reward == "exact":
+        reason = jnp.where(verifier.overrun(verdict), verifier.OVERRUN, verdict.reason)
+        verdict = verdict._replace(reason=reason)
     solved = (verdict.reason == verifier.SOLVED).astype(jnp.float32)
-    if reward == "solved":
+    if reward != "path_quality":
         return verdict, solved
     board, stride = verifier.frame(walls)
     to_goal = distances(board, stride)

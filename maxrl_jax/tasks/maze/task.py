@@ -12,7 +12,7 @@ from maxrl_jax.tasks.maze.reward import judged, kind
 
 STOP_TOKENS = (tokens.DONE, tokens.EOS)
 IMITATED = ("solution", "wall_follower")
-"""What SFT may imitate."""
+"""The walks that SFT can imitate."""
 
 
 def make(
@@ -66,7 +66,10 @@ def make(
 
     def judge(mazes: generator.Mazes, answers: jax.Array) -> Verdict:
         verdict, values = judged(mazes.walls, answers, reward)
-        return Verdict(values, verdict.reason, {"shortest": verifier.shortest(verdict, mazes.num_moves)})
+        measures = {"shortest": verifier.shortest(verdict, mazes.num_moves)}
+        if reward == "solved":
+            measures["overrun"] = verifier.overrun(verdict)
+        return Verdict(values, verdict.reason, measures)
 
     return Task(
         name=f"mazes of {size} x {size}",
@@ -76,8 +79,8 @@ def make(
         judge=judge,
         held_out=as_prompts(table.mazes),
         rewards=kind(reward),
-        reasons=verifier.REASONS,
-        measures=("shortest",),
+        reasons=verifier.REASONS if reward == "exact" else verifier.REASONS[: verifier.OVERRUN],
+        measures=("shortest", "overrun") if reward == "solved" else ("shortest",),
         stop_tokens=STOP_TOKENS,
         pad_token=tokens.PAD,
         notes=(note,) if note else (),

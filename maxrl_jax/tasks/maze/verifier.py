@@ -1,8 +1,8 @@
-"""What becomes of an answer: whether it is right, and the reason when it fails.
+"""Walks an answer through its maze: whether it is right, and the reason when it fails.
 
-An answer is right iff DONE appears in it, every token before the first DONE is a move, and following those moves
-from the start reaches the goal before a wall or the edge of the grid. Reaching the goal early counts; moves after
-that do not matter.
+By the published rule an answer is right iff DONE appears in it, every token before the first DONE is a move, and
+following those moves from the start reaches the goal before a wall or the edge of the grid. Moves after the goal do
+not matter to that rule: such an answer overruns, and `reward.judged` refuses it where the reward is ``exact``.
 """
 
 from typing import NamedTuple
@@ -13,19 +13,20 @@ from jaxtyping import Array, Bool, Float32, Int, Int32
 
 from maxrl_jax.tasks.maze import tokens
 
-REASONS = ("solved", "no DONE", "not a move", "wall", "edge", "short")
-SOLVED, NO_DONE, NOT_A_MOVE, HIT_WALL, LEFT_GRID, SHORT = range(len(REASONS))
+REASONS = ("solved", "no DONE", "not a move", "wall", "edge", "short", "overrun")
+SOLVED, NO_DONE, NOT_A_MOVE, HIT_WALL, LEFT_GRID, SHORT, OVERRUN = range(len(REASONS))
 
-# What a square does to a walk that enters it.
+# The kinds of squares a walk may enter.
 OPEN, GOAL, WALL, EDGE = range(4)
 
 
 class Verdict(NamedTuple):
-    """What became of each answer.
+    """The outcome of each answer.
 
     Attributes:
         reason: index into ``REASONS``. The first that applies: no DONE anywhere; a token before DONE that is not a
-            move; then the walk's own end: solved, wall, edge, or short of the goal.
+            move; then the walk's own end: solved, wall, edge, or short of the goal. ``overrun`` occurs under the
+            reward ``exact`` alone, and is ``solved`` elsewhere.
         num_moves: moves before the first token that is none.
         num_steps: moves made until the walk ended, the one into the goal, wall or edge included (== num_moves when
             it met none of them).
@@ -41,7 +42,7 @@ def verify(walls: Bool[Array, "B n n"], answers: Int[Array, "B N T"]) -> Float32
 
     Args:
         walls: True where there is a wall; any grid, perfect or not.
-        answers: tokens after the prompt; what follows the first DONE is not looked at.
+        answers: tokens after the prompt; those after the first DONE are ignored.
 
     Raises:
         ValueError: for shapes that do not fit.
@@ -50,8 +51,13 @@ def verify(walls: Bool[Array, "B n n"], answers: Int[Array, "B N T"]) -> Float32
 
 
 def shortest(verdict: Verdict, num_moves: Int32[Array, " B"]) -> Bool[Array, "B N"]:
-    """Whether an answer is right with no move more than the solution has (``Mazes.num_moves``)."""
+    """Whether an answer is right and, moves after the goal included, as long as the solution (``Mazes.num_moves``)."""
     return (verdict.reason == SOLVED) & (verdict.num_moves == num_moves[:, None])
+
+
+def overrun(verdict: Verdict) -> Bool[Array, "B N"]:
+    """Whether a right answer makes a move after it has reached the goal."""
+    return (verdict.reason == SOLVED) & (verdict.num_moves > verdict.num_steps)
 
 
 def judge(walls: Bool[Array, "B n n"], answers: Int[Array, "B N T"]) -> Verdict:
