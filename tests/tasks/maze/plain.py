@@ -104,6 +104,17 @@ def judge(walls, answer):
     return "short"
 
 
+def exact(walls, answer):
+    """1 where the answer is right and the walker stands on the goal for the first time after the last move."""
+    if judge(walls, answer) != "solved":
+        return 0
+    goal, square, visits = (len(walls) - 2,) * 2, (1, 1), []
+    for move in answer[: answer.index(7)]:
+        square = square[0] + STEPS[move][0], square[1] + STEPS[move][1]
+        visits.append(square == goal)
+    return int(visits[-1] and sum(visits) == 1)
+
+
 def path_quality(walls, answer):
     """The graded reward, by the words of its definition."""
     reason = judge(walls, answer)

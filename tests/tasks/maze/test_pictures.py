@@ -24,6 +24,7 @@ R, D, DONE, EOS, PAD = 16, 14, 7, 2, 0
     ("answer", "caption", "end"),
     [
         ([R, R, D, D, DONE, EOS], "solved in 4 moves", (3, 3)),
+        ([R, R, D, D, R, DONE], "solved in 4 moves (5 written)", (3, 3)),
         ([R, D, R, D, DONE, EOS], "wall at move 2", (1.5, 2)),
         ([R, R, D, DONE, EOS, PAD], "short after 3 moves", (2, 3)),
         ([R, R, D, PAD, DONE, PAD], "not a move after 3 moves", (2, 3)),

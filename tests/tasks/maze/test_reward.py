@@ -59,6 +59,14 @@ def test_one_is_a_shortest_path_and_nothing_else(mazes):
     assert not found[:, 5:].any()
 
 
+def test_exact_is_its_definition(mazes):
+    answers = answers_of_every_kind(mazes, np.random.default_rng(5))
+    found = np.asarray(maze.rewards(mazes.walls, answers, "exact"))
+    pairs = zip(mazes.walls.tolist(), answers.tolist(), strict=True)
+    np.testing.assert_array_equal(found, [[plain.exact(walls, answer) for answer in row] for walls, row in pairs])
+    assert found[:, [0, 2]].all() and not found[:, 3].any()  # paths and detours, but not with a move after the goal
+
+
 def test_solved_is_the_verdict(mazes):
     answers = answers_of_every_kind(mazes, np.random.default_rng(2))
     np.testing.assert_array_equal(maze.rewards(mazes.walls, answers), maze.verify(mazes.walls, answers))
@@ -85,5 +93,5 @@ def test_a_goal_out_of_reach_is_worth_nothing():
 
 
 def test_an_unknown_reward_is_named(mazes):
-    with pytest.raises(ValueError, match="maze reward: got 'length', allowed: solved, path_quality"):
+    with pytest.raises(ValueError, match="maze reward: got 'length', allowed: solved, exact, path_quality"):
         maze.rewards(mazes.walls, jnp.zeros((40, 1, 3), jnp.int32), "length")

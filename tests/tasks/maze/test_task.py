@@ -18,7 +18,7 @@ def walls_of(prompts):
 
 
 def test_the_contract_holds_for_every_reward():
-    for reward, kind in {"solved": "binary", "path_quality": "unit"}.items():
+    for reward, kind in {"solved": "binary", "exact": "binary", "path_quality": "unit"}.items():
         task = make(reward=reward, length=24)
         task.check(8)
         assert task.rewards == kind and task.answer_length == 24
@@ -58,3 +58,17 @@ def test_solutions_are_judged_shortest():
     verdict = jax.jit(task.judge)(prompts.state, prompts.solutions[:, None])
     assert verdict.solved.all() and verdict.measures["shortest"].all() and (verdict.rewards == 1).all()
     assert maze.decode(prompts.tokens[0]).startswith("<bos> GRID_START")
+
+
+def test_overruns_are_counted_where_they_earn_the_reward():
+    goes_on = jnp.array(
+        [[[16, 16, 14, 14, 13, 7], [14, 14, 16, 16, 15, 7]]]
+    )  # one of them is a path of every 5 x 5 maze
+    for reward in ("solved", "exact"):
+        task = make(size=5, num_held_out=1, reward=reward)
+        verdict = jax.jit(task.judge)(task.held_out.state, goes_on)
+        reasons = {task.reasons[code] for code in verdict.reasons[0].tolist()}
+        if reward == "solved":
+            assert "solved" in reasons and verdict.measures["overrun"].any()
+        else:
+            assert "overrun" in reasons and "overrun" not in verdict.measures and not verdict.solved.any()

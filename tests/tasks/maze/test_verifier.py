@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from maxrl_jax.tasks import maze
-from maxrl_jax.tasks.maze import tokens
+from maxrl_jax.tasks.maze import reward, tokens, verifier
 from tests.tasks.maze import plain
 
 LENGTH = 40
@@ -59,7 +59,7 @@ def test_thousands_of_answers_agree_with_the_plain_judge():
     answers = [[random_answer(one, rng) for _ in range(50)] for one in walls.tolist()]
     expected = [[plain.judge(one, answer) for answer in row] for one, row in zip(walls.tolist(), answers, strict=True)]
     counts = collections.Counter(reason for row in expected for reason in row)
-    assert set(counts) == set(maze.REASONS)
+    assert set(counts) == set(maze.REASONS[: verifier.OVERRUN])
     assert min(counts.values()) >= 50, counts
     got = judge(walls, jnp.array(answers))
     assert [[maze.REASONS[reason] for reason in row] for row in got.reason.tolist()] == expected
@@ -101,6 +101,33 @@ def test_single_rules(corridor, answer, reason, num_moves, num_steps):
     verdict = judge(corridor, jnp.array([[answer]]))
     assert maze.REASONS[verdict.reason[0, 0]] == reason
     assert (verdict.num_moves[0, 0], verdict.num_steps[0, 0]) == (num_moves, num_steps)
+
+
+@pytest.mark.parametrize(
+    ("answer", "exact"),
+    [
+        ([R, R, D, D, DONE, EOS, PAD], 1),  # stops on the goal
+        ([R, R, D, D, U, D, DONE], 0),  # passes through the goal and returns
+        ([R, R, D, D, U, U, DONE], 0),  # ends elsewhere
+        ([R, R, D, D, D, D, DONE], 0),  # goes on through the wall
+        ([R, 15, R, R, D, D, DONE], 1),  # a detour before the goal is no overrun
+    ],
+)
+def test_an_answer_that_overruns_is_right_by_the_published_rule_alone(corridor, answer, exact):
+    answers = jnp.array([[answer]])
+    assert maze.rewards(corridor, answers).tolist() == [[1]]
+    assert maze.rewards(corridor, answers, "exact").tolist() == [[exact]]
+    assert maze.overrun(judge(corridor, answers)).tolist() == [[exact == 0]]
+    verdict, _ = reward.judged(corridor, answers, "exact")
+    assert maze.REASONS[verdict.reason[0, 0]] == ("solved" if exact else "overrun")
+
+
+@pytest.mark.parametrize(
+    "answer", [[R, R, D, D, EOS, PAD, PAD], [R, D, R, D, DONE, PAD, PAD], [R, R, DONE, 0, 0, 0, 0]]
+)
+def test_exact_keeps_the_reason_of_an_answer_that_fails_anyway(corridor, answer):
+    answers = jnp.array([[answer]])
+    assert reward.judged(corridor, answers, "exact")[0].reason == judge(corridor, answers).reason
 
 
 @pytest.mark.parametrize(("move", "steps"), [(13, 2), (14, 4), (15, 2), (16, 4)])
