@@ -14,7 +14,7 @@ from typing import Any
 from etils import epath
 
 from maxrl_jax.runs.config.errors import ConfigError
-from maxrl_jax.runs.folder import resume
+from maxrl_jax.runs.folder import inputs, resume
 
 _POLL_SECONDS = 0.05
 
@@ -55,14 +55,15 @@ class Stopped(Exception):
 
 
 def skip_finished(jobs: Sequence[Job], settings: Sequence[Mapping[str, Any]]) -> None:
-    """Marks the jobs whose folder holds a finished run of the same config (wandb, log and checkpoint aside)."""
+    """Marks the jobs whose folder holds a finished run of the same config (`resume.FREE` aside) and the same inputs."""
     for job, wanted in zip(jobs, settings, strict=True):
         if resume.finished(job.folder):
             before = json.loads((job.folder / "config.json").read_text())
             try:
                 resume.changes(before, wanted)
+                inputs.check(job.folder, inputs.digests(wanted))
             except ConfigError:
-                continue  # the driver resumes it, or says which field cannot change
+                continue  # the driver resumes it, or says which field or file cannot change
             job.status = "skipped"
 
 

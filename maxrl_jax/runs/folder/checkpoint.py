@@ -206,24 +206,31 @@ def place_named(
     return placed
 
 
+def given(path: str) -> tuple[epath.Path, int]:
+    """Folder and step of the checkpoint that a run folder, its ``checkpoints``, or one checkpoint in it stands for.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    where = epath.Path(path if "://" in path else os.path.abspath(path))
+    if where.name.isdigit() and where.exists():
+        return where.parent, int(where.name)
+    folder = where / "checkpoints" if (where / "checkpoints").exists() else where
+    steps = [int(p.name) for p in folder.iterdir() if p.name.isdigit()] if folder.exists() else []
+    if not steps:
+        raise CheckpointError(f"no checkpoint in {path}")
+    return folder, max(steps)
+
+
 def read_given(path: str) -> Saved:
-    """The checkpoint a run starts from: a run folder, its ``checkpoints`` folder, or one checkpoint in it.
+    """The checkpoint that a run starts from, see `given`.
 
     Raises:
         CheckpointError: there is none, or it is broken.
     """
-    given = epath.Path(path if "://" in path else os.path.abspath(path))
-    if given.name.isdigit() and given.exists():
-        folder, only = given.parent, int(given.name)
-    else:
-        folder = given / "checkpoints" if (given / "checkpoints").exists() else given
-        only = None
-    steps = [int(p.name) for p in folder.iterdir() if p.name.isdigit()] if folder.exists() else []
-    if not steps:
-        raise CheckpointError(f"no checkpoint in {path}")
-    step = max(steps) if only is None else only
     import orbax.checkpoint as ocp
 
+    folder, step = given(path)
     with ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(create=False)) as manager:
         try:
             return _read(manager, step)

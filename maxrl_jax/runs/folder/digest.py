@@ -1,15 +1,61 @@
-"""Names, checksums and hashes of the leaves of a pytree."""
+"""Names, checksums and hashes of the leaves of a pytree, and digests of files."""
 
+import functools
 import hashlib
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from etils import epath
 
 _MASK = 0xFFFFFFFF
 _STRIDES = (2, 6, 10, 18, 30, 42)  # even, so that every weight below is odd and no element is lost mod 2^32
+
+_WHOLE = 64 << 20  # a larger file is known by its size and samples of it
+_SAMPLES, _SAMPLE = 256, 64 << 10
+_MODEL_FILES = (".safetensors", ".json", ".jinja", ".txt", ".model")
+
+
+def files(path: str | os.PathLike) -> dict[str, str]:
+    """Digests that tell whether a file, or a model in Hugging Face's format, is still the one it was.
+
+    Args:
+        path: a file, or the folder of a model: config, weights, tokenizer and template; its subfolders do not count.
+
+    Returns:
+        ``{file name: 16 hexadecimal digits}``, by name; {} where nothing is there.
+    """
+    given = epath.Path(path)
+    if not given.is_dir():
+        return {given.name: file(given)} if given.exists() else {}
+    own = sorted(entry for entry in given.iterdir() if entry.suffix in _MODEL_FILES and not entry.is_dir())
+    return {entry.name: file(entry) for entry in own}
+
+
+def file(path: str | os.PathLike) -> str:
+    """The start of a SHA-256 over a file's size and content.
+
+    Of a file of more than 64 MiB 256 pieces of 64 KiB are read, the first among them, which of a safetensors file
+    holds the header: training changes every weight, so no piece stays the same.
+    """
+    stat = epath.Path(path).stat()
+    return _file(str(path), stat.length, stat.mtime)
+
+
+@functools.lru_cache(1024)
+def _file(path: str, size: int, modified: float) -> str:
+    """As `file`; read again once the file has another size or time."""
+    digest = hashlib.sha256(f"{size}\n".encode())
+    sampled = size > _WHOLE
+    with epath.Path(path).open("rb") as content:
+        for number in range(_SAMPLES if sampled else -(-size // (1 << 20))):
+            if sampled:
+                content.seek(number * (size - _SAMPLE) // (_SAMPLES - 1))
+            digest.update(content.read(_SAMPLE if sampled else 1 << 20))
+    return digest.hexdigest()[:16]
 
 
 def named_leaves(tree: Any) -> dict[str, Any]:

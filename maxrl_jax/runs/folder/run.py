@@ -1,4 +1,4 @@
-"""The folder of a run: config.json, environment.json, metrics.jsonl, checkpoints/, figures/.
+"""The folder of a run: config.json, inputs.json, environment.json, metrics.jsonl, checkpoints/, figures/.
 
 `open_run` opens it, new or to be resumed, and gives a `Run`: the one place a driver logs to. Only process 0
 writes; the others hold a Run that writes nothing.
@@ -18,7 +18,7 @@ from etils import epath
 from maxrl_jax.runs.config import fields
 from maxrl_jax.runs.config.errors import ConfigError, one_line
 from maxrl_jax.runs.devices import environment
-from maxrl_jax.runs.folder import digest, headline, metric_writer, resume, wandb_writer
+from maxrl_jax.runs.folder import digest, headline, inputs, metric_writer, resume, wandb_writer
 from maxrl_jax.runs.folder.checkpoint import Checkpoints, Saved
 from maxrl_jax.runs.folder.paths import absolute, make_writable
 from maxrl_jax.runs.folder.progress import Progress
@@ -200,8 +200,8 @@ def open_run(
         The open Run.
 
     Raises:
-        ConfigError: the folder cannot be written, another process runs in it, or the config differs from the
-            one the run was started with in a field that cannot change.
+        ConfigError: the folder cannot be written, another process runs in it, or the config or a file that it names
+            differs from those that the run was started with.
         CheckpointError: the folder has checkpoints, and none can be read.
     """
     path = absolute(workdir)
@@ -213,14 +213,16 @@ def open_run(
             make_writable(path)
             (path / "figures").mkdir(exist_ok=True)
             stack.enter_context(resume.lock(path))
-        _check_fields(path, config, extend, progress)
+        settings = fields.to_dict(config)
+        given = inputs.digests(settings)
+        _check_resumed(path, settings, given, extend, progress)
         checkpoints = Checkpoints(path / "checkpoints", config.checkpoint.max_to_keep, progress.say)
         stack.callback(checkpoints.close)
         run = Run(config, path, name, checkpoints, progress)
         run.saved = checkpoints.latest()
         if writes:
-            settings = fields.to_dict(config)
             metric_writer.write_whole(path / "config.json", json.dumps(settings, indent=2) + "\n")
+            inputs.write(path, given)
             _record_environment(path)
             _open_writers(run, settings, stack)
         if run.saved is not None:
@@ -245,8 +247,10 @@ def _open_writers(run: Run, settings: Mapping[str, Any], stack: contextlib.ExitS
         stack.push(close)
 
 
-def _check_fields(path: epath.Path, config: Any, extend: Sequence[str], progress: Progress) -> None:
-    """Compares the config with the one in the folder; says what changed, refuses what cannot."""
+def _check_resumed(
+    path: epath.Path, settings: Mapping[str, Any], given: inputs.Digests, extend: Sequence[str], progress: Progress
+) -> None:
+    """Compares config and inputs with those of the folder; says what changed, refuses what cannot."""
     file = path / "config.json"
     if not file.exists() or not resume.has_progress(path):
         return
@@ -254,9 +258,9 @@ def _check_fields(path: epath.Path, config: Any, extend: Sequence[str], progress
         before = json.loads(file.read_text())
     except ValueError:
         raise ConfigError("--workdir", os.fspath(path), "a folder whose config.json is readable") from None
-    changed = resume.changes(before, fields.to_dict(config), extend)
-    for key, (old, new) in changed.items():
+    for key, (old, new) in resume.changes(before, settings, extend).items():
         progress.say(f"resuming with {key} changed from {old!r} to {new!r}")
+    inputs.check(path, given)
 
 
 def _record_environment(path: epath.Path) -> None:
