@@ -1,6 +1,6 @@
 """Losses: the one place that stops gradients at the advantages and the one place that averages.
 
-A loss's value is a surrogate and means little; its gradient is the point. With `sequence_sum` it is exactly
+The loss value is only a surrogate; its gradient is what matters. With `sequence_sum` it is exactly
 minus the mean over prompts of (1/N) sum_i A_i S_i, S_i the gradient of the SUM of a rollout's token
 log-probabilities. The other two aggregations change what is estimated (docs/theory.md, section 7):
 `token_mean` divides the whole batch by its mean length, `sequence_mean` each score by its own length; neither is
@@ -67,7 +67,12 @@ def aggregate(
 
     Returns:
         The average. With `total` given, the values of the parts add up to the whole batch's.
+
+    Raises:
+        ValueError: an unknown aggregation, or a mask of another shape than the values.
     """
+    if mask.shape != values.shape:
+        raise ValueError(f"aggregate: mask must have the shape of values, {values.shape}, got {mask.shape}")
     mask = mask.astype(bool)
     if total is None:
         total = denominator(mask, aggregation)
@@ -88,11 +93,25 @@ def _surrogate(
     """Per-token objective whose gradient is the policy gradient, clipped as in PPO when asked for."""
     if old_log_probs is None:
         return weights * log_probs
-    ratio = jnp.exp(log_probs - jax.lax.stop_gradient(old_log_probs))
+    ratio = jnp.exp(log_probs - old_log_probs)
     if clip_epsilon is None:
         return weights * ratio
     clipped = jnp.clip(ratio, 1 - clip_epsilon, 1 + clip_epsilon)
     return jnp.minimum(weights * ratio, weights * clipped)
+
+
+def _kl_term(log_probs: jax.Array, reference: jax.Array, old_log_probs: jax.Array | None) -> jax.Array:
+    """Per-token terms whose sum has the gradient of KL(policy || reference) of whole answers, in expectation.
+
+    Token t changes the tokens after it as well, so its score is weighted by sum_{s >= t} w_s log(pi_s / ref_s), with
+    w_s the ratio of the answer up to s when another policy sampled it. The value is the estimate k3 of the KL,
+    exp(d) - d - 1 with d = log(ref / pi); the gradient of k3 would be that of KL(reference || policy).
+    """
+    now = jax.lax.stop_gradient(log_probs)
+    difference = jax.lax.stop_gradient(reference) - now
+    weight = 1.0 if old_log_probs is None else jnp.exp(jnp.cumsum(now - old_log_probs, axis=-1))
+    to_go = -jnp.cumsum((weight * difference)[..., ::-1], axis=-1)[..., ::-1]
+    return weight * (jnp.expm1(difference) - difference) + to_go * (log_probs - now)
 
 
 def policy_gradient(
@@ -121,7 +140,8 @@ def policy_gradient(
         entropies: of the policy at each token, differentiated through, when `entropy_coef` > 0.
         entropy_coef: weight of the entropy bonus.
         reference_log_probs: of the sampled tokens under a reference, when `kl_coef` > 0.
-        kl_coef: weight of KL(policy || reference), by the estimator exp(d) - d - 1 with d = log ref - log pi.
+        kl_coef: weight of KL(policy || reference); its gradient is the score form, importance-weighted by the whole
+            answer's ratio when `old_log_probs` is given, and never clipped. Exact in expectation with `sequence_sum`.
         denominator: of the whole global batch, when this is a part of it (see `aggregate`).
 
     Raises:
@@ -154,13 +174,13 @@ def policy_gradient(
     log_probs = jnp.where(mask, log_probs, 0)
     weights = jax.lax.stop_gradient(advantages)[..., None]
     if old_log_probs is not None:
-        old_log_probs = jnp.where(mask, old_log_probs, 0)
+        old_log_probs = jax.lax.stop_gradient(jnp.where(mask, old_log_probs, 0))
     objective = _surrogate(log_probs, weights, old_log_probs, clip_epsilon)
     if entropy_coef and entropies is not None:
         objective = objective + entropy_coef * entropies
     if kl_coef and reference_log_probs is not None:
-        difference = jnp.where(mask, jax.lax.stop_gradient(reference_log_probs), 0) - log_probs
-        objective = objective - kl_coef * (jnp.expm1(difference) - difference)
+        reference = jnp.where(mask, reference_log_probs, 0)
+        objective = objective - kl_coef * _kl_term(log_probs, reference, old_log_probs)
     return -aggregate(objective, mask, aggregation, denominator)
 
 

@@ -1,5 +1,7 @@
 """Gradients of the policy-gradient loss: each aggregation against its own formula, and what must not matter."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -169,6 +171,50 @@ def test_entropy_bonus_and_kl_enter_with_their_signs(batch):
     assert loss(moved, kl_coef=1.0) > 0
     assert not np.any(jax.grad(lambda x: loss(x, kl_coef=1.0))(batch["logits"]))
     assert np.any(jax.grad(lambda x: loss(x, kl_coef=1.0))(moved))
+
+
+@pytest.mark.parametrize("off_policy", [False, True])
+@pytest.mark.parametrize("length", [1, 2])
+def test_the_kl_term_has_the_gradient_of_kl_from_policy_to_reference(length, off_policy, x64):
+    """Every answer of one or two tokens of a tabular policy; the second token's logits depend on the first."""
+    rng = np.random.default_rng(0)
+    shape = (1 + (length - 1) * 3, 3)  # the first token's row, then one row for each first token
+    logits, reference, old = (jnp.asarray(rng.normal(size=shape)) for _ in range(3))
+    answers = np.array(list(itertools.product(range(3), repeat=length)))
+
+    def log_probs(logits):
+        rows = [0 * answers[:, 0], 1 + answers[:, 0]][:length]
+        return jnp.stack(
+            [jax.nn.log_softmax(logits[r])[jnp.arange(len(r)), a] for r, a in zip(rows, answers.T, strict=True)], -1
+        )
+
+    def kl(logits):
+        log_pi = log_probs(logits).sum(-1)
+        return jnp.sum(jnp.exp(log_pi) * (log_pi - log_probs(reference).sum(-1)))
+
+    sampled_by = log_probs(old) if off_policy else log_probs(logits)
+
+    def term(logits):
+        """The expected loss: each answer's loss, times the probability that it is sampled."""
+        one_answer = jax.vmap(
+            lambda now, ref, old: losses.policy_gradient(
+                now[None], jnp.ones((1, length), bool), jnp.zeros(1), reference_log_probs=ref[None], kl_coef=1.0,
+                old_log_probs=old[None] if off_policy else None,
+            )
+        )  # fmt: skip
+        values = one_answer(log_probs(logits), log_probs(reference), sampled_by)
+        return jnp.sum(jax.lax.stop_gradient(jnp.exp(sampled_by.sum(-1))) * values)
+
+    value, got = jax.value_and_grad(term)(logits)
+    np.testing.assert_allclose(got, jax.grad(kl)(logits), atol=1e-12)
+    np.testing.assert_allclose(value, kl(logits), rtol=1e-12)  # k3 is unbiased for the KL itself
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (4, 1), (2, 4, 3)])
+def test_a_mask_of_another_shape_is_refused(shape):
+    for aggregation in losses.AGGREGATIONS:
+        with pytest.raises(ValueError, match=r"mask must have the shape of values, \(4, 3\), got"):
+            losses.aggregate(jnp.ones((4, 3)), jnp.ones(shape, bool), aggregation)
 
 
 def test_entropy_of_uniform_point_and_forbidden_classes():

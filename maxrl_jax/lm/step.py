@@ -61,7 +61,7 @@ class Settings:
     @property
     def may_rest(self) -> bool:
         """Whether a batch without a non-zero advantage has nothing to say: no entropy bonus and no KL term."""
-        return not (self.objective.entropy_coef or self.objective.kl_coef)
+        return losses.may_skip_zero_advantages(self.objective.entropy_coef, self.objective.kl_coef)
 
 
 class Share(Protocol):
