@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from experiments.report import __main__ as report
-from experiments.report import colours, curves, mazes, plots, runs
-from experiments.results import image_runs, style
+from experiments.report import colours, curves, mazes, plots
+from experiments.results import folders, image_runs, style
+from experiments.results.groups import group
 from maxrl_jax.runs.folder.metric_writer import encode
 from maxrl_jax.tasks import maze
 from maxrl_jax.tasks.maze import tokens, verifier
@@ -136,8 +137,8 @@ def test_runs_that_differ_in_their_seed_are_one_line_with_mean_and_error(tmp_pat
             make_run(sweep / f"rl.scale={scale},seed={seed}", seed=seed, scale=scale)
     (sweep / "notes").mkdir()
     text, page = write(tmp_path, sweep)
-    groups = runs.group(runs.find([str(sweep)]))
-    assert [group.label for group in groups] == ["scale=1.0", "scale=10.0"]
+    groups = group(folders.find([str(sweep)]))
+    assert [one.label for one in groups] == ["scale=1.0", "scale=10.0"]
     (loss,) = [c for c in curves.charts(groups, curves.frame(groups))["train"] if c.title == "train/loss"]
     assert np.allclose(loss.series[1].value, 10 * (np.arange(5) + 0.5))
     assert np.allclose(loss.series[1].error, 5.0)  # std of 0 and 10 with ddof 1 over sqrt(2)
@@ -157,8 +158,8 @@ def test_known_methods_come_in_one_order_with_the_names_and_colours_of_every_fig
     for name in ("grpo", "rloo", "maxrl"):
         for n in (16, 4):
             make_run(tmp_path / f"{name}{n}", rl={"advantage": {"name": name}, "num_rollouts": n})
-    groups = runs.group(runs.find([str(tmp_path)]))
-    assert [group.label for group in groups] == [
+    groups = group(folders.find([str(tmp_path)]))
+    assert [one.label for one in groups] == [
         f"{label}, num_rollouts={n}" for label in ("MaxRL", "GRPO", "RLOO") for n in (4, 16)
     ]
     looks = colours.of_groups(groups)
@@ -172,8 +173,8 @@ def test_known_methods_come_in_one_order_with_the_names_and_colours_of_every_fig
 def test_methods_without_a_colour_and_lines_that_are_no_methods_take_colours_in_turn(tmp_path):
     for name in ("mine:fn", "maxrl"):
         make_run(tmp_path / name.replace(":", "_"), rl={"advantage": {"name": name}})
-    groups = runs.group(runs.find([str(tmp_path)]))
-    assert [group.label for group in groups] == ["MaxRL", "mine:fn"]
+    groups = group(folders.find([str(tmp_path)]))
+    assert [one.label for one in groups] == ["MaxRL", "mine:fn"]
     assert colours.of_groups(groups) == colours.in_turn(2)
     assert len(set(colours.in_turn(2 * len(style.CYCLE)))) == 2 * len(style.CYCLE)
 
@@ -182,8 +183,7 @@ def test_of_cross_entropy_the_fields_it_does_not_use_are_not_said(tmp_path):
     for name in ("cross_entropy", "policy_gradient"):
         loss = {"name": name, "num_rollouts": 4 + len(name), "advantage": {"name": "maxrl"}}
         make_run(tmp_path / name, rl={}, loss=loss)
-    labels = [group.label for group in runs.group(runs.find([str(tmp_path)]))]
-    assert labels == ["Cross-entropy", "MaxRL, num_rollouts=19"]
+    assert [one.label for one in group(folders.find([str(tmp_path)]))] == ["Cross-entropy", "MaxRL"]
 
 
 def from_bases(tmp_path, *named):
@@ -191,7 +191,7 @@ def from_bases(tmp_path, *named):
     for method, seed, base in named:
         config = {"rl": {"advantage": {"name": method}}, "model": {"init_from": base}}
         make_run(tmp_path / f"{method}-seed{seed}-{base}", seed=seed, **config)
-    return {group.label: len(group.runs) for group in runs.group(runs.find([str(tmp_path)]))}
+    return {one.label: len(one.runs) for one in group(folders.find([str(tmp_path)]))}
 
 
 def test_seeds_with_a_base_each_are_seeds_of_one_method(tmp_path):
@@ -202,32 +202,26 @@ def test_seeds_with_a_base_each_are_seeds_of_one_method(tmp_path):
 
 def test_bases_that_one_seed_has_several_of_are_what_is_compared(tmp_path):
     named = [("maxrl", seed, f"step-{step}") for step in (100, 200) for seed in (0, 1)]
-    assert from_bases(tmp_path, *named) == {"init_from=step-100": 2, "init_from=step-200": 2}
-
-
-def test_methods_with_a_base_each_are_told_apart_by_it(tmp_path):
-    named = [("maxrl", 0, "a"), ("maxrl", 1, "a"), ("grpo", 0, "b"), ("grpo", 1, "b")]
-    assert from_bases(tmp_path, *named) == {"MaxRL, init_from=a": 2, "GRPO, init_from=b": 2}
+    assert from_bases(tmp_path, *named) == {"MaxRL, init_from=step-100": 2, "MaxRL, init_from=step-200": 2}
 
 
 def test_committed_runs_from_a_base_a_seed_are_three_methods_of_three_seeds():
-    groups = runs.group(runs.find([str(ROOT / "results/maze_9/runs")]))
-    assert [(group.method, len(group.runs)) for group in groups] == [("maxrl", 3), ("grpo", 3), ("rloo", 3)]
+    groups = group(folders.find([str(ROOT / "results/maze_9/runs")]))
+    assert [(one.method, len(one.runs)) for one in groups] == [("maxrl", 3), ("grpo", 3), ("rloo", 3)]
 
 
 def test_runs_that_differ_in_what_is_decoded_at_a_time_are_together(tmp_path):
     for seed, rows in ((0, 0), (1, 128)):
         make_run(tmp_path / f"run-{seed}", seed=seed, rl={"name": "maxrl", "decode_rows": rows})
-    assert [len(group.runs) for group in runs.group(runs.find([str(tmp_path)]))] == [2]
+    assert [len(one.runs) for one in group(folders.find([str(tmp_path)]))] == [2]
 
 
 def test_the_same_seed_twice_is_a_comparison_not_a_spread(tmp_path):
     for name in ("one", "two"):
         make_run(tmp_path / name / "run")
-    groups = runs.group(runs.find([str(tmp_path / "one/run"), str(tmp_path / "two/run")]))
-    assert [group.label for group in groups] == ["one/run", "two/run"]
-    assert [len(group.runs) for group in groups] == [1, 1]
-    assert len(runs.find([str(tmp_path / "one"), str(tmp_path / "one/run")])) == 1
+    groups = group(folders.find([str(tmp_path / "one/run"), str(tmp_path / "two/run")]))
+    assert [one.label for one in groups] == ["one/run", "two/run"]
+    assert [len(one.runs) for one in groups] == [1, 1]
 
 
 def test_a_torn_last_line_is_left_out_and_a_run_may_go_on(tmp_path):
@@ -296,7 +290,7 @@ def test_metrics_are_drawn_in_families():
 
 def test_long_curves_are_means_of_bins(tmp_path):
     folder = make_run(tmp_path / "run", steps=2 * curves.MOST_POINTS)
-    groups = runs.group(runs.find([str(folder)]))
+    groups = group(folders.find([str(folder)]))
     (loss,) = [c.series[0] for c in curves.charts(groups, curves.frame(groups))["train"] if c.title == "train/loss"]
     assert (loss.binned, len(loss.value)) == (2, curves.MOST_POINTS)
     assert np.allclose(loss.value, 2 * np.arange(curves.MOST_POINTS) + 0.5)
@@ -348,12 +342,11 @@ def test_the_committed_page_holds_what_the_committed_runs_found():
     folder = ROOT / "results/imagenet_tiny"
     text = (folder / "report.html").read_text()
     lines = {line["label"]: line for line in drawn(text)["eval/pass@k, last, over k"]}
-    groups = image_runs.groups(image_runs.find([folder / "runs"]))
+    groups = group(image_runs.find([folder / "runs"]))
     assert len(lines) == len(groups) == 7
-    for (method, n), records in groups.items():
-        line = lines[style.LABELS[method] + (f", num_rollouts={n}" if n else "")]
-        seeds = np.array([record.coverage() for record in records])
+    for one in groups:
+        line, seeds = lines[one.label], np.array([record.coverage() for record in one.runs])
         error = seeds.std(axis=0, ddof=1) / np.sqrt(len(seeds))
-        assert line["x"] == list(records[0].coverage().index)
+        assert line["x"] == list(one.runs[0].coverage().index)
         np.testing.assert_allclose(line["value"], seeds.mean(axis=0), rtol=1e-4)
         np.testing.assert_allclose(line["high"], seeds.mean(axis=0) + error, rtol=1e-4)

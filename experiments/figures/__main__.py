@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.figures import registry
-from experiments.results import style
+from experiments.results import groups, style
 from experiments.results.drawing import save
 from maxrl_jax.runs.command_line import Parser, path, say_error
 from maxrl_jax.runs.config.errors import ConfigError, suggestion
@@ -63,7 +63,7 @@ def draw(entry: registry.Entry, context: registry.Context, out: Path) -> bool:
     try:
         with style.settings():
             drawing = entry.draw(context)
-    except registry.Skipped as reason:
+    except (registry.Skipped, groups.Mixed) as reason:
         print(f"{entry.name}: skipped, {reason}", file=sys.stderr)
         return False
     save(drawing, out, entry.name)

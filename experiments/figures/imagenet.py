@@ -16,16 +16,19 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from experiments.figures.registry import Context, Skipped, figure
-from experiments.results import image_runs, style
+from experiments.results import groups, image_runs, style
 from experiments.results.band import band
 from experiments.results.drawing import Drawing
+from experiments.results.groups import Group
 from experiments.results.image_runs import Record
 from experiments.results.published import published
 from experiments.results.spread import spread
-from experiments.results.style import COLOURS, LABELS, from_zero, new_figure, shades
+from experiments.results.style import COLOURS, from_zero, new_figure, shades
 
 Key = tuple[str, int]
 """(method, N)."""
+
+Groups = dict[Key, Group[Record]]
 
 _PUBLISHED_NAMES = {"reinforce": "mean_baseline"}
 """The paper's REINFORCE subtracts the mean (D.1)."""
@@ -49,7 +52,7 @@ def _published(number: str, methods: Sequence[str] | None = None) -> pd.DataFram
 def _name(key: Key) -> str:
     """A legend's entry; of an estimator's hyper-parameters it names those that say what is estimated."""
     method, n = key
-    label = LABELS.get(_estimator(method), _estimator(method))
+    label = groups.label(_estimator(method))
     label += "".join(f", {name}={value}" for name, value in re.findall(r"\b(k|order)=(\d+)", method))
     return f"{label}, N={n:,}" if n else label
 
@@ -64,27 +67,39 @@ def _palette(keys: Sequence[Key]) -> dict[Key, Any]:
     out: dict[Key, Any] = {}
     for method in dict.fromkeys(method for method, _ in keys):
         counts = sorted({n for name, n in keys if name == method})
-        out |= {(method, n): colour for n, colour in zip(counts, shades(method, len(counts)), strict=True)}
-        if len(counts) == 1:
-            out[method, counts[0]] = COLOURS.get(method, "#7f7f7f")
+        tones = shades(groups.parts(method)[0], len(counts)) if len(counts) > 1 else [style.look(method)["color"]]
+        out |= {(method, n): tone for n, tone in zip(counts, tones, strict=True)}
     return out
 
 
-def _curves(
-    ax: Axes, groups: dict[Key, list[Record]], values: Callable[[Record], pd.Series], palette: dict[Key, Any]
-) -> list[dict]:
-    """One line a method and N, the mean over seeds, with a band of one standard error; returns the plotted rows."""
+def _groups(found: Sequence[Record]) -> Groups:
+    """The groups by (method, N), the largest N first.
+
+    Raises:
+        groups.Mixed: runs of one method and N that differ in anything but their seed.
+    """
+    by_key = groups.by(groups.group(found), lambda one: (one.method, one.runs[0].num_rollouts))
+    methods = list(dict.fromkeys(method for method, _ in by_key))
+    return {key: by_key[key] for key in sorted(by_key, key=lambda key: (methods.index(key[0]), -key[1]))}
+
+
+def _curves(ax: Axes, found: Groups, values: Callable[[Record], pd.Series], palette: dict[Key, Any]) -> list[dict]:
+    """One line a method and N, the mean over seeds, with a band of one standard error; returns the plotted rows.
+
+    Steps that a run has not reached are left out for all.
+    """
+    tables = {key: pd.concat(map(values, one.runs), axis=1, join="inner") for key, one in found.items()}
+    end = min(table.index[-1] for table in tables.values())
     rows = []
     # Thinner from one curve to the next: where several meet, those below show at the sides of those above.
-    for (key, runs), width in zip(groups.items(), np.linspace(2.8, 1.0, len(groups)), strict=True):
-        table = pd.concat([values(record) for record in runs], axis=1)
-        mean, error, _ = spread(table, axis=1)
+    for (key, table), width in zip(tables.items(), np.linspace(2.8, 1.0, len(tables)), strict=True):
+        mean, error, runs = spread(table.loc[:end], axis=1)
         look = {**style.look(key[0]), "color": palette[key], "label": _name(key)}
-        band(ax, table.index, mean, error, linewidth=1.0 if key[0] in style.REFERENCES else width, **look)
+        x = table.loc[:end].index
+        band(ax, x, mean, error, linewidth=1.0 if key[0] in style.REFERENCES else width, **look)
         rows += [
-            {"source": "ours", "method": key[0], "rollouts": key[1], "x": x, "mean": m, "standard_error": e}
-            | {"runs": len(runs)}
-            for x, m, e in zip(table.index, mean, error, strict=True)
+            {"source": "ours", "method": key[0], "rollouts": key[1], "x": at, "mean": m, "standard_error": e, "runs": n}
+            for at, m, e, n in zip(x, mean, error, runs, strict=True)
         ]
     return rows
 
@@ -113,20 +128,21 @@ def _legend(fig: Any, ax: Axes, crosses: bool = True) -> None:
 
 
 def _panels(found: Sequence[Record], theirs: pd.DataFrame, metrics: Sequence[str], coverage: bool) -> Drawing:
-    groups = image_runs.groups(found)
-    keys = [*groups, *zip(theirs.method, theirs.rollouts, strict=True)]
+    ours = _groups(found)
+    end = min(record.evaluations.index[-1] for record in found)
+    keys = [*ours, *zip(theirs.method, theirs.rollouts, strict=True)]
     palette = _palette(keys)
     columns = len(metrics) + coverage
     fig, axes = new_figure(1, columns, width="page", aspect=0.75 if columns < 3 else 1.05)
     rows = []
     for ax, metric in zip(axes, metrics, strict=False):
-        drawn = _curves(ax, groups, _over_steps(metric), palette) + _crosses(ax, theirs, metric, palette)
+        drawn = _curves(ax, ours, _over_steps(metric), palette) + _crosses(ax, theirs, metric, palette)
         rows += [{"metric": metric, **row} for row in drawn]
         ax.set(title=f"validation {metric}", xlabel="step")
         from_zero(ax)
     if coverage:
         ax = axes[-1]
-        rows += [{"metric": "coverage", **row} for row in _curves(ax, groups, Record.coverage, palette)]
+        rows += [{"metric": "coverage", **row} for row in _curves(ax, ours, lambda run: run.coverage(end), palette)]
         ax.set(title="coverage at the end", xlabel="k")
         from_zero(ax)
         ax.set_xscale("log", base=2)
@@ -136,8 +152,8 @@ def _panels(found: Sequence[Record], theirs: pd.DataFrame, metrics: Sequence[str
 
 @figure("maxrl_fig2", title="Exact likelihood, MaxRL and REINFORCE on images", needs_runs=True)
 def maxrl_fig2(context: Context) -> Drawing:
-    """Validation pass@1 and pass@128 over steps."""
-    methods = ("cross_entropy", "maxrl", "mean_baseline", "reinforce")
+    """Validation pass@1 and pass@128 over steps; GRPO, which the paper's figure leaves out, where it was run."""
+    methods = ("cross_entropy", "maxrl", "grpo", "mean_baseline", "reinforce")
     found = _found(context, lambda record: record.method in methods)
     return _panels(found, _published("2", methods), ("pass@1", "pass@128"), coverage=False)
 

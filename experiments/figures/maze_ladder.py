@@ -12,12 +12,13 @@ import pandas as pd
 from experiments.figures.policies.panels import records
 from experiments.figures.registry import Context, Skipped, figure
 from experiments.lm_driver.counts import SUMMARY
+from experiments.results import groups, policy_curves
 from experiments.results.band import apart, bars
 from experiments.results.drawing import Drawing
-from experiments.results.policy_curves import legend, look
+from experiments.results.groups import Group, by, group
 from experiments.results.policy_runs import Record
 from experiments.results.spread import over_seeds
-from experiments.results.style import new_figure
+from experiments.results.style import from_zero, new_figure
 
 GRADED = "path_quality"
 """The reward that every run is evaluated by, whatever it was trained on."""
@@ -36,18 +37,24 @@ METRICS = {
 @figure("maze_ladder", title="Final against initial rate: the same RL from weaker and stronger bases", needs_runs=True)
 def maze_ladder(context: Context) -> Drawing:
     """A line a method through the bases, bars of one standard error over seeds; the base's own line is no change."""
-    table = final(records(context, _climbs, "of mazes, from a model.init_from, evaluated before and after RL"))
-    by = ["method", "base", "initial", "metric"]
-    lines = over_seeds(table, by, "final").sort_values("initial", kind="stable")
+    found = records(context, _climbs, "of mazes, from a model.init_from, evaluated before and after RL")
+    by(group(found), lambda one: (_method(one.runs[0]), _base(one.runs[0])))
+    table = final(found)
+    keys = ["method", "base", "initial", "metric"]
+    lines = over_seeds(table, keys, "final").sort_values("initial", kind="stable")
     methods = list(dict.fromkeys(table.method))
+    looks = policy_curves.looks([_line(method, lines) for method in methods], markers=True)
     fig, axes = new_figure(1, len(METRICS), width="page", aspect=1.0)
     for ax, (metric, label) in zip(axes, METRICS.items(), strict=True):
         ax.set_xscale("log")
         for method, shift in zip(methods, apart(len(methods)), strict=True):
             rows = lines[(lines.method == method) & (lines.metric == metric)]
-            bars(ax, rows.initial * shift, rows["mean"], rows.standard_error, marker="o", **_look(method))
-        ax.set(xlabel="pass@1, shortest path, of the base", title=f"{label}, at the end", ylim=(0, 1.02))
-    legend(fig, axes[0])
+            bars(ax, rows.initial * shift, rows["mean"], rows.standard_error, **looks[method])
+        tries = metric.partition("@")[2] or 1
+        policy_curves.blind_level(ax, found, int(tries))  # of its walks those that reach the goal are the shortest
+        ax.set(xlabel="pass@1, shortest path, of the base", title=f"{label}, at the end")
+        from_zero(ax)
+    policy_curves.legend(fig, axes[0], [])
     return Drawing(fig, lines.rename(columns={"mean": "final", "n": "runs"}))
 
 
@@ -63,7 +70,7 @@ def final(found: Sequence[Record]) -> pd.DataFrame:
     if len(ends) > 1:
         raise Skipped(f"it compares runs of one length; these end at steps {', '.join(map(str, ends))}")
     # The evaluation before RL follows base and seed alone: runs of several methods repeat it.
-    before = {(_base(record), record.config["seed"]): record for record in found if _graded(record)}
+    before = {(_base(record), record.seed): record for record in found if _graded(record)}
     rows = [_row(record, "base", record.evaluations[0]) for record in before.values()]
     rows += [_row(record, _method(record), _after(record)) for record in found]
     table = pd.DataFrame(rows)
@@ -97,7 +104,7 @@ def _row(record: Record, method: str, evaluation: dict[str, Any]) -> dict[str, A
     if absent:
         raise Skipped(f"{record.folder} was evaluated without {absent[0]} (samples a maze: {record.num_samples})")
     values = {name: evaluation[name] for name in (INITIAL, *METRICS)}
-    return {"base": _base(record), "method": method, "seed": record.config["seed"], **values}
+    return {"base": _base(record), "method": method, "seed": record.seed, **values}
 
 
 def _after(record: Record) -> dict[str, Any]:
@@ -113,8 +120,9 @@ def _after(record: Record) -> dict[str, Any]:
     return {name.removeprefix("eval/"): value for name, value in found.items()}
 
 
-def _look(method: str) -> dict[str, Any]:
-    found = look(method.removesuffix("_solved"))
-    if method == "base":
-        return found | {"linestyle": "--", "label": "Base, no RL"}
-    return found | ({"linestyle": "--", "label": f"{found['label']}, reward 0 or 1"} if "_solved" in method else {})
+def _line(method: str, lines: pd.DataFrame) -> Group:
+    """A method as one line through the bases, its seeds in the label."""
+    words = "Base, no RL" if method == "base" else groups.label(method.removesuffix("_solved"))
+    seeds = int(lines[lines.method == method].n.max())
+    words += ", reward 0 or 1" * method.endswith("_solved") + f" ({seeds} seed{'s' * (seeds > 1)})"
+    return Group(method.removesuffix("_solved"), method, words, ())

@@ -1,4 +1,4 @@
-"""What RL does to a base, in one picture: a single try and many tries over steps, pass@k over k, a solved maze."""
+"""The effect of RL on a base in one picture: one try and many tries over steps, pass@k over k, a solved maze."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from experiments.maze import pictures
 from experiments.results import overview, policy_curves, style
 from experiments.results.drawing import Drawing
+from experiments.results.groups import group
 from experiments.results.policy_runs import Record
 from maxrl_jax.tasks.maze import pictures as drawing
 
@@ -24,12 +25,12 @@ def draw(found: Sequence[Record]) -> Drawing:
     Args:
         found: runs with an evaluation before RL, some with figures/answers.npz.
     """
-    found = overview.ordered(found)
+    groups = group(found)
     fig, axes = style.new_figure(1, 4, width="page", aspect=1.3)
     with style.settings():
-        rows = overview.draw(axes[:3], found, MANY)
-        policy_curves.legend(fig, axes[0], "outside lower left")
-        _solved_maze(axes[3], found)
+        rows = overview.draw(axes[:3], groups, MANY)
+        policy_curves.legend(fig, axes[0], groups)
+        _solved_maze(axes[3], [record for one in groups for record in one.runs])
     return Drawing(fig, pd.DataFrame(rows))
 
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from experiments.report import page, runs
+from experiments.report import page
+from experiments.results import folders
 from maxrl_jax.runs.command_line import Parser, path, say_error
 from maxrl_jax.runs.config.errors import ConfigError
 
@@ -28,7 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
         options = parser.read(arguments)
         one = len(options.folders) == 1
         out = options.out or (options.folders[0] / "report.html" if one else Path("report.html"))
-        found = runs.find(options.folders)
+        found = folders.find(options.folders, "DIR")
+        for run in found:
+            if not run.records:
+                raise ConfigError("DIR", str(run.folder), "a run that has logged at least one line")
         title = options.title or (options.folders[0].resolve().name if one else "")
         text = page.write(found, title)
         _write(out, text)

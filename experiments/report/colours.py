@@ -6,8 +6,8 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
-from experiments.report.runs import Group
 from experiments.results import style
+from experiments.results.groups import Group, parts
 
 DASHES = ((), (7, 3), (2, 2.5), (9, 3, 2, 3))
 """Of lines of one colour, in SVG's lengths."""
@@ -28,7 +28,7 @@ class Look:
 
 def of_groups(groups: Sequence[Group]) -> list[Look]:
     """A look for each group: by method where methods differ, or there is one, and all have a colour; else in turn."""
-    methods = [group.method for group in groups]
+    methods = [parts(group.method)[0] for group in groups]
     tell_apart = len(methods) == 1 or len(set(methods)) > 1
     by_method = tell_apart and set(methods) <= set(style.COLOURS)
     return _dashed([style.COLOURS[name] for name in methods]) if by_method else in_turn(len(groups))

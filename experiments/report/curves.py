@@ -12,9 +12,12 @@ import pandas as pd
 
 from experiments.report import colours
 from experiments.report.colours import Look
-from experiments.report.runs import PREFIXES, Group, natural
+from experiments.results.groups import Group, natural
 from experiments.results.spread import over_seeds
 from maxrl_jax.runs.folder.metric_writer import mean
+
+PREFIXES = ("eval", "train", "sft", "perf")
+"""Of metrics, in the order of the page: what matters most comes first."""
 
 MOST_POINTS = 120
 _FAMILY_SIZE = 3

@@ -13,10 +13,10 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from experiments.report import curves, mazes, plots, runs
+from experiments.report import curves, mazes, plots
 from experiments.report.curves import Chart
-from experiments.report.runs import Group
 from experiments.results.folders import RunFolder
+from experiments.results.groups import Group, differing, group
 
 LARGEST_PICTURE = 6 * 2**20
 """Bytes; larger pictures are named and left out."""
@@ -52,7 +52,7 @@ class Section:
 
 def write(found: Sequence[RunFolder], title: str = "") -> str:
     """The whole page as HTML, nothing in it fetched from elsewhere."""
-    groups = runs.group(found)
+    groups = group(found)
     table = curves.frame(groups)
     last = curves.final_table(table)
     by_prefix = curves.charts(groups, table)
@@ -132,7 +132,8 @@ def _about(groups: Sequence[Group], last: pd.DataFrame) -> dict[str, Any]:
         about += f", {len(groups)} settings with up to {seeds} seeds each." if seeds > 1 else "."
         return {"about": about, "tiles": [], "parameters": ""}
     run = found[0]
-    steps = ", ".join(f"{phase} {count:,}" for phase, count in runs.steps(run).items())
+    logged = {phase: run.values(phase) for phase in ("sft", "train")}
+    steps = ", ".join(f"{phase} {max(values) + 1:,}" for phase, values in logged.items() if values)
     about = f"{'Finished' if run.finished else 'Not finished'}{' after ' + steps + ' steps' if steps else ''}."
     digest = str(run.final().get("final/params_sha256", ""))[:16]
     return {"about": about, "tiles": _tiles(last), "parameters": digest}
@@ -192,7 +193,7 @@ def _pictures(found: Sequence[RunFolder]) -> Iterator[dict[str, Any]]:
 
 def _config(found: Sequence[RunFolder]) -> dict[str, Any]:
     """The fields that differ between the runs, and those that they share, by group of fields."""
-    differ = runs.differing(found)
+    differ = differing(found)
     same: dict[str, dict[str, Any]] = {}
     for key, value in found[0].fields.items():
         if key not in differ:

@@ -43,7 +43,7 @@ def save(drawing: Drawing, folder: Any, name: str) -> None:
             # No date in the file.
             with (folder / f"{name}.{kind}").open("wb") as file:
                 drawing.fig.savefig(file, format=kind, metadata={"Date": None} if kind == "svg" else None)
-    (folder / f"{name}.csv").write_text(drawing.data.to_csv(index=False))
+    (folder / f"{name}.csv").write_text(drawing.data.to_csv(index=False, float_format="%.7g"))
 
 
 def save_in_run(run: Run, name: str, draw: Callable[..., Drawing], *arguments: Any) -> None:

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -21,7 +21,7 @@ _METRICS = re.compile(r"metrics(-\d+)?\.jsonl")  # of a file system, or the numb
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
-    """What a run left behind.
+    """The files of a run.
 
     Attributes:
         folder: its folder.
@@ -74,12 +74,16 @@ class RunFolder:
         return {name: value for record in self.records for name, value in record.items() if name.startswith("final/")}
 
 
-def find(folders: Iterable[str | os.PathLike], key: str = "--runs") -> list[RunFolder]:
+R = TypeVar("R", bound=RunFolder)
+
+
+def find(folders: Iterable[str | os.PathLike], key: str = "--runs", kind: type[R] = RunFolder) -> list[R]:
     """The runs in some folders: each is a run folder, or one above run folders at any depth (a sweep's).
 
     Args:
         folders: in the order wanted; runs inside one come in order of their paths, and each run comes once.
         key: of the errors, the flag the folders were given by.
+        kind: the class of a run: `RunFolder`, or that of one experiment's runs.
 
     Raises:
         ConfigError: a folder without any run, or a run whose files cannot be read.
@@ -95,12 +99,12 @@ def find(folders: Iterable[str | os.PathLike], key: str = "--runs") -> list[RunF
     unique = {path.resolve(): path for path in paths}
     names = [path.name for path in unique]
     return [
-        read(path, key, whole.name if names.count(whole.name) == 1 else f"{whole.parent.name}/{whole.name}")
+        read(path, key, whole.name if names.count(whole.name) == 1 else f"{whole.parent.name}/{whole.name}", kind)
         for whole, path in unique.items()
     ]
 
 
-def read(folder: str | os.PathLike, key: str = "--runs", name: str = "") -> RunFolder:
+def read(folder: str | os.PathLike, key: str = "--runs", name: str = "", kind: type[R] = RunFolder) -> R:
     """Reads one run folder; the torn last line of a run that was killed, or still runs, is left out.
 
     Raises:
@@ -116,7 +120,7 @@ def read(folder: str | os.PathLike, key: str = "--runs", name: str = "") -> RunF
         if not isinstance(records[-1], dict) or not isinstance(records[-1].get("step"), int):
             raise ConfigError(key, str(path), f"metrics with a step in every line; line {number} has none")
     config, environment = (_json(path / file, key) for file in ("config.json", "environment.json"))
-    return RunFolder(path, name or path.resolve().name, config, environment, records)
+    return kind(path, name or path.resolve().name, config, environment, records)
 
 
 def _inside(folder: Path) -> list[Path]:

@@ -1,10 +1,8 @@
-"""What drawings of language-model policies share: one look a method, curves over RL steps or epochs, tables."""
+"""Drawing of language-model policies: one look a method, curves over RL steps or epochs, levels, legends."""
 
 from __future__ import annotations
 
-import itertools
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,86 +10,89 @@ from matplotlib.axes import Axes
 
 from experiments.results import policy_runs, style
 from experiments.results.band import band
+from experiments.results.groups import Group, parts
 from experiments.results.policy_runs import Record
 from experiments.results.spread import spread
 
+BLIND = {"color": "0.25", "linestyle": (0, (1, 2)), "linewidth": 1.0, "label": "blind guess", "zorder": 1}
+"""The line of `policy_runs.blind`."""
 
-def look(method: str) -> dict[str, Any]:
-    """Colour, label and line of a method, its hyper-parameter in the label."""
-    estimator, parameter, entropy = _parts(method)
-    label = style.LABELS.get(estimator, estimator)
-    if parameter:
-        label = label.replace("order T", f"order {parameter}") if "order T" in label else f"{label}, k={parameter}"
-    line = {"linestyle": "--"} if entropy else {}
-    return {**style.look(estimator), "label": label + (" + entropy" if entropy else ""), **line}
+_LINES = ("-", "--", "-.", (0, (8, 2)), (0, (5, 1, 1, 1, 1, 1)))
+_MARKERS = "osD^vPX"
 
 
-def looks(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """The looks of the methods of one drawing: those of one estimator share a colour and differ in their line."""
+def looks(groups: Iterable[Group], *, markers: bool = False) -> dict[str, dict[str, Any]]:
+    """Colour, label and line of the groups of one drawing by their key; no two have the same colour and line.
+
+    Args:
+        groups: in the order of the legend.
+        markers: whether points are marked; groups of one colour differ in their marker too.
+    """
     found: dict[str, dict[str, Any]] = {}
-    lines: dict[str, Iterator[Any]] = {}
-    for method in methods:
-        found[method] = look(method)
-        estimator, parameter, entropy = _parts(method)
-        if parameter and not entropy:
-            found[method] |= {"linestyle": next(lines.setdefault(estimator, itertools.cycle(("-", "-.", ":"))))}
+    for group in groups:
+        estimator, _, entropy = parts(group.method)
+        look = style.look(estimator) | {"label": group.label} | ({"linestyle": "--"} if entropy else {})
+        taken = [other["linestyle"] for other in found.values() if other["color"] == look["color"]]
+        if look["linestyle"] in taken:
+            look["linestyle"] = next((line for line in _LINES if line not in taken), ":")
+        found[group.key] = look | ({"marker": _MARKERS[len(taken) % len(_MARKERS)]} if markers else {})
     return found
 
 
-def _parts(method: str) -> tuple[str, str, bool]:
-    """The estimator, its k or order, '' for none, and whether there is an entropy bonus."""
-    name = method.removesuffix("_entropy")
-    match = re.fullmatch(r"(.+?)_k?(\d+)", name)
-    return (*(match.groups() if match else (name, "")), name != method)
+Values = Callable[[Record], pd.Series]
+"""A metric of a run, indexed by step."""
 
 
-def over_steps(ax: Axes, found: Sequence[Record], values: Callable[[Record], pd.Series], name: str) -> list[dict]:
-    """One line a method: the mean over its runs, a band of one standard error; returns the plotted rows.
+def over_steps(
+    ax: Axes, groups: Sequence[Group[Record]], values: Values, name: str, *, epochs: bool = False, smooth: bool = False
+) -> list[dict]:
+    """One line a group: the mean over its runs, a band of one standard error; returns the plotted rows.
 
-    At a step that some of the runs have not reached, those that have.
+    All lines end at the last step that each run has reached, and every point is the mean of all runs of its group.
+
+    Args:
+        ax: axes to draw on.
+        groups: in the order of the legend.
+        values: the metric.
+        name: of the metric, in the rows.
+        epochs: whether the axis counts epochs of the fixed training set, not RL steps.
+        smooth: whether a point is the mean of a `windows`; of a fixed training set, that of an epoch where it is longer
+            and the run has one: then every point is of the same problems.
     """
+    found = {group.key: [values(record) for record in group.runs] for group in groups}
+    if epochs:
+        for group in groups:
+            pairs = zip(group.runs, found[group.key], strict=True)
+            found[group.key] = [series.set_axis(series.index * record.epochs_per_step) for record, series in pairs]
+    end = min(series.index.max() for of_group in found.values() for series in of_group)
     rows = []
-    grouped = policy_runs.groups(found)
-    drawn = looks(grouped)
-    for method, runs in grouped.items():
-        table = pd.concat([values(record) for record in runs], axis=1).sort_index()
-        mean, error, _ = spread(table, axis=1)
-        band(ax, table.index, mean, error, **drawn[method])
+    for group, look in zip(groups, looks(groups).values(), strict=True):
+        cut = [series.sort_index().loc[:end] for series in found[group.key]]
+        if smooth:
+            cut = [_smoothed(record, series) for record, series in zip(group.runs, cut, strict=True)]
+        table = pd.concat(cut, axis=1, join="inner")
+        mean, error, runs = spread(table, axis=1)
+        band(ax, table.index, mean, error, **look)
         rows += [
-            {"metric": name, "method": method, "step": s, "mean": m, "standard_error": e, "runs": len(runs)}
-            for s, m, e in zip(table.index, mean, error, strict=True)
+            {"metric": name, "method": group.key, "step": s, "mean": m, "standard_error": e, "runs": n}
+            for s, m, e, n in zip(table.index, mean, error, runs, strict=True)
         ]
     return rows
 
 
-def pass_at(k: int) -> Callable[[Record], pd.Series]:
-    """pass@k at every evaluation, indexed by step."""
+def pass_at(k: int) -> Values:
+    """pass@k at every evaluation."""
     return lambda record: pd.Series({s: float(record.pass_curve([k], s)[0]) for s in sorted(record.evaluations)})
 
 
-def by_epoch(values: Callable[[Record], pd.Series]) -> Callable[[Record], pd.Series]:
-    """The same values over epochs of the fixed training set."""
-
-    def over_epochs(record: Record) -> pd.Series:
-        series = values(record)
-        return series.set_axis(series.index * record.epochs_per_step)
-
-    return over_epochs
+def trained(name: str) -> Values:
+    """A train/ metric."""
+    return lambda record: record.train.set_index("step")[name]
 
 
-def smoothed(name: str, transform: Callable[[pd.Series], pd.Series] = lambda s: s) -> Callable[[Record], pd.Series]:
-    """A train/ metric over steps, averaged over windows of a fiftieth of the run.
-
-    Of a fixed training set the window is an epoch, where that is longer and the run has one: then every point is of
-    the same problems.
-    """
-
-    def values(record: Record) -> pd.Series:
-        series = transform(record.train.set_index("step")[name])
-        epoch = round(1 / record.epochs_per_step) if record.epochs_per_step else 0
-        return windows(series, epoch if epoch <= len(series) else 0)
-
-    return values
+def _smoothed(record: Record, series: pd.Series) -> pd.Series:
+    epoch = round(1 / record.epochs_per_step) if record.epochs_per_step else 0
+    return windows(series, epoch if epoch <= len(series) else 0)
 
 
 def windows(series: pd.Series, least: int = 0) -> pd.Series:
@@ -100,19 +101,46 @@ def windows(series: pd.Series, least: int = 0) -> pd.Series:
     return series.rolling(window, min_periods=1).mean().iloc[window - 1 :: window]
 
 
-def base_line(ax: Axes, found: Sequence[Record], k: int, **line: Any) -> list[dict]:
-    """pass@k before RL as a level line, the mean over the bases; returns the plotted row."""
+def levels(ax: Axes, found: Sequence[Record], k: int, **line: Any) -> list[dict]:
+    """pass@k before RL, the mean over the bases, and a blind walker's in mazes, as level lines; returns their rows."""
     mean, error, runs = policy_runs.base(found, [k])
-    ax.axhline(mean[0], **{**look("base"), **line})
+    ax.axhline(mean[0], **{**style.look("base"), **line})
     row = {"metric": f"pass@{k}", "method": "base", "mean": mean[0], "standard_error": error[0], "runs": int(runs[0])}
-    return [row]
+    return [row, *blind_level(ax, found, k)]
 
 
-def legend(fig: Any, ax: Axes, where: str = "outside lower center") -> None:
-    """The legend of one panel, below the whole figure."""
+def blind_level(ax: Axes, found: Sequence[Record], k: int, value: Callable[[float], float] = float) -> list[dict]:
+    """A blind walker's pass@k in mazes as a level line; returns the plotted row, none for another task.
+
+    Args:
+        ax: axes to draw on.
+        found: the runs whose held-out mazes it walks.
+        k: tries.
+        value: of pass@k, what the axis shows.
+    """
+    rate = policy_runs.blind(found, [k])
+    if rate is None:
+        return []
+    ax.axhline(value(rate[0]), **BLIND)
+    return [{"metric": f"pass@{k}", "method": "blind", "mean": value(rate[0])}]
+
+
+def legend(fig: Any, ax: Axes, groups: Sequence[Group]) -> None:
+    """The legend of one panel below the whole figure, with the number of seeds."""
     handles, labels = ax.get_legend_handles_labels()
-    fits = 4 if fig.get_figwidth() > style.WIDTHS["column"] else 2
-    fig.legend(handles, labels, loc=where, ncols=min(len(labels), fits))
+    counts = {group.label: len(group.runs) for group in groups}
+    title = None
+    if len(set(counts.values())) == 1:
+        title = _seeds(next(iter(counts.values())))
+    elif counts:
+        title = "mean and one standard error; in brackets the number of seeds"
+        labels = [f"{label} ({counts[label]})" if label in counts else label for label in labels]
+    fits = 2 if fig.get_figwidth() <= style.WIDTHS["column"] else 4 if max(map(len, labels)) > 12 else 6
+    fig.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), fits), title=title, title_fontsize=7)
+
+
+def _seeds(count: int) -> str:
+    return f"mean and one standard error, {count} seeds" if count > 1 else "one seed"
 
 
 def largest_ks(found: Sequence[Record], wanted: Sequence[int]) -> list[int]:

@@ -1,51 +1,45 @@
-"""Run folders of language-model policies (mazes, word problems, mathematics): method, evaluations, what was solved."""
+"""Run folders of language-model policies (mazes, word problems, mathematics): evaluations and successes."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from experiments.results import folders
+from experiments.results import folders, groups
 from experiments.results.folders import RunFolder
+from experiments.results.groups import Group
 from experiments.results.spread import Spread, spread
 from maxrl_jax import metrics
+from maxrl_jax.tasks.maze import blind as blind_walker
 
 
-@dataclasses.dataclass(frozen=True)
-class Record:
-    """One run of `experiments.maze` or `experiments.llm`.
+class Record(RunFolder):
+    """One run of a language-model policy."""
 
-    Attributes:
-      folder: the run's folder.
-      config: its config.json.
-      train: one row a step: step and the train/ metrics without their prefix.
-      evaluations: step -> {metric without eval/: value}, `solved` as an int array [M], successes of each prompt.
-    """
+    @cached_property
+    def train(self) -> pd.DataFrame:
+        """One row a logged step: step and the train/ metrics without their prefix."""
+        return self.table("train").reset_index()
 
-    folder: Path
-    config: dict[str, Any]
-    train: pd.DataFrame
-    evaluations: dict[int, dict[str, Any]]
+    @cached_property
+    def evaluations(self) -> dict[int, dict[str, Any]]:
+        """step -> {metric without eval/: value}, `solved` as an int array [M], successes of each prompt."""
+        logged = self.values("eval").items()
+        return {step: {**v, "solved": np.asarray(v["solved"], int)} for step, v in logged if "solved" in v}
 
     @property
     def method(self) -> str:
-        """The estimator's name, with `_entropy` where an entropy bonus is on, as in results/published.csv."""
-        name = self.config["rl"]["advantage"]["name"]
-        k = self.config["rl"]["advantage"]["k"]
-        if name in ("maxpo", "pkpo", "expected_improvement", "chen", "bagirov"):
-            name = f"{name}_k{k}"
-        if name == "maxrl_order":
-            name = f"{name}_{self.config['rl']['advantage']['order']}"
-        return name + ("_entropy" if self.config["rl"]["entropy_coef"] else "")
+        """See `groups.method`."""
+        return groups.method(self)
 
     @property
     def task(self) -> str:
-        """What it was trained on: maze, words, mathematics, or a user's own, my.module:factory."""
+        """The task it was trained on: maze, words, mathematics, or a user's own, my.module:factory."""
         return self.config.get("task", "maze")  # runs made before tasks had names were of mazes
 
     @property
@@ -54,8 +48,8 @@ class Record:
         sizes = {"maze": ("maze", "training_set"), "words": ("words", "num_problems")}
         if self.task not in sizes:
             return 0
-        group, field = sizes[self.task]
-        return self.config[group][field]
+        section, field = sizes[self.task]
+        return self.config[section][field]
 
     @property
     def epochs_per_step(self) -> float:
@@ -86,32 +80,24 @@ class Record:
 
 def read(folder: Path) -> Record:
     """Reads one run folder."""
-    return _record(folders.read(folder))
+    return folders.read(folder, kind=Record)
 
 
 def find(given: Iterable[Path]) -> list[Record]:
     """All runs of policies with an evaluation in the folders and below them, in order of their paths."""
-    found = [_record(run) for run in folders.find(given)]
-    return [record for record in found if record.evaluations]
+    return [record for record in folders.find(given, kind=Record) if record.evaluations]
 
 
-def _record(run: RunFolder) -> Record:
-    logged = run.values("eval").items()
-    evaluations = {step: {**v, "solved": np.asarray(v["solved"], int)} for step, v in logged if "solved" in v}
-    return Record(run.folder, run.config, run.table("train").reset_index(), evaluations)
+def last_common_step(records: Iterable[Record]) -> int:
+    """The last step that every run was evaluated at, before RL (0) among them.
 
-
-def groups(records: Iterable[Record]) -> dict[str, list[Record]]:
-    """Records by method, seeds together, in the order of their first appearance."""
-    out: dict[str, list[Record]] = {}
-    for record in records:
-        out.setdefault(record.method, []).append(record)
-    return out
-
-
-def last_common_step(records: Sequence[Record]) -> int | None:
-    """The last step that every run was evaluated at, before RL (0) among them; None where there is none."""
-    return max(set.intersection(*(set(record.evaluations) for record in records)), default=None)
+    Raises:
+        groups.Mixed: there is none.
+    """
+    steps = set.intersection(*(set(record.evaluations) for record in records))
+    if not steps:
+        raise groups.Mixed("no step at which each of the runs was evaluated")
+    return max(steps)
 
 
 def support(base: np.ndarray, final: np.ndarray) -> dict[str, int]:
@@ -130,10 +116,25 @@ def support(base: np.ndarray, final: np.ndarray) -> dict[str, int]:
     }
 
 
+def bases(records: Iterable[Record]) -> Group[Record]:
+    """The evaluations before RL, each once: runs of one seed from one base repeat its own, number for number."""
+    first = {(r.seed, tuple(r.evaluations[min(r.evaluations)]["solved"])): r for r in reversed(list(records))}
+    return Group("base", "base", groups.label("base"), tuple(reversed(first.values())))
+
+
 def base(records: Iterable[Record], ks: Sequence[int]) -> Spread:
-    """pass@k before RL for every k of `ks`, over the seeds: runs of one seed share their base."""
-    bases = {record.config["seed"]: record.pass_curve(ks, min(record.evaluations)) for record in records}
-    return spread(np.stack(list(bases.values())))
+    """pass@k before RL for every k of `ks`, over the `bases`."""
+    return spread(np.stack([record.pass_curve(ks, min(record.evaluations)) for record in bases(records).runs]))
+
+
+def blind(records: Iterable[Record], ks: Sequence[int]) -> np.ndarray | None:
+    """pass@k of a walker that knows only where the goal is, on the runs' held-out mazes; None for other tasks."""
+    records = list(records)
+    if any(record.task != "maze" for record in records):
+        return None
+    sets = {(c["maze"]["size"], c["eval"]["num_mazes"], c["eval"]["seed"]) for c in (r.config for r in records)}
+    curves = [blind_walker.pass_at_k(blind_walker.held_out_share(*one), one[0], np.asarray(ks)) for one in sets]
+    return np.mean(curves, axis=0)
 
 
 def samples_to_reach(target: float, solved: np.ndarray, num_samples: int) -> int | None:

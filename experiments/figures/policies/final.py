@@ -14,14 +14,18 @@ from experiments.figures.registry import Context, Skipped, figure
 from experiments.results import policy_runs
 from experiments.results.band import apart, bars
 from experiments.results.drawing import Drawing
-from experiments.results.policy_curves import legend, look, looks
+from experiments.results.groups import Group, by, group, label, parts
+from experiments.results.policy_curves import BLIND, blind_level, legend, looks
+from experiments.results.policy_runs import Record
 from experiments.results.spread import spread
 from experiments.results.style import COLOURS, LABELS, new_figure, shades
+
+_SUPPORT = {"kept": "#009e73", "gained": "#56b4e9", "lost": "#d55e00", "neither": "#c8c8c8"}
 
 
 @figure("maxrl_fig3", title="Held-out -log pass@k over the rollouts a prompt gets", needs_runs=True)
 def maxrl_fig3(context: Context) -> Drawing:
-    """One line a method over N, at k = 1 and at the largest k of the runs; levels are bases.
+    """One line a method over N, at k = 1 and at the largest k of the runs; levels: the base, a blind guess.
 
     The first row has the runs of one number of prompts a step, as published. Where other runs have as many rollouts a
     step as one of those, P x N, a second row (ours) has them: there more rollouts cost prompts. All runs are compared
@@ -30,19 +34,19 @@ def maxrl_fig3(context: Context) -> Drawing:
     """
     found = records(context)
     step = policy_runs.last_common_step(found)
-    if step is None:
-        raise Skipped("no step at which each of the runs was evaluated")
     most = min(record.num_samples for record in found)
     theirs = published_at_17(found, "Figure 3")
-    parts = _by_what_is_fixed(found)
-    fig, axes = new_figure(len(parts), 2, width="page", aspect=0.8, squeeze=False)
+    fixed_parts = _by_what_is_fixed(found)
+    fig, axes = new_figure(len(fixed_parts), 2, width="page", aspect=0.8, squeeze=False)
     rows: list[dict] = []
-    for (fixed, runs), line, points in zip(parts.items(), axes, (theirs, theirs[:0]), strict=False):
+    for (fixed, runs), line, points in zip(fixed_parts.items(), axes, (theirs, theirs[:0]), strict=False):
         for ax, k in zip(line, (1, most), strict=True):
             of_panel = _over_rollouts(ax, runs, k, step) + _published_over_rollouts(ax, points, k)
-            base = _negative_log(runs[0].pass_curve([k], min(runs[0].evaluations))[0])
-            ax.axhline(base, ls="--", color=COLOURS["base"], label="Base")
-            of_panel.append({"k": k, "source": "ours", "method": "base", "value": base})
+            base, _, count = spread([_loss(k, run, min(run.evaluations)) for run in policy_runs.bases(runs).runs])
+            ax.axhline(float(base), ls="--", color=COLOURS["base"], label="Base")
+            of_panel.append({"k": k, "source": "ours", "method": "base", "value": float(base), "runs": int(count)})
+            for row in blind_level(ax, runs, k, lambda rate: float(-np.log(rate))):
+                of_panel.append({"k": k, "source": "ours", "method": "blind", "value": row["mean"]})
             numbers = [row["rollouts"] for row in of_panel if "rollouts" in row]
             ax.set_xscale("log", base=2)
             ax.set_xlim(min(numbers) / 1.3, max(numbers) * 1.3)
@@ -50,11 +54,11 @@ def maxrl_fig3(context: Context) -> Drawing:
             ax.set_ylabel(f"-log pass@{k}")
             ax.set_title(f"{fixed} a step")
             rows += [{"fixed": fixed, "step": step, **row} for row in of_panel]
-    legend(fig, axes[0, 0])
+    legend(fig, axes[0, 0], [])
     return Drawing(fig, pd.DataFrame(rows))
 
 
-def _by_what_is_fixed(found: Sequence[policy_runs.Record]) -> dict[str, list[policy_runs.Record]]:
+def _by_what_is_fixed(found: Sequence[Record]) -> dict[str, list[Record]]:
     """The runs of the commonest number of prompts, and those with as many rollouts a step as one of these has.
 
     Raises:
@@ -75,24 +79,32 @@ def _by_what_is_fixed(found: Sequence[policy_runs.Record]) -> dict[str, list[pol
     return parts
 
 
-def _over_rollouts(ax: Axes, found: Sequence[policy_runs.Record], k: int, step: int) -> list[dict]:
+def _over_rollouts(ax: Axes, found: Sequence[Record], k: int, step: int) -> list[dict]:
     """Draws -log pass@k of every method over N; returns the plotted rows."""
+    points = by(group(found), lambda one: (one.method, one.runs[0].num_rollouts))
+    lines: dict[str, list[Group[Record]]] = {}
+    for (method, _), one in sorted(points.items(), key=lambda item: item[0][1]):
+        lines.setdefault(method, []).append(one)
     rows = []
-    grouped = policy_runs.groups(found)
-    drawn = looks(grouped)
-    for (method, runs), shift in zip(grouped.items(), apart(len(grouped)), strict=True):
-        points: dict[int, list[float]] = {}
-        for record in runs:
-            points.setdefault(record.num_rollouts, []).append(_negative_log(record.pass_curve([k], step)[0]))
-        counts = sorted(points)
-        found_here = [spread(points[n]) for n in counts]
-        means, errors = [s.mean for s in found_here], [s.error for s in found_here]
-        bars(ax, np.multiply(counts, shift), means, errors, marker="o", **drawn[method])
+    drawn = looks([_line(method, line) for method, line in lines.items()], markers=True)
+    for (method, line), shift in zip(lines.items(), apart(len(lines)), strict=True):
+        counts = [one.runs[0].num_rollouts for one in line]
+        here = [spread([_loss(k, run, step) for run in one.runs]) for one in line]
+        means, errors = [s.mean for s in here], [s.error for s in here]
+        bars(ax, np.multiply(counts, shift), means, errors, **drawn[method])
         rows += [
             {"k": k, "source": "ours", "method": method, "rollouts": n, "value": s.mean, "standard_error": s.error}
-            for n, s in zip(counts, found_here, strict=True)
+            | {"runs": s.count}
+            for n, s in zip(counts, here, strict=True)
         ]
     return rows
+
+
+def _line(method: str, points: Sequence[Group[Record]]) -> Group[Record]:
+    """The groups of one method as one line; its label says how many seeds a point has."""
+    counts = sorted({len(one.runs) for one in points})
+    seeds = f"{counts[0]} to {counts[-1]} seeds" if len(counts) > 1 else f"{counts[0]} seed{'s' * (counts[0] > 1)}"
+    return Group(method, method, f"{label(method)}, {seeds}", tuple(run for one in points for run in one.runs))
 
 
 def _published_over_rollouts(ax: Axes, theirs: pd.DataFrame, k: int) -> list[dict]:
@@ -113,26 +125,24 @@ def _published_over_rollouts(ax: Axes, theirs: pd.DataFrame, k: int) -> list[dic
 
 @figure("maxpo_fig9", title="Held-out prompts whose support is kept, lost or gained by RL", needs_runs=True)
 def maxpo_fig9(context: Context) -> Drawing:
-    """Stacked bars a method: successes at step 0 against the last evaluation, as many samples of both."""
+    """Stacked bars a method: successes at step 0 against the last common evaluation, as many samples of both."""
     found = records(context, lambda r: len(r.evaluations) > 1, "with evaluations before and after RL")
-    parts = {"kept": "#009e73", "gained": "#56b4e9", "lost": "#d55e00", "neither": "#c8c8c8"}
+    step, groups = policy_runs.last_common_step(found), group(found)
     rows = []
     fig, ax = new_figure(width="column", aspect=0.8)
-    for place, (method, runs) in enumerate(policy_runs.groups(found).items()):
-        counts = pd.DataFrame(
-            [policy_runs.support(r.evaluations[0]["solved"], r.evaluations[max(r.evaluations)]["solved"]) for r in runs]
-        )
+    for place, one in enumerate(groups):
+        pairs = [(run.evaluations[0]["solved"], run.evaluations[step]["solved"]) for run in one.runs]
+        counts = pd.DataFrame([policy_runs.support(*pair) for pair in pairs])
         bottom = 0.0
-        for part, colour in parts.items():
+        for part, colour in _SUPPORT.items():
             share = float(counts[part].mean() / counts.sum(axis=1).mean())
             ax.bar(place, share, bottom=bottom, color=colour, label=part if place == 0 else None, width=0.65)
             bottom += share
-            rows.append({"method": method, "part": part, "share": share, "runs": len(runs)})
-    labels = [look(method)["label"] for method in policy_runs.groups(found)]
-    ax.set_xticks(range(place + 1), labels, rotation=30, ha="right", rotation_mode="anchor")
+            rows.append({"method": one.key, "part": part, "share": share, "runs": len(one.runs)})
+    ax.set_xticks(range(len(groups)), [g.label for g in groups], rotation=30, ha="right", rotation_mode="anchor")
     ax.set_ylabel("share of held-out prompts")
     ax.grid(visible=False)
-    legend(fig, ax)
+    legend(fig, ax, groups)
     return Drawing(fig, pd.DataFrame(rows))
 
 
@@ -140,17 +150,21 @@ def maxpo_fig9(context: Context) -> Drawing:
 def maxpo_fig10(context: Context) -> Drawing:
     """Final pass@k over k for maxpo runs, one line a training k."""
     found = records(context, lambda r: r.method.startswith("maxpo_k"), "of maxpo")
+    step = policy_runs.last_common_step(found)
     ks = [k for k in (2**j for j in range(12)) if k <= min(r.num_samples for r in found)]
-    runs = sorted(policy_runs.groups(found).items(), key=lambda item: int(item[0].removeprefix("maxpo_k")))
+    groups = by(group(found), lambda one: int(parts(one.method)[1]))
     fig, ax = new_figure()
     rows = []
-    for (method, group), colour in zip(runs, shades("maxrl", len(runs)), strict=True):
-        mean, error, _ = spread([record.pass_curve(ks) for record in group])
-        bars(ax, ks, mean, error, marker="o", color=colour, label=f"k = {method.removeprefix('maxpo_k')}")
+    for (trained, one), colour in zip(sorted(groups.items()), shades("maxrl", len(groups)), strict=True):
+        mean, error, runs = spread([record.pass_curve(ks, step) for record in one.runs])
+        bars(ax, ks, mean, error, marker="o", color=colour, label=f"k = {trained}")
         rows += [
-            {"training_k": method, "k": k, "pass_at_k": m, "standard_error": e}
-            for k, m, e in zip(ks, mean, error, strict=True)
+            {"training_k": one.method, "k": k, "pass_at_k": m, "standard_error": e, "runs": n}
+            for k, m, e, n in zip(ks, mean, error, runs, strict=True)
         ]
+    blind = policy_runs.blind(found, ks)
+    if blind is not None:
+        ax.plot(ks, blind, **BLIND)
     ax.set_xscale("log", base=2)
     ax.set_xlabel("k")
     ax.set_ylabel("held-out pass@k")
@@ -162,46 +176,54 @@ def maxpo_fig10(context: Context) -> Drawing:
 def maxrl_efficiency(context: Context) -> Drawing:
     """The paper's efficiency factor: k over the samples MaxRL needs to reach another method's pass@k.
 
-    Above 1 MaxRL needs fewer. Where MaxRL's samples do not reach a method's pass@k the line ends. Runs are paired
-    by rollouts and seed; a point is the mean of the factor's logarithm over the pairs, its bar one standard error.
+    Above 1 MaxRL needs fewer. Where MaxRL's samples do not reach a method's pass@k the line ends; where one of them
+    already has more, the factor is at least k: an arrow, without a bar. Runs are compared at the last common step and
+    paired by rollouts and seed; a point is the mean of the factor's logarithm over the pairs, its bar one standard
+    error.
     """
     found = records(context)
-    ours = {_pair(record): record for record in found if record.method == "maxrl"}
-    fig, ax = new_figure()
+    step, groups = policy_runs.last_common_step(found), group(found)
+    ours = by([one for one in groups if one.method == "maxrl"], lambda one: one.runs[0].num_rollouts)
+    maxrl = {_pair(run): run for one in ours.values() for run in one.runs}
+    others = [one for one in groups if one.method != "maxrl" and all(_pair(run) in maxrl for run in one.runs)]
     rows = []
-    others = policy_runs.groups(r for r in found if r.method != "maxrl" and _pair(r) in ours)
-    drawn = looks(others)
-    for (method, runs), shift in zip(others.items(), apart(len(others)), strict=True):
-        ks = [2**j for j in range(min(r.num_samples for r in runs).bit_length())]
-        for k in ks:
-            needed = [_samples_needed(ours[_pair(r)], float(r.pass_curve([k])[0])) for r in runs]
-            if all(needed):
-                mean, error, pairs = map(float, spread([np.log(k / n) for n in needed]))
-                row = {"method": method, "k": k, "factor": np.exp(mean), "low": np.exp(mean - error)}
-                rows.append({**row, "high": np.exp(mean + error), "pairs": int(pairs)})
-        points = pd.DataFrame([row for row in rows if row["method"] == method])
-        if len(points):
-            reach = [points.factor - points.low, points.high - points.factor]
-            bars(ax, points.k * shift, points.factor, reach, marker="o", **drawn[method])
+    for one in others:
+        for k in (2**j for j in range(min(run.num_samples for run in one.runs).bit_length())):
+            targets = [(maxrl[_pair(run)], float(run.pass_curve([k], step)[0])) for run in one.runs]
+            needed = [policy_runs.samples_to_reach(y, r.evaluations[step]["solved"], r.num_samples) for r, y in targets]
+            if None in needed:
+                continue
+            mean, error, pairs = map(float, spread([np.log(k / n) for n in needed]))
+            row = {"method": one.key, "k": k, "factor": np.exp(mean), "low": np.exp(mean - error)}
+            bound = any(r.pass_curve([1], step)[0] > y for r, y in targets)
+            rows.append({**row, "high": np.exp(mean + error), "pairs": int(pairs), "at_least": bound})
+    table = pd.DataFrame(rows)
     if not rows:
         raise Skipped("no run of maxrl beside one of another method with the same rollouts and seed")
+    if table.at_least.all():
+        raise Skipped(f"one sample of MaxRL solves more than any number of the others' (pass@k up to {table.k.max()})")
+    fig, ax = new_figure()
+    for (key, look), shift in zip(looks(others, markers=True).items(), apart(len(others)), strict=True):
+        points = table[table.method == key]
+        measured, bounds = points[~points.at_least], points[points.at_least]
+        reach = [measured.factor - measured.low, measured.high - measured.factor]
+        if len(measured):
+            bars(ax, measured.k * shift, measured.factor, np.array(reach), **look)
+        ax.plot(bounds.k * shift, bounds.factor, color=look["color"], marker=r"$\uparrow$", markersize=7, linestyle="")
     ax.axhline(1.0, color="black", linewidth=0.8, zorder=1)
     ax.set_xscale("log", base=2)
     ax.set_yscale("log", base=2)
     ax.set_xlabel("k samples of the method")
     ax.set_ylabel("k / samples MaxRL needs")
-    ax.legend()
-    return Drawing(fig, pd.DataFrame(rows))
+    legend(fig, ax, others)
+    return Drawing(fig, table)
 
 
-def _negative_log(rate: float) -> float:
+def _loss(k: int, record: Record, step: int) -> float:
+    """-log pass@k at a step; infinite where nothing was solved."""
+    rate = record.pass_curve([k], step)[0]
     return float(-np.log(rate)) if rate > 0 else np.inf
 
 
-def _pair(record: policy_runs.Record) -> tuple[int, int]:
-    return record.num_rollouts, record.config["seed"]
-
-
-def _samples_needed(record: policy_runs.Record, target: float) -> int | None:
-    last = record.evaluations[max(record.evaluations)]
-    return policy_runs.samples_to_reach(target, last["solved"], record.num_samples)
+def _pair(record: Record) -> tuple[int, int]:
+    return record.num_rollouts, record.seed

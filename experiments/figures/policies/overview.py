@@ -7,6 +7,7 @@ from experiments.figures.registry import Context, figure
 from experiments.maze import overview as maze
 from experiments.results import overview, style
 from experiments.results.drawing import Drawing
+from experiments.results.groups import group
 from experiments.results.policy_curves import legend
 from experiments.results.policy_runs import Record
 
@@ -20,10 +21,10 @@ def maze_overview(context: Context) -> Drawing:
 @figure("words_overview", title="pass@1, pass@64 and pass@k of every method on a fixed training set", needs_runs=True)
 def words_overview(context: Context) -> Drawing:
     """Runs on word problems with an evaluation before RL and one after it."""
-    kept = records(context, lambda r: r.task == "words" and _before_and_after(r), f"of words, {_EVALUATED}")
+    groups = group(records(context, lambda r: r.task == "words" and _before_and_after(r), f"of words, {_EVALUATED}"))
     fig, axes = style.new_figure(1, 3, width="page", aspect=0.9)
-    rows = overview.draw(axes, overview.ordered(kept), many=64)
-    legend(fig, axes[0])
+    rows = overview.draw(axes, groups, many=64)
+    legend(fig, axes[0], groups)
     return Drawing(fig, pd.DataFrame(rows))
 
 

@@ -1,16 +1,17 @@
-"""What the figures of policies share: the records they are drawn from, one panel a metric, the table at the end."""
+"""Shared by the figures of policies: the records they are drawn from, one panel a metric."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
 from experiments.figures.registry import Context, Skipped
 from experiments.results import policy_runs
 from experiments.results.drawing import Drawing
-from experiments.results.policy_curves import legend, over_steps
+from experiments.results.groups import group
+from experiments.results.policy_curves import Values, blind_level, legend, over_steps, pass_at
 from experiments.results.policy_runs import Record
 from experiments.results.published import published
 from experiments.results.style import new_figure
@@ -49,14 +50,22 @@ def published_at_17(found: Sequence[Record], where: str) -> pd.DataFrame:
     return table if all(r.task == "maze" and r.config["maze"]["size"] == 17 for r in found) else table[:0]
 
 
-def panels(context: Context, names: dict[str, Callable[[Record], pd.Series]], found: Sequence[Record]) -> Drawing:
+def panels(names: Mapping[str, Values], found: Sequence[Record], *, smooth: bool = False) -> Drawing:
     """One panel a metric over RL steps."""
+    groups = group(found)
     columns = min(len(names), 4)
     fig, axes = new_figure(1, columns, width="page" if columns > 1 else "column", aspect=0.9, squeeze=False)
     rows: list[dict] = []
     for ax, (name, values) in zip(axes[0], names.items(), strict=True):
-        rows += over_steps(ax, found, values, name)
+        rows += over_steps(ax, groups, values, name, smooth=smooth)
         ax.set_xlabel("RL step")
         ax.set_title(name)
-    legend(fig, axes[0][0])
+    legend(fig, axes[0][0], groups)
     return Drawing(fig, pd.DataFrame(rows))
+
+
+def coverage(found: Sequence[Record], ks: Sequence[int]) -> Drawing:
+    """`panels` of held-out pass@k, with the blind walker's level in mazes."""
+    drawing = panels({f"pass@{k}": pass_at(k) for k in ks}, found)
+    rows = [row for ax, k in zip(drawing.fig.axes, ks, strict=True) for row in blind_level(ax, found, k)]
+    return Drawing(drawing.fig, pd.concat([drawing.data, pd.DataFrame(rows)], ignore_index=True))

@@ -1,4 +1,4 @@
-"""The figure of supervised fine-tuning: its loss, and what the policy solves meanwhile."""
+"""The figure of supervised fine-tuning: its loss and the policy's pass@1 during it."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ def sft_curve(context: Context) -> Drawing:
     for ax in axes:
         ax.set_xlabel("problems seen")
     if len(found) > 1:
-        policy_curves.legend(fig, axes[0])
+        policy_curves.legend(fig, axes[0], [])
     return Drawing(fig, pd.DataFrame(rows))

@@ -1,4 +1,4 @@
-"""The papers' tables of trained policies, drawn and printed, published numbers beside ours."""
+"""The papers' tables of trained policies, drawn and printed, with published numbers beside ours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from experiments.figures.policies.panels import published_at_17, records
 from experiments.figures.registry import Context, figure
 from experiments.results import policy_runs
 from experiments.results.drawing import Drawing
-from experiments.results.policy_curves import largest_ks, look
+from experiments.results.groups import group
+from experiments.results.policy_curves import largest_ks
 from experiments.results.policy_runs import Record
 from experiments.results.spread import spread, with_error
 from experiments.results.style import new_figure
@@ -23,9 +24,14 @@ Measure = Callable[[Record, int], float]
 
 @figure("maxrl_table3", title="Final pass@1, pass@128, pass@256, published beside ours", needs_runs=True)
 def maxrl_table3(context: Context) -> Drawing:
-    """Mean and standard error over seeds at the last evaluation, and of the bases; the CSV holds every number."""
+    """Mean and standard error over seeds at the last common evaluation, and of the bases; the CSV has all."""
     found = records(context)
-    table = final_table(found, {f"pass@{k}": pass_at(k) for k in largest_ks(found, (1, 128, 256))})
+    ks = largest_ks(found, (1, 128, 256))
+    table = final_table(found, {f"pass@{k}": pass_at(k) for k in ks})
+    blind = policy_runs.blind(found, ks)
+    if blind is not None:
+        row = {"method": "blind", "label": "Blind guess", **dict(zip((f"pass@{k}" for k in ks), blind, strict=True))}
+        table = pd.concat([pd.DataFrame([row]), table], ignore_index=True)[list(table)]
     theirs = published_at_17(found, "Table 3")
     for k in (1, 128, 256):
         values = theirs[theirs.metric == f"pass@{k}"].set_index("method").value
@@ -52,17 +58,18 @@ def majority(record: Record, step: int) -> float:
 
 
 def final_table(found: Sequence[Record], measures: Mapping[str, Measure]) -> pd.DataFrame:
-    """One row for the bases, one for each method: method, runs, rl_steps, each measure and its standard error.
+    """One row for the bases, one for each group: method, label, runs, rl_steps, each measure and its standard error.
 
-    A base is counted once a seed; rl_steps are those of the run that got furthest.
+    All runs are measured at the last step that each of them was evaluated at.
     """
-    bases = list({record.config["seed"]: record for record in reversed(found)}.values())
+    step = policy_runs.last_common_step(found)
+    base = policy_runs.bases(found)
     rows = []
-    for method, runs in {"base": bases, **policy_runs.groups(found)}.items():
-        steps = [min(run.evaluations) if method == "base" else max(run.evaluations) for run in runs]
-        row = {"method": method, "runs": len(runs), "rl_steps": max(steps)}
+    for one in (base, *group(found)):
+        at = [min(run.evaluations) if one is base else step for run in one.runs]
+        row = {"method": one.key, "label": one.label, "runs": len(one.runs), "rl_steps": max(at)}
         for name, measure in measures.items():
-            mean, error, _ = spread([measure(run, step) for run, step in zip(runs, steps, strict=True)])
+            mean, error, _ = spread([measure(run, step) for run, step in zip(one.runs, at, strict=True)])
             row |= {name: float(mean), f"{name} standard error": float(error)}
         rows.append(row)
     return pd.DataFrame(rows)
@@ -70,14 +77,16 @@ def final_table(found: Sequence[Record], measures: Mapping[str, Measure]) -> pd.
 
 def draw_table(table: pd.DataFrame) -> Drawing:
     """A table as a figure and as text; columns that hold nothing but NaN are in the CSV alone."""
-    names = [name for name in table.columns[3:] if not name.endswith("standard error") and table[name].notna().any()]
+    names = [name for name in table.columns[4:] if not name.endswith("standard error") and table[name].notna().any()]
+    counts = table[["runs", "rl_steps"]].map(lambda count: "" if pd.isna(count) else f"{count:.0f}").to_numpy()
     cells = [
-        [look(row["method"])["label"], str(row["runs"]), str(row["rl_steps"]), *(_cell(row, name) for name in names)]
-        for row in table.to_dict("records")
+        [row["label"], *count, *(_cell(row, name) for name in names)]
+        for row, count in zip(table.to_dict("records"), counts, strict=True)
     ]
     header = ["method", "runs", "RL steps", *names]
     text = pd.DataFrame(cells, columns=header).to_string(index=False)
-    return Drawing(_as_figure([name.replace("published ", "published\n") for name in header], cells), table, text)
+    shown = table.drop(columns="label")
+    return Drawing(_as_figure([name.replace("published ", "published\n") for name in header], cells), shown, text)
 
 
 def _cell(row: Mapping[str, float], name: str) -> str:

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from experiments.figures.policies.panels import panels, records
+from experiments.figures.policies.panels import coverage, panels, records
 from experiments.figures.registry import Context, figure
 from experiments.results.drawing import Drawing
-from experiments.results.policy_curves import (
-    base_line,
-    by_epoch,
-    largest_ks,
-    legend,
-    over_steps,
-    pass_at,
-    smoothed,
-)
+from experiments.results.groups import group
+from experiments.results.policy_curves import largest_ks, legend, levels, over_steps, pass_at, trained
 from experiments.results.policy_runs import Record
 from experiments.results.style import new_figure
 
@@ -24,15 +17,15 @@ from experiments.results.style import new_figure
 def maxrl_fig4(context: Context) -> Drawing:
     """Runs on a fixed set (words, mazes with maze.training_set), over its epochs; dashed: the base."""
     found = records(context, _on_a_fixed_set, "on a fixed training set, evaluated before and after RL")
-    ks = largest_ks(found, (1, 256))
+    groups, ks = group(found), largest_ks(found, (1, 16, 256))
     fig, axes = new_figure(1, len(ks), width="page", aspect=0.8, squeeze=False)
     rows: list[dict] = []
     for ax, k in zip(axes[0], ks, strict=True):
-        rows += over_steps(ax, found, by_epoch(pass_at(k)), f"pass@{k}")
-        rows += base_line(ax, found, k, linestyle="--")
+        rows += over_steps(ax, groups, pass_at(k), f"pass@{k}", epochs=True)
+        rows += levels(ax, found, k, linestyle="--")
         ax.set_xlabel("epochs of the training set")
         ax.set_ylabel(f"held-out pass@{k}")
-    legend(fig, axes[0][0])
+    legend(fig, axes[0][0], groups)
     return Drawing(fig, pd.DataFrame(rows).rename(columns={"step": "epoch"}))
 
 
@@ -43,18 +36,16 @@ def _on_a_fixed_set(record: Record) -> bool:
 @figure("maxrl_fig12", title="Share of training prompts with at least one success (also Figure 7)", needs_runs=True)
 def maxrl_fig12(context: Context) -> Drawing:
     """1 - all_fail over RL steps."""
-    return panels(
-        context,
-        {"prompts with a success": smoothed("all_fail", lambda s: 1 - s)},
-        records(context, _trained, "trained"),
-    )
+    all_fail = trained("all_fail")
+    names = {"prompts with a success": lambda record: 1 - all_fail(record)}
+    return panels(names, records(context, _trained, "trained"), smooth=True)
 
 
 @figure("maxrl_fig13", title="Answer length and entropy during training", needs_runs=True)
 def maxrl_fig13(context: Context) -> Drawing:
     """Mean answer length in tokens and entropy in nats a token."""
-    names = {"answer length (tokens)": smoothed("answer_length"), "entropy (nats a token)": smoothed("entropy")}
-    return panels(context, names, records(context, _trained, "trained"))
+    names = {"answer length (tokens)": trained("answer_length"), "entropy (nats a token)": trained("entropy")}
+    return panels(names, records(context, _trained, "trained"), smooth=True)
 
 
 def _trained(record: Record) -> bool:
@@ -65,20 +56,20 @@ def _trained(record: Record) -> bool:
 def maxrl_fig17(context: Context) -> Drawing:
     """pass@1, 32, 128, 256 over RL steps for the three objectives of the paper."""
     found = records(context, lambda r: r.method in ("grpo", "rloo", "maxrl"), "of grpo, rloo or maxrl")
-    return panels(context, {f"pass@{k}": pass_at(k) for k in largest_ks(found, (1, 32, 128, 256))}, found)
+    return coverage(found, largest_ks(found, (1, 32, 128, 256)))
 
 
 @figure("maxrl_fig18", title="Held-out pass@k during training: every method", needs_runs=True)
 def maxrl_fig18(context: Context) -> Drawing:
-    """pass@1, 128, 256 over RL steps for all methods among the runs."""
+    """pass@1, 32, 256 over RL steps for all methods among the runs; the paper's second panel has 128, at 17 x 17."""
     found = records(context)
-    return panels(context, {f"pass@{k}": pass_at(k) for k in largest_ks(found, (1, 128, 256))}, found)
+    return coverage(found, largest_ks(found, (1, 32, 256)))
 
 
 @figure("maxpo_fig3", title="Gradient variance as Adam's moments see it", needs_runs=True)
 def maxpo_fig3(context: Context) -> Drawing:
     """sum(v_hat - m_hat^2) over RL steps, logarithmic."""
     found = records(context, lambda r: "adam_variance_proxy" in r.train, "trained with Adam's moments")
-    drawing = panels(context, {"Adam-moment variance proxy": smoothed("adam_variance_proxy")}, found)
+    drawing = panels({"Adam-moment variance proxy": trained("adam_variance_proxy")}, found, smooth=True)
     drawing.fig.axes[0].set_yscale("log")
     return drawing

@@ -10,6 +10,7 @@ from experiments.figures import __main__ as figures
 from experiments.figures.policies import final, overview, tables, training
 from experiments.figures.registry import Context
 from experiments.results import policy_runs
+from experiments.results.groups import Mixed
 
 STEPS, EVERY = 24, 8  # 4 problems a step of a set of 16: an epoch is 4 steps
 SAMPLES = 4
@@ -66,10 +67,28 @@ def test_figure_4_is_over_epochs_with_the_mean_of_the_bases(runs):
     assert points(data, metric="pass@4", method="base").runs.item() == 2
 
 
-def test_a_run_that_has_not_got_as_far_counts_up_to_where_it_is(runs):
+def test_curves_and_tables_end_where_the_shortest_run_does(runs):
     run(runs.runs[0] / "maxrl-seed2", "maxrl", 2, [[4, 4], [4, 4]])
-    maxrl = points(training.maxrl_fig4(runs).data, metric="pass@1", method="maxrl")
-    np.testing.assert_allclose(maxrl["mean"], [(3 / 8 + 1) / 3, (7 / 8 + 1) / 3, (4 / 8 + 7 / 8) / 2])
+    data = training.maxrl_fig4(runs).data
+    maxrl = points(data, metric="pass@1", method="maxrl")
+    np.testing.assert_allclose(maxrl["mean"], [(3 / 8 + 1) / 3, (7 / 8 + 1) / 3])
+    assert list(maxrl.runs) == [3, 3] and data.epoch.max() == 2
+    table = tables.maxrl_table4(runs).data.set_index("method")
+    assert list(table.rl_steps) == [0, 8, 8, 8] and table["pass@1"]["maxrl"] == pytest.approx((7 / 8 + 1) / 3)
+
+
+def test_runs_that_differ_in_more_than_their_seed_are_lines_of_their_own(runs):
+    changed = runs.runs[0] / "maxrl-seed1" / "config.json"
+    changed.write_text(changed.read_text().replace('"num_rollouts": 8', '"num_rollouts": 32'))
+    data = training.maxrl_fig4(runs).data
+    assert list(dict.fromkeys(data.method))[:2] == ["maxrl, num_rollouts=8", "maxrl, num_rollouts=32"]
+    assert points(data, method="maxrl, num_rollouts=8").standard_error.isna().all()
+    (runs.runs[0] / "other").mkdir()
+    for name in ("config.json", "metrics.jsonl"):  # the same seed again, longer: another setting of the same point
+        text = (runs.runs[0] / "maxrl-seed0" / name).read_text()
+        (runs.runs[0] / "other" / name).write_text(text.replace('"seed": 0', '"seed": 0, "sft": {"steps": 9}'))
+    with pytest.raises(Mixed, match=r"other and maxrl-seed0 would be one point, and differ in sft\.steps"):
+        final.maxrl_efficiency(runs)
 
 
 def test_figure_12_averages_the_share_of_prompts_with_a_success_over_an_epoch(runs):
@@ -86,12 +105,12 @@ def test_a_run_shorter_than_an_epoch_is_not_averaged(tmp_path):
 def test_table_4_has_the_bases_once_a_seed_and_the_vote(runs):
     drawing = tables.maxrl_table4(runs)
     table = drawing.data.set_index("method")
-    assert list(table.index) == ["base", "grpo", "grpo_entropy", "maxrl"]
-    assert list(table.runs) == [2, 1, 1, 2] and list(table.rl_steps) == [0, 16, 16, 16]
-    np.testing.assert_allclose(table["pass@1"], [3 / 16, 1 / 2, 1 / 4, 11 / 16])
-    np.testing.assert_allclose(table["pass@4"], [3 / 4, 1 / 2, 1 / 2, 1])
-    np.testing.assert_allclose(table["majority"], [0, 1 / 2, 0, 3 / 4])
-    *_, entropy, maxrl = (re.sub(" +", " ", line).strip() for line in drawing.text.splitlines())
+    assert list(table.index) == ["base", "maxrl", "grpo", "grpo_entropy"]
+    assert list(table.runs) == [2, 2, 1, 1] and list(table.rl_steps) == [0, 16, 16, 16]
+    np.testing.assert_allclose(table["pass@1"], [3 / 16, 11 / 16, 1 / 2, 1 / 4])
+    np.testing.assert_allclose(table["pass@4"], [3 / 4, 1, 1 / 2, 1 / 2])
+    np.testing.assert_allclose(table["majority"], [0, 3 / 4, 1 / 2, 0])
+    *_, maxrl, _, entropy = (re.sub(" +", " ", line).strip() for line in drawing.text.splitlines())
     assert maxrl == "MaxRL 2 16 0.688 ± 0.187 1.000 ± 0.000 0.750 ± 0.250"
     assert entropy == "GRPO + entropy 1 16 0.250 0.500 0.000"  # one seed has no error
 

@@ -15,17 +15,17 @@ LONG = {"eval.num_samples": 32, "eval.num_mazes": 4}
 
 def record(folder, method, solved):
     """A run of 32 samples a maze, with the successes of each maze before and after RL."""
-    evaluations = {
-        step: {"solved": np.array(counts), "coverage": np.mean(np.array(counts) > 0), "shortest": 0.5}
+    lines = [
+        {"step": step, "eval/solved": counts, "eval/coverage": np.mean(np.array(counts) > 0), "eval/shortest": 0.5}
         for step, counts in zip((0, 10), solved, strict=True)
-    }
+    ]
     config = {
         "seed": 0,
         "maze": {"size": 5, "training_set": 0},
         "rl": {"advantage": {"name": method, "k": None}, "entropy_coef": 0.0, "num_rollouts": 4, "num_prompts": 4},
-        "eval": {"num_samples": 32},
+        "eval": {"num_samples": 32, "num_mazes": 1, "seed": 0},
     }
-    return policy_runs.Record(folder, config, pd.DataFrame(), evaluations)
+    return policy_runs.Record(folder, method, config, {}, lines)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from experiments.figures import maze_ladder
 from experiments.figures.registry import Context, Skipped
 from experiments.lm_driver.counts import SUMMARY
+from experiments.results.groups import Mixed
 
 STEPS = 400
 BASES = {"model_sft_50": 0.01, "model_sft_200": 0.1}  # shortest-path pass@1 before RL
@@ -27,7 +28,7 @@ def run(folder, base, method, seed, before, after, *, reward="path_quality", ste
         "maze": {"size": 9, "reward": reward},
         "model": {"init_from": f"runs/sft/{base}"},
         "rl": {"advantage": advantage, "entropy_coef": 0.0, "num_rollouts": 16},
-        "eval": {"num_samples": 32, "num_mazes": 2},
+        "eval": {"num_samples": 32, "num_mazes": 2, "seed": 0},
     }
     folder = folder / base / f"{method}-{reward}-seed{seed}"
     folder.mkdir(parents=True)
@@ -89,9 +90,9 @@ def test_lines_go_through_the_bases_on_a_logarithmic_axis(ladder, draw):
     fig = draw(ladder).fig
     assert [ax.get_xscale() for ax in fig.axes] == ["log"] * 3
     found = {text.get_text() for text in fig.legends[0].get_texts()}
-    assert found == {"TailRL", "GRPO", "Base, no RL"}
+    assert found == {"TailRL (2 seeds)", "GRPO (1 seed)", "Base, no RL (2 seeds)", "blind guess"}
     for ax, more in zip(fig.axes, (0.1, 0.2, 0.3), strict=True):
-        line = next(c for c in ax.containers if c.get_label() == "TailRL").lines[0]
+        line = next(c for c in ax.containers if c.get_label() == "TailRL (2 seeds)").lines[0]
         np.testing.assert_allclose(line.get_ydata().astype(float), [rate + 0.3 + more for rate in BASES.values()])
 
 
@@ -110,7 +111,7 @@ def test_a_run_on_zero_and_one_is_drawn_from_its_evaluation_by_the_graded_reward
     drawing = draw(ladder)
     assert row(drawing.data, "maxrl_solved", "model_sft_50", "best@32").final == pytest.approx(0.7)
     assert row(drawing.data, "base", "model_sft_50", "best@32").runs == 2  # its own evaluations are not graded
-    assert "MaxRL, reward 0 or 1" in {text.get_text() for text in drawing.fig.legends[0].get_texts()}
+    assert "MaxRL, reward 0 or 1 (1 seed)" in {text.get_text() for text in drawing.fig.legends[0].get_texts()}
 
 
 @pytest.mark.parametrize("settings", [None, {"reward": "solved"}, {"mazes": 1}])
@@ -126,6 +127,13 @@ def test_a_run_on_zero_and_one_without_it_says_the_command(ladder, draw, setting
 def test_k_tells_methods_apart(ladder, draw):
     run(ladder, "model_sft_50", "pkpo", 0, metrics(0.01), metrics(0.3), k=8)
     assert row(draw(ladder).data, "pkpo_k8", "model_sft_50", "reward_mean").final == pytest.approx(0.4)
+
+
+def test_runs_that_differ_in_more_than_their_seed_are_no_seeds_of_one_point(ladder, draw):
+    changed = ladder / "model_sft_50" / "tailrl-path_quality-seed1" / "config.json"
+    changed.write_text(changed.read_text().replace('"num_rollouts": 16', '"num_rollouts": 64'))
+    with pytest.raises(Mixed, match=r"would be one point, and differ in seed, rl\.num_rollouts"):
+        draw(ladder)
 
 
 def few_samples(folder):

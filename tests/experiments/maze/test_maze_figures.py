@@ -9,6 +9,7 @@ import pytest
 from experiments.figures.policies import final, sft
 from experiments.figures.registry import Context, Skipped
 from experiments.results import policy_runs
+from experiments.results.groups import Mixed
 from tests.experiments.maze.small import ROOT
 
 
@@ -31,7 +32,13 @@ def made_up(folder, method, prompts, rollouts, solved, size=9, samples=4):
     advantage = {"name": method, "k": None, "order": None}
     rl = {"advantage": advantage, "entropy_coef": 0.0, "num_prompts": prompts, "num_rollouts": rollouts}
     maze = {"size": size, "training_set": 0}
-    config = {"task": "maze", "seed": 0, "maze": maze, "rl": rl, "eval": {"num_samples": samples}}
+    config = {
+        "task": "maze",
+        "seed": 0,
+        "maze": maze,
+        "rl": rl,
+        "eval": {"num_samples": samples, "num_mazes": 4, "seed": 0},
+    }
     (folder / "config.json").write_text(json.dumps(config))
     lines = [json.dumps({"step": step, "eval/solved": counts}) + "\n" for step, counts in solved.items()]
     (folder / "metrics.jsonl").write_text("".join(lines))
@@ -85,7 +92,7 @@ def test_figure_3_has_fixed_prompts_and_fixed_rollouts_at_the_last_common_step(t
 def test_figure_3_needs_a_step_that_all_runs_have(tmp_path):
     made_up(tmp_path / "a", "maxrl", 8, 4, {10: [4, 4]})
     made_up(tmp_path / "b", "maxrl", 8, 8, {5: [4, 2]})
-    with pytest.raises(Skipped, match="no step"):
+    with pytest.raises(Mixed, match="no step"):
         final.maxrl_fig3(Context(runs=(tmp_path,)))
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from experiments.results import band, folders, policy_curves, style
+from experiments.results import band, folders, groups, policy_curves, style
 from experiments.results.spread import over_seeds, spread, with_error
 from maxrl_jax import advantages
 from maxrl_jax.runs.config.errors import ConfigError
@@ -152,10 +152,13 @@ def test_a_curve_at_zero_lies_above_the_axis():
     assert ax.get_ylim()[0] < 0 < 2 <= ax.get_ylim()[1]
 
 
-def test_methods_drawn_together_are_told_apart():
-    methods = ["maxrl", "maxrl_unbiased", "maxrl_order_4", "grpo", "grpo_entropy", "rloo", "pkpo_k16", "maxpo_k4"]
-    drawn = policy_curves.looks([*methods, "maxpo_k16", "differential_smoothing", "self_masked", "base"])
+def test_methods_drawn_together_are_told_apart_by_colour_and_line():
+    methods = ["maxrl", "maxrl_unbiased", "maxrl_order_4", "tailrl", "grpo", "grpo_entropy", "rloo", "pkpo_k16"]
+    methods += ["maxpo_k4", "maxpo_k16", "maxpo_k8to1", "differential_smoothing", "self_masked", "base"]
+    one_of_each = [groups.Group(method, method, groups.label(method), ()) for method in methods]
+    drawn = policy_curves.looks(one_of_each, markers=True)
     assert len({(look["color"], str(look["linestyle"])) for look in drawn.values()}) == len(drawn)
-    assert len({look["label"] for look in drawn.values()}) == len(drawn)
-    labels = ("MaxRL of order 4", "MaxPO (EI + L2O), k=4", "GRPO + entropy")
-    assert tuple(drawn[method]["label"] for method in ("maxrl_order_4", "maxpo_k4", "grpo_entropy")) == labels
+    assert len({(look["color"], look["marker"]) for look in drawn.values()}) == len(drawn)
+    labels = ("MaxRL of order 4", "MaxPO (EI + L2O), k=4", "MaxPO (EI + L2O), k=8 to 1", "GRPO + entropy")
+    chosen = ("maxrl_order_4", "maxpo_k4", "maxpo_k8to1", "grpo_entropy")
+    assert tuple(drawn[method]["label"] for method in chosen) == labels
