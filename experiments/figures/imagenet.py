@@ -21,6 +21,7 @@ from experiments.results.band import band
 from experiments.results.drawing import Drawing
 from experiments.results.groups import Group
 from experiments.results.image_runs import Record
+from experiments.results.policy_curves import seeds
 from experiments.results.published import published
 from experiments.results.spread import spread
 from experiments.results.style import COLOURS, from_zero, new_figure, shades
@@ -119,12 +120,12 @@ def _over_steps(metric: str) -> Callable[[Record], pd.Series]:
     return lambda record: record.evaluations[metric]
 
 
-def _legend(fig: Any, ax: Axes, crosses: bool = True) -> None:
+def _legend(fig: Any, ax: Axes, found: Groups) -> None:
     handles, labels = ax.get_legend_handles_labels()
-    if crosses:
-        handles.append(Line2D([], [], color="0.3", marker="x", linestyle=""))
-        labels.append("published, ImageNet after 100,000 steps")
-    fig.legend(handles, labels, loc="outside lower center", ncols=3)
+    handles.append(Line2D([], [], color="0.3", marker="x", linestyle=""))
+    labels.append("published, ImageNet after 100,000 steps")
+    title = seeds(len(one.runs) for one in found.values())
+    fig.legend(handles, labels, loc="outside lower center", ncols=3, title=title, title_fontsize=7)
 
 
 def _panels(found: Sequence[Record], theirs: pd.DataFrame, metrics: Sequence[str], coverage: bool) -> Drawing:
@@ -146,7 +147,7 @@ def _panels(found: Sequence[Record], theirs: pd.DataFrame, metrics: Sequence[str
         ax.set(title="coverage at the end", xlabel="k")
         from_zero(ax)
         ax.set_xscale("log", base=2)
-    _legend(fig, axes[0])
+    _legend(fig, axes[0], ours)
     return Drawing(fig, pd.DataFrame(rows))
 
 

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from experiments.gaussian import estimators, problem, training
+from experiments.results.spread import spread
 from maxrl_jax.advantages import Advantage
 from maxrl_jax.runs import launch
 from maxrl_jax.runs.config import checks, estimator
@@ -72,8 +73,8 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
         theta = np.asarray(jax.device_get(state["params"]["theta"]))
         k = training.estimated_k(phases[-1][1], config.rl.num_rollouts)
         final = _summary(config, theta, k)
-        for rate, mean, spread in zip(config.rl.learning_rates, final["theta_mean"], final["theta_std"], strict=True):
-            opened.say(f"learning rate {rate:g}: theta {mean:.4f} +- {spread:.4f} over seeds")
+        for rate, mean, error in zip(config.rl.learning_rates, final["theta_mean"], final["theta_error"], strict=True):
+            opened.say(f"learning rate {rate:g}: theta {mean:.4f} +- {error:.4f} (standard error over seeds)")
         if k is not None:
             opened.say(f"max@{k} is largest at theta {final['theta_optimum']:.6f}")
         return opened.finish(state["params"], **final)
@@ -97,7 +98,8 @@ def _write_variances(config: Any, opened: Run) -> None:
 
 def _summary(config: Any, theta: np.ndarray, k: int | None) -> dict[str, Any]:
     """Final values per learning rate; those that need the exact optimum only where the estimator has a k."""
-    values = {"theta_mean": theta.mean(axis=1), "theta_std": theta.std(axis=1)}
+    mean, error, _ = spread(theta, axis=1)
+    values: dict[str, Any] = {"theta_mean": mean, "theta_error": error}
     if k is not None:
         std = config.problem.std
         best = problem.optimal_theta(k, std=std)

@@ -43,6 +43,6 @@ def _solved_maze(ax: Axes, found: Sequence[Record]) -> None:
             row, answers = pictures.right_and_failed(samples)
             drawing.draw_maze(ax, samples["walls"][row])
             outcome = drawing.draw_answer(ax, samples["walls"][row], answers[0])
-            ax.set_title(f"{style.LABELS.get(record.method, record.method)}: {outcome}")
+            ax.set_title(f"{style.LABELS.get(record.method, record.method)}: {outcome}".replace(" (", "\n("))
             return
     ax.set_axis_off()

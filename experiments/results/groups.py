@@ -128,7 +128,7 @@ def settings(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
     seed has several bases and nothing else differs, bases are compared, and it stays. A field that is absent, as in
     runs made before it existed, is the same as one that is off.
     """
-    found = [{k: v for k, v in run.fields.items() if v and k != "seed" and not _free(k)} for run in runs]
+    found = [{k: v for k, v in run.fields.items() if v and _matters(k, run.fields)} for run in runs]
     bases: dict[str, dict[int, set[str]]] = {}  # of runs that are otherwise the same, by seed
     for run, setting in zip(runs, found, strict=True):
         rest = json.dumps({key: value for key, value in setting.items() if key != _BASE}, sort_keys=True)
@@ -174,6 +174,8 @@ def _extras(methods: Sequence[str], apart: Sequence[Mapping[str, Any]]) -> list[
     return found
 
 
-def _free(key: str) -> bool:
+def _matters(key: str, fields: Mapping[str, Any]) -> bool:
+    """Whether a field of a config can change results between runs of one seed; those of an SFT of 0 steps do not."""
     names = key.split(".")
-    return names[0] in resume.FREE or names[-1] in _AT_A_TIME
+    unused = names[0] == "sft" and not fields.get("sft.steps")
+    return not (key == "seed" or unused or names[0] in resume.FREE or names[-1] in _AT_A_TIME)

@@ -129,18 +129,25 @@ def legend(fig: Any, ax: Axes, groups: Sequence[Group]) -> None:
     """The legend of one panel below the whole figure, with the number of seeds."""
     handles, labels = ax.get_legend_handles_labels()
     counts = {group.label: len(group.runs) for group in groups}
-    title = None
-    if len(set(counts.values())) == 1:
-        title = _seeds(next(iter(counts.values())))
-    elif counts:
-        title = "mean and one standard error; in brackets the number of seeds"
+    if len(set(counts.values())) > 1:
         labels = [f"{label} ({counts[label]})" if label in counts else label for label in labels]
     fits = 2 if fig.get_figwidth() <= style.WIDTHS["column"] else 4 if max(map(len, labels)) > 12 else 6
-    fig.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), fits), title=title, title_fontsize=7)
+    fig.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=min(len(labels), fits),
+        title=seeds(counts.values()),
+        title_fontsize=7,
+    )
 
 
-def _seeds(count: int) -> str:
-    return f"mean and one standard error, {count} seeds" if count > 1 else "one seed"
+def seeds(counts: Iterable[int]) -> str | None:
+    """The title of a legend whose lines have so many seeds."""
+    different = set(counts)
+    if len(different) > 1:
+        return "mean and one standard error; in brackets the number of seeds"
+    return next(("one seed" if n == 1 else f"mean and one standard error, {n} seeds" for n in different), None)
 
 
 def largest_ks(found: Sequence[Record], wanted: Sequence[int]) -> list[int]:

@@ -205,7 +205,7 @@ def maxrl_efficiency(context: Context) -> Drawing:
     fig, ax = new_figure()
     for (key, look), shift in zip(looks(others, markers=True).items(), apart(len(others)), strict=True):
         points = table[table.method == key]
-        measured, bounds = points[~points.at_least], points[points.at_least]
+        measured, bounds = points[~points.at_least], points[points.at_least & (points.k > 1)]
         reach = [measured.factor - measured.low, measured.high - measured.factor]
         if len(measured):
             bars(ax, measured.k * shift, measured.factor, np.array(reach), **look)

@@ -50,8 +50,10 @@ def published_at_17(found: Sequence[Record], where: str) -> pd.DataFrame:
     return table if all(r.task == "maze" and r.config["maze"]["size"] == 17 for r in found) else table[:0]
 
 
-def panels(names: Mapping[str, Values], found: Sequence[Record], *, smooth: bool = False) -> Drawing:
-    """One panel a metric over RL steps."""
+def panels(
+    names: Mapping[str, Values], found: Sequence[Record], *, smooth: bool = False, levels: Sequence[int] = ()
+) -> Drawing:
+    """One panel a metric over RL steps; in mazes with a blind walker's pass@k for each k of `levels`, a panel each."""
     groups = group(found)
     columns = min(len(names), 4)
     fig, axes = new_figure(1, columns, width="page" if columns > 1 else "column", aspect=0.9, squeeze=False)
@@ -60,12 +62,12 @@ def panels(names: Mapping[str, Values], found: Sequence[Record], *, smooth: bool
         rows += over_steps(ax, groups, values, name, smooth=smooth)
         ax.set_xlabel("RL step")
         ax.set_title(name)
+    for ax, k in zip(axes[0], levels, strict=False):
+        rows += blind_level(ax, found, k)
     legend(fig, axes[0][0], groups)
     return Drawing(fig, pd.DataFrame(rows))
 
 
 def coverage(found: Sequence[Record], ks: Sequence[int]) -> Drawing:
-    """`panels` of held-out pass@k, with the blind walker's level in mazes."""
-    drawing = panels({f"pass@{k}": pass_at(k) for k in ks}, found)
-    rows = [row for ax, k in zip(drawing.fig.axes, ks, strict=True) for row in blind_level(ax, found, k)]
-    return Drawing(drawing.fig, pd.concat([drawing.data, pd.DataFrame(rows)], ignore_index=True))
+    """`panels` of held-out pass@k."""
+    return panels({f"pass@{k}": pass_at(k) for k in ks}, found, levels=ks)
