@@ -272,8 +272,8 @@ def _own(name: str, hyper: Hyper) -> Advantage:
     module_name, _, attribute = name.partition(":")
     try:
         function = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"cannot load the advantage estimator {name!r}: {error}") from None
+    except Exception as error:  # of the user's module
+        raise ValueError(f"cannot load the advantage estimator {name!r}: {error}") from error
     if not isinstance(function, Callable):
         raise ValueError(f"advantage estimator {name!r} is not callable")
     try:

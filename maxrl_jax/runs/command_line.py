@@ -1,13 +1,18 @@
-"""What every command has in common: flags that are read strictly, one line for a wrong one, exit status 2."""
+"""The parts of every command: flags that are read strictly, and one line and an exit status for what ends it early."""
 
 import argparse
+import errno
+import importlib
+import os
 import pathlib
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from maxrl_jax.runs.config.errors import ConfigError, suggestion
 from maxrl_jax.runs.config.override import expanded
+from maxrl_jax.runs.folder.stopping import CheckpointError, Failed, Interrupted, NotFinite
 
 
 class Parser(argparse.ArgumentParser):
@@ -65,14 +70,44 @@ def add_config(parser: Parser) -> None:
 
 
 def exit_with(main: Callable[[Sequence[str]], int | None], arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs ``main(arguments)`` and exits: with what it returns, or after one line with 2 for a wrong setting."""
+    """Runs ``main(arguments)`` and exits with what it returns, or as `status` says."""
+    sys.exit(status(lambda: main(sys.argv[1:] if arguments is None else arguments)))
+
+
+def status(command: Callable[[], int | None]) -> int:
+    """The exit status of a command, after one line on standard error for what ended it early.
+
+    0, or what the command returns; 1 for a failure that is named (not finite, checkpoint, disk, a judge); 2 for a wrong
+    setting; 128 + signal for SIGTERM or SIGINT.
+    """
     try:
-        sys.exit(main(sys.argv[1:] if arguments is None else arguments) or 0)
+        return command() or 0
     except ConfigError as error:
-        sys.exit(say_error(error, 2))
+        return say_error(error, 2)
+    except (NotFinite, CheckpointError, Failed) as error:
+        return say_error(error, 1)
+    except Interrupted as error:
+        print(error, file=sys.stderr, flush=True)
+        return 128 + error.signum
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr, flush=True)
+        return 130
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        return say_error(f"cannot write to {error.filename or 'the run folder'}: {error.strerror}", 1)
 
 
 def say_error(error: Any, status: int) -> int:
-    """One line on standard error; returns the exit status."""
+    """One line on standard error, and the traceback of a user's own exception behind it; returns the exit status."""
     print(f"error: {error}", file=sys.stderr, flush=True)
+    if isinstance(error, ConfigError | Failed) and error.__cause__ is not None and _is_users(error.__cause__):
+        traceback.print_exception(error.__cause__)
     return status
+
+
+def _is_users(error: BaseException) -> bool:
+    """Whether code outside this package was at work, or the exception comes from a worker process."""
+    places = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    ours = (str(pathlib.Path(__file__).parents[1]), "<frozen", os.path.dirname(importlib.__file__))
+    return error.__cause__ is not None or not all(place.startswith(ours) for place in places) or not places

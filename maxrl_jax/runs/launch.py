@@ -1,24 +1,21 @@
 """The whole ``__main__`` of a driver: flags, config, checks, devices, run, and one line for every error.
 
-Exit status: 0 done; 1 stopped by a failure that is named (not finite, checkpoint, disk); 2 a wrong setting;
-128 + signal after SIGTERM or SIGINT, with everything saved.
+Exit status: that of `command_line.status`; after SIGTERM or SIGINT everything is saved.
 """
 
-import errno
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from maxrl_jax.runs.command_line import Parser, add_config, say_error
+from maxrl_jax.runs.command_line import Parser, add_config, status
 from maxrl_jax.runs.config import checks, help
 from maxrl_jax.runs.config.errors import ConfigError, one_line
 from maxrl_jax.runs.config.load import load
 from maxrl_jax.runs.config.override import override, split_arguments
 from maxrl_jax.runs.devices import distributed
 from maxrl_jax.runs.folder import paths, wandb_writer
-from maxrl_jax.runs.folder.stopping import CheckpointError, Interrupted, NotFinite
 
 Main = Callable[[Any, str], Any]
 Check = Callable[[Any], Any]
@@ -33,7 +30,7 @@ def main(run: Main, check: Check, argv: Sequence[str] | None = None, *, config_f
         argv: the arguments; those of the process by default.
         config_file: the driver's config file, "configs/NAME.py", which --help describes.
     """
-    sys.exit(_status(run, check, list(sys.argv[1:] if argv is None else argv), config_file))
+    sys.exit(status(lambda: _run(run, check, list(sys.argv[1:] if argv is None else argv), config_file)))
 
 
 def parse(argv: Sequence[str], config_file: str = "") -> tuple[Any, str, distributed.Cluster]:
@@ -94,31 +91,16 @@ def set_up(config: Any) -> None:
         jax.config.update("jax_compilation_cache_dir", config.compilation_cache)
 
 
-def _status(run: Main, check: Check, argv: list[str], config_file: str) -> int:
-    """The exit status of a run, after one line on standard error for what ended it early."""
-    try:
-        if any(argument in ("-h", "--help") for argument in argv):
-            print(usage(argv, config_file))
-            return 0
-        config, workdir, cluster = parse(argv, config_file)
-        set_up(config)
-        cluster.start()  # before the driver's check, which may ask how many devices there are
-        check(config)
-        paths.make_writable(workdir)  # before anything is compiled
-        run(config, workdir)
-    except ConfigError as error:
-        return _say(error, 2)
-    except (NotFinite, CheckpointError) as error:
-        return _say(error, 1)
-    except Interrupted as error:
-        return _say(error, 128 + error.signum)
-    except KeyboardInterrupt:
-        return _say("interrupted", 130)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        return _say(f"cannot write to {error.filename or 'the run folder'}: {error.strerror}", 1)
-    return 0
+def _run(run: Main, check: Check, argv: list[str], config_file: str) -> None:
+    if any(argument in ("-h", "--help") for argument in argv):
+        print(usage(argv, config_file))
+        return
+    config, workdir, cluster = parse(argv, config_file)
+    set_up(config)
+    cluster.start()  # before the driver's check, which may ask how many devices there are
+    check(config)
+    paths.make_writable(workdir)  # before anything is compiled
+    run(config, workdir)
 
 
 class _OneLine(logging.Handler):
@@ -143,13 +125,6 @@ def _without_closed_loops(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
             hook(unraisable)
 
     return quieter
-
-
-def _say(error: Any, status: int) -> int:
-    if status <= 2:
-        return say_error(error, status)
-    print(error, file=sys.stderr, flush=True)
-    return status
 
 
 def usage(argv: Sequence[str], config_file: str = "") -> str:

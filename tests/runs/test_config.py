@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from configs import common
 from maxrl_jax import advantages
 from maxrl_jax.runs.config import checks, comments, estimator, fields, help
-from maxrl_jax.runs.config.errors import ConfigError, as_config_error
+from maxrl_jax.runs.config.errors import ConfigError, InputError, as_config_error
 from maxrl_jax.runs.config.load import load, module_of
 from maxrl_jax.runs.config.override import override, split_arguments
 from tests.runs.runs import CONFIG, ROOT
@@ -87,16 +87,21 @@ def test_every_error_is_one_line_with_key_got_and_allowed():
     ("raised", "line"),
     [
         ("answer length: got 0, allowed: at least 29", "maze.size: got 0, allowed: at least 29"),
+        ("/m/config.json: got no vocab_size, allowed: 1", "maze.size: got /m/config.json: no vocab_size, allowed: 1"),
         (
-            "/m/config.json: got no vocab_size, allowed: 1",
-            "maze.size: got 7, allowed: /m/config.json: got no vocab_size, allowed: 1",
+            "/m/config.json: vocab_size: got 0, allowed: a positive integer",
+            "maze.size: got /m/config.json: vocab_size: 0, allowed: a positive integer",
+        ),
+        (
+            InputError("none.jsonl", "no such file", "a local file"),
+            "maze.size: got none.jsonl: no such file, allowed: a local file",
         ),
         ("no room", "maze.size: got 7, allowed: no room"),
     ],
 )
 def test_a_function_that_names_its_own_argument_says_got_and_allowed_once(raised, line):
     def fail():
-        raise ValueError(raised)
+        raise raised if isinstance(raised, Exception) else ValueError(raised)
 
     with pytest.raises(ConfigError) as error:
         as_config_error("maze.size", 7, fail)

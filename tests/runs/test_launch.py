@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import sys
 import time
 
 import jax
@@ -11,6 +12,7 @@ import pytest
 from maxrl_jax.runs import launch
 from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.config.load import load
+from maxrl_jax.runs.folder.stopping import Failed
 from tests.runs import toy
 from tests.runs.runs import CONFIG, ROOT, deterministic
 
@@ -164,6 +166,7 @@ def test_a_warning_of_orbax_reaches_the_user_as_one_line_said_once(tmp_path, cap
     [
         (ConfigError("--workdir", "x", "y"), 2, "error: --workdir: got 'x', allowed: y\n"),
         (OSError(28, "No space left on device", "f"), 1, "error: cannot write to f: No space left on device\n"),
+        (Failed("the judge is broken"), 1, "error: the judge is broken\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
 )
@@ -175,6 +178,31 @@ def test_what_ends_a_run_early_is_one_line(error, status, said, capsys, tmp_path
         launch.main(run, toy.check, [TINY, f"--workdir={tmp_path}"])
     assert exit.value.code == status
     assert capsys.readouterr().err == said
+
+
+OWN = {
+    "import": ("own_code:f", "raise OSError('no licence')", "cannot load the advantage estimator .*: no licence"),
+    "call": ("own_code:f", "def f(rewards):\n    return rewards.maen()", "it raises AttributeError"),
+    "name": ("own_code:g", "def f(rewards):\n    return rewards", "cannot load .* has no attribute 'g'"),
+    "typo": ("own_cod:f", "", "cannot load the advantage estimator 'own_cod:f': No module named 'own_cod'"),
+}
+
+
+@pytest.mark.parametrize("case", OWN)
+def test_a_users_exception_shows_its_traceback_below_the_line(case, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "own_code", raising=False)
+    name, text, said = OWN[case]
+    (tmp_path / "own_code.py").write_text(text)
+    with pytest.raises(SystemExit) as exit:
+        launch.main(toy.run, toy.check, [TINY, f"--workdir={tmp_path}/run", f"--config.rl.advantage.name={name}"])
+    assert exit.value.code == 2
+    first, _, below = capsys.readouterr().err.partition("\n")
+    assert re.match(f"error: rl.advantage.name: got .*, allowed: .*{said}", first), first
+    if case in ("import", "call"):
+        assert below.startswith("Traceback") and f'"{tmp_path}/own_code.py"' in below
+    else:
+        assert below == ""
 
 
 def test_a_bug_keeps_its_traceback(tmp_path):

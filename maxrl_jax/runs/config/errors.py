@@ -1,18 +1,20 @@
-"""The one error of a wrong setting, and the sentences it is made of."""
+"""The errors of a wrong setting and of a file that cannot be used, and the sentences they are made of."""
 
+import contextlib
 import difflib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
-_ABOUT_A_NAME = re.compile(r"[\w. ]+: got (?P<got>.+?), allowed: (?P<allowed>.+)")
-"""The message of a function about one of its arguments, whose name is not that of the field."""
+_SENTENCE = re.compile(r"(?P<place>.+?): got (?P<got>.+?), allowed: (?P<allowed>.+)", re.DOTALL)
 
 
 class ConfigError(ValueError):
     """A wrong setting. ``str()`` is one line: the key, what was got, what is allowed.
+
+    A user's own exception behind it is its cause, whose traceback commands show below the line.
 
     Attributes:
         key: dotted name of the field (or flag) to change.
@@ -35,13 +37,39 @@ class ConfigError(ValueError):
         super().__init__(" ".join(f"{key}: got {self.shown}, allowed: {allowed}".split()))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (self.key, self.got, self.allowed, self.shown)
+        return _rebuilt, (type(self), self.key, self.got, self.allowed, self.shown)
+
+
+class InputError(ConfigError):
+    """A data file or a model folder that does not hold what is needed; the key is the file, with its line or row."""
+
+    def __init__(self, place: str, got: Any, allowed: str, *, shown: str | None = None):
+        """Makes the error: ``got`` is a description of the content."""
+        super().__init__(place, got, allowed, shown=_cut(str(got)) if shown is None else shown)
+
+
+@contextlib.contextmanager
+def foreign(place: str, got: str, allowed: str, *, users: bool = False) -> Iterator[None]:
+    """Turns any exception of a library, a file's content or a user's code into an InputError.
+
+    Args:
+        place: as of InputError.
+        got: a description of the input; the exception's message follows it.
+        allowed: as of InputError.
+        users: whether the code is the user's own: the exception is the error's cause, so its traceback is shown.
+    """
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise InputError(place, f"{got} ({one_line(error)})", allowed) from (error if users else None)
 
 
 def as_config_error(key: str, got: Any, call: Callable[[], Result]) -> Result:
     """The call's result; its ValueError, or a file that is not there, as a ConfigError about ``key``.
 
-    A message that is "name: got G, allowed: A" already gives G and A to the line, which names the field instead.
+    A message that is "place: got G, allowed: A" gives G and A to the line, and place if it is a file and no argument.
 
     Example:
         >>> as_config_error("n", "4", lambda: int("4"))
@@ -49,13 +77,15 @@ def as_config_error(key: str, got: Any, call: Callable[[], Result]) -> Result:
     """
     try:
         return call()
-    except ConfigError:
-        raise
     except (ValueError, FileNotFoundError) as error:  # their messages say what is allowed
-        said = _ABOUT_A_NAME.fullmatch(str(error))
-        if said:
-            raise ConfigError(key, got, said["allowed"], shown=said["got"]) from None
-        raise ConfigError(key, got, str(error)) from None
+        if isinstance(error, ConfigError) and not isinstance(error, InputError):
+            raise
+        said = _SENTENCE.fullmatch(str(error))
+        if not said:
+            raise ConfigError(key, got, str(error)) from None
+        is_file = isinstance(error, InputError) or re.search(r"[^\w. ]", said["place"])
+        shown = f"{said['place']}: {said['got']}" if is_file else said["got"]
+        raise ConfigError(key, got, said["allowed"], shown=shown) from error.__cause__
 
 
 def suggestion(word: Any, options: Iterable[Any]) -> str:
@@ -73,5 +103,5 @@ def _cut(text: str, limit: int = 200) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def _rebuilt(key: str, got: Any, allowed: str, shown: str) -> ConfigError:
-    return ConfigError(key, got, allowed, shown=shown)
+def _rebuilt(kind: type[ConfigError], key: str, got: Any, allowed: str, shown: str) -> ConfigError:
+    return kind(key, got, allowed, shown=shown)

@@ -95,7 +95,7 @@ def _build(key: str, name: str, hyper: dict[str, Any], num_rollouts: int, reward
         chosen.check(num_rollouts, reward_kind=reward_kind)
     except ValueError as error:
         wrong = _at_fault(name, hyper, num_rollouts)
-        raise ConfigError(f"{key}.{wrong}", hyper.get(wrong, name), str(error)) from None
+        raise ConfigError(f"{key}.{wrong}", hyper.get(wrong, name), str(error)) from error.__cause__
     if chosen.entry is None:
         _check_own(key, chosen, num_rollouts)
     return chosen

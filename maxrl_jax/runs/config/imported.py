@@ -8,7 +8,7 @@ from maxrl_jax.runs.config.errors import ConfigError, one_line
 
 
 def imported(config: Any, key: str, builtin: str) -> Any:
-    """What a field names.
+    """The object that a field names.
 
     Args:
         config: the run's config.
@@ -23,8 +23,9 @@ def imported(config: Any, key: str, builtin: str) -> Any:
     if not (module and colon and attribute):
         raise ConfigError(key, name, f"{builtin}, or your own as package.module:function")
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except AttributeError:
-        raise ConfigError(key, name, f"a name that module {module} has (it has no {attribute})") from None
+        found = importlib.import_module(module)
     except Exception as error:  # whatever a user's module raises while it is imported
-        raise ConfigError(key, name, f"a module that imports ({type(error).__name__}: {one_line(error)})") from None
+        raise ConfigError(key, name, f"a module that imports ({type(error).__name__}: {one_line(error)})") from error
+    if not hasattr(found, attribute):
+        raise ConfigError(key, name, f"a name that module {module} has (it has no {attribute})")
+    return getattr(found, attribute)

@@ -38,7 +38,7 @@ def check_shape(
         given = ", ".join(str(list(argument.shape)) for argument in arguments)
         raise ConfigError(
             key, name, f"{allowed}; given {given} it raises {type(error).__name__}: {_first_line(error)}"
-        ) from None
+        ) from error
     if not isinstance(result, jax.ShapeDtypeStruct):
         raise ConfigError(key, name, f"{allowed}; it returns {type(result).__name__}, not one array")
     given = ", ".join(str(list(argument.shape)) for argument in arguments)

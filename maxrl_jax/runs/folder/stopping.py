@@ -18,6 +18,10 @@ class Interrupted(Exception):
         self.signum = signum
 
 
+class Failed(RuntimeError):
+    """A run that cannot go on, in one line; a user's own exception behind it is its cause."""
+
+
 class NotFinite(ArithmeticError):
     """A metric or parameter is NaN or infinite; the message names it and the last good checkpoint."""
 

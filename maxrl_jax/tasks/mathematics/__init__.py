@@ -13,9 +13,9 @@ Needs the extra ``llm`` (tokenizers, jinja2, pyarrow, math-verify, pebble), each
 Everything is read from local files.
 """
 
+from maxrl_jax.runs.config.errors import InputError
 from maxrl_jax.tasks.mathematics.answers import judge
-from maxrl_jax.tasks.mathematics.boxes import last_box, majority
-from maxrl_jax.tasks.mathematics.errors import InputError
+from maxrl_jax.tasks.mathematics.boxes import last_box
 from maxrl_jax.tasks.mathematics.grading import REASONS
 from maxrl_jax.tasks.mathematics.prompts import Prompts, bucket, make_prompts
 from maxrl_jax.tasks.mathematics.records import LAYOUTS, Layout, Record, read_records
@@ -36,7 +36,6 @@ __all__ = [
     "bucket",
     "judge",
     "last_box",
-    "majority",
     "make_prompts",
     "read_records",
     "score",

@@ -1,7 +1,4 @@
-r"""The last box of an answer, and the vote of several answers on it."""
-
-import collections
-from collections.abc import Iterable
+r"""The last box of an answer, on which several answers vote."""
 
 _OPEN = "\\boxed{"
 
@@ -14,15 +11,6 @@ def last_box(text: str) -> str | None:
         if content is not None:
             return content.strip()
     return None
-
-
-def majority(texts: Iterable[str]) -> str | None:
-    """The last box that most of the answers share, the earliest of those that tie; None where no answer has one.
-
-    Boxes are compared as they are written. The vote is right when ``boxed(vote)`` is judged right.
-    """
-    votes = collections.Counter(box for box in map(last_box, texts) if box)
-    return votes.most_common(1)[0][0] if votes else None
 
 
 def _balanced(text: str, start: int) -> str | None:

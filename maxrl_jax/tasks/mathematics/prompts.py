@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Bool, Int32
 
-from maxrl_jax.tasks.mathematics.errors import InputError
+from maxrl_jax.runs.config.errors import InputError
 from maxrl_jax.tasks.mathematics.records import Record
 from maxrl_jax.tasks.mathematics.tokenizer import Tokenizer
 
@@ -32,6 +32,17 @@ class Prompts:
     def __len__(self) -> int:
         return len(self.golds)
 
+    def held_in(self, other: "Prompts") -> Bool[np.ndarray, " M"]:
+        """Which of these prompts, token for token, the other ones hold too."""
+        there = {row[:length].tobytes() for row, length in zip(other.tokens, other.lengths, strict=True)}
+        mine = zip(self.tokens, self.lengths, strict=True)
+        return np.array([row[:length].tobytes() in there for row, length in mine])
+
+    def at(self, ids: np.ndarray) -> "Prompts":
+        """The prompts with these numbers, or where a mask says so."""
+        golds = tuple(np.array(self.golds, object)[ids])
+        return dataclasses.replace(self, tokens=self.tokens[ids], lengths=self.lengths[ids], golds=golds)
+
     def batch(self, ids: Sequence[int] | np.ndarray) -> tuple[Int32[np.ndarray, "B S"], Int32[np.ndarray, " B"]]:
         """Tokens and lengths of some prompts, cut to the bucket of the longest of them."""
         ids = np.asarray(ids)
@@ -39,16 +50,26 @@ class Prompts:
         return self.tokens[ids, : bucket(int(lengths.max()), self.tokens.shape[1])], lengths
 
 
-def make_prompts(records: Sequence[Record], tokenizer: Tokenizer, max_length: int) -> Prompts:
+def make_prompts(
+    records: Sequence[Record], tokenizer: Tokenizer, max_length: int, vocabulary_size: int | None = None
+) -> Prompts:
     """Writes problems as tokens; prompts of more than `max_length` tokens are left out and counted.
+
+    Args:
+        records: the problems.
+        tokenizer: of the model.
+        max_length: in tokens.
+        vocabulary_size: of the model, whose embeddings hold every token of the prompts; None: not known.
 
     Raises:
         ValueError: `max_length` is not positive.
-        InputError: no prompt is short enough.
+        InputError: no prompt is short enough, the chat template refuses one, or the model lacks a token.
     """
     if max_length < 1:
         raise ValueError(f"max_length: got {max_length}, allowed: a positive integer")
     rows = [tokenizer.encode_prompt(record.prompt) for record in records]
+    if vocabulary_size is not None:
+        _check_tokens(records, rows, tokenizer, vocabulary_size)
     kept = [place for place, row in enumerate(rows) if len(row) <= max_length]
     if not kept:
         shortest = min(map(len, rows))
@@ -58,6 +79,19 @@ def make_prompts(records: Sequence[Record], tokenizer: Tokenizer, max_length: in
     for row, place in zip(tokens, kept, strict=True):
         row[: len(rows[place])] = rows[place]
     return Prompts(tokens, lengths, tuple(records[place].gold for place in kept), len(rows) - len(kept))
+
+
+def _check_tokens(
+    records: Sequence[Record], rows: Sequence[Sequence[int]], tokenizer: Tokenizer, vocabulary_size: int
+) -> None:
+    places = [
+        (f"the prompt of {record.place or repr(record.prompt)}", row) for record, row in zip(records, rows, strict=True)
+    ]
+    for place, tokens in (("the pad token", [tokenizer.pad]), ("the ends of text", tokenizer.eos), *places):
+        largest = max(tokens, default=0)
+        if largest >= vocabulary_size:
+            got = f"{tokenizer.tokens.id_to_token(largest)!r}, token {largest}"
+            raise InputError(place, got, f"tokens below {vocabulary_size}, the model's vocab_size")
 
 
 def bucket(length: int, longest: int) -> int:

@@ -7,12 +7,16 @@ appended to a question is that of the authors' release (MaxRL, appendix E), so t
 """
 
 import dataclasses
+import decimal
 import json
+import math
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from maxrl_jax.tasks.mathematics.errors import InputError
+import numpy as np
+
+from maxrl_jax.runs.config.errors import InputError, foreign
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,10 +26,12 @@ class Record:
     Attributes:
         prompt: the user's turn, instruction included.
         gold: the right answer, without a box.
+        place: the line or row of its file.
     """
 
     prompt: str
     gold: str
+    place: str = dataclasses.field(default="", compare=False)
 
 
 def _verbatim(answer: str) -> str:
@@ -90,17 +96,30 @@ def read_records(path: str, layout: str | Layout = "plain", *, question: str = "
         if layout not in LAYOUTS:
             raise InputError("layout", repr(layout), ", ".join(LAYOUTS))
         layout = LAYOUTS[layout]
+    if not isinstance(layout, Layout):
+        raise InputError("layout", f"a {type(layout).__name__}", "a mathematics.Layout")
     columns = (question or layout.question, answer or layout.answer)
     records = []
     for place, row in _rows(path, columns):
         texts = [_text(row[column], f"{place}, column {column!r}") for column in columns]
-        try:
-            records.append(Record(texts[0] + layout.instruction, layout.gold(texts[1])))
-        except ValueError as error:
-            raise InputError(f"{place}, column {columns[1]!r}", repr(texts[1]), str(error)) from None
+        gold = _gold(layout, texts[1], f"{place}, column {columns[1]!r}")
+        records.append(Record(texts[0] + layout.instruction, gold, place))
     if not records:
         raise InputError(path, "no rows", "one problem or more")
     return records
+
+
+def _gold(layout: Layout, answer: str, place: str) -> str:
+    try:
+        with foreign(place, f"{answer!r}, on which the layout's gold fails", "an answer it takes", users=True):
+            gold = layout.gold(answer)
+    except InputError as error:
+        if isinstance(error.__cause__, ValueError):  # in words what is allowed
+            raise InputError(place, repr(answer), str(error.__cause__)) from None
+        raise
+    if not isinstance(gold, str):
+        raise InputError(place, f"a {type(gold).__name__} from the layout's gold", "text")
+    return gold
 
 
 def _rows(path: str, columns: tuple[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -114,52 +133,74 @@ def _rows(path: str, columns: tuple[str, str]) -> Iterator[tuple[str, dict[str, 
 
 
 def _json_lines(file: pathlib.Path, columns: tuple[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        with file.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                place = f"{file}:{number}"
-                try:
-                    row = json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise InputError(place, f"broken JSON ({error.msg})", "one JSON object a line") from None
-                if not isinstance(row, dict):
-                    raise InputError(place, f"a {type(row).__name__}", "one JSON object a line")
-                _check_columns(place, columns, row)
-                yield place, row
-    except UnicodeDecodeError as error:
-        raise InputError(str(file), f"bytes that are no text ({error.reason})", "JSON lines in UTF-8") from None
+    with foreign(str(file), "bytes that are no text", "JSON lines in UTF-8"):
+        lines = file.read_text(encoding="utf-8-sig").split("\n")  # a byte order mark is skipped
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        place = f"{file}:{number}"
+        with foreign(place, "broken JSON", "one JSON object a line"):
+            row = json.loads(line, parse_float=_Number, parse_int=_Number)
+        if not isinstance(row, dict):
+            raise InputError(place, f"a {type(row).__name__.strip('_').lower()}", "one JSON object a line")
+        _check_columns(place, columns, row)
+        yield place, row
 
 
 def _parquet(file: pathlib.Path, columns: tuple[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
-        from pyarrow import ArrowInvalid, parquet
+        from pyarrow import parquet
     except ImportError:
         raise ImportError("pyarrow is not installed: pip install 'maxrl-jax[llm]'") from None
 
-    try:
-        with parquet.ParquetFile(file) as table:
-            _check_columns(str(file), columns, table.schema_arrow.names)
-            rows = table.read(columns=list(columns)).to_pylist()
-    except ArrowInvalid as error:
-        raise InputError(str(file), f"no Parquet ({error})", "a Parquet file") from None
+    with foreign(str(file), "no Parquet", "a Parquet file"), parquet.ParquetFile(file) as content:
+        _check_columns(str(file), columns, content.schema_arrow.names)
+        table = content.read(columns=list(columns))
+        rows = table.to_pylist()
+    # Python has one floating-point type; the digits of a number are those of the column's.
+    kinds = {
+        name: {"halffloat": np.float16, "float": np.float32}.get(str(table.schema.field(name).type)) for name in columns
+    }
     for number, row in enumerate(rows):
+        for name, kind in kinds.items():
+            row[name] = kind(row[name]) if kind and row[name] is not None else row[name]
         yield f"{file}, row {number}", row
 
 
-def _check_columns(place: str, wanted: tuple[str, str], found: Any) -> None:
+def _check_columns(place: str, wanted: tuple[str, str], there: Any) -> None:
     for column in wanted:
-        if column not in found:
-            raise InputError(place, f"no column {column!r}", "one of " + ", ".join(map(repr, found)))
+        if column not in there:
+            raise InputError(place, f"no column {column!r}", "one of " + ", ".join(map(repr, there)))
+
+
+class _Number(str):
+    """A number of a JSON file, as its digits."""
 
 
 def _text(value: Any, place: str) -> str:
-    """A string as it is, a number as it is written."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    """A string as it is, a number as its shortest plain decimal; of a JSON file, as written where that is plain."""
+    if isinstance(value, _Number) and not set(value) & set("eE"):
         return str(value)
+    if isinstance(value, _Number | decimal.Decimal | np.floating | float | int) and not isinstance(value, bool):
+        return _plain(value, place)
     if not isinstance(value, str):
         raise InputError(place, "nothing" if value is None else f"a {type(value).__name__}", "text or a number")
     if not value.strip():
         raise InputError(place, "empty text", "text or a number")
+    with foreign(place, "half of a surrogate pair", "text that UTF-8 can write"):
+        value.encode()
     return value
+
+
+def _plain(value: Any, place: str) -> str:
+    """Digits without an exponent, and without zeros behind the point."""
+    if not math.isfinite(float(value)):
+        raise InputError(place, str(value), "text or a finite number")
+    if isinstance(value, np.floating | float):
+        return np.format_float_positional(value, trim="-")
+    if isinstance(value, _Number):
+        value = decimal.Decimal(value)
+        if not float(value) and value:
+            raise InputError(place, str(value), "text or a number that float64 can tell from 0")
+    text = format(value, "f") if isinstance(value, decimal.Decimal) else str(value)
+    return text.rstrip("0").rstrip(".") if "." in text else text

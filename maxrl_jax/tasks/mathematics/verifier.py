@@ -12,19 +12,23 @@ import functools
 import importlib.util
 import multiprocessing
 import os
+import sys
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, NamedTuple
 
+from maxrl_jax.runs.folder.stopping import Failed
 from maxrl_jax.tasks.mathematics import grading
 
 SECONDS_PER_ANSWER = 12.0  # Math-Verify's own limits: 5 to read an answer, 2 to print it, 5 to compare it
 _SECONDS_TO_START = 60.0  # of a worker on a busy machine
 _MAX_WORKERS = 16
+_ALL_FAIL = 4  # answers; when each one so far made the judge raise an exception, it is the judge's fault
 
 
-class VerifierError(RuntimeError):
-    """The workers cannot be started: nothing that an answer could cause."""
+class VerifierError(Failed):
+    """The workers cannot be started, or what they judge with fails on every answer: no single answer's fault."""
 
 
 class Verdicts(NamedTuple):
@@ -61,7 +65,8 @@ class Verifier:
         Args:
             workers: processes, by default one a core up to 16.
             seconds_per_answer: after which a worker is killed and the answer counts 0.
-            grade: judges (answer, gold) in a worker, as ``grading.grade`` does; a function of a module.
+            grade: judges (answer, gold) in a worker, as ``grading.grade`` does; a function of a module, or an
+                ``OwnGrade``.
 
         Raises:
             ValueError: a number of workers or seconds that is not positive.
@@ -80,12 +85,31 @@ class Verifier:
         self._grade = grade
         self._pool: Any = None
         self._has_judged = False
+        self._error: BaseException | None = None  # the first one that the judge raised
 
     def __enter__(self) -> "Verifier":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def start(self) -> None:
+        """Starts the workers, and waits until one of them has imported what it judges with.
+
+        Raises:
+            VerifierError: it fails or takes too long.
+        """
+        pool = self._running()
+        try:
+            failure = pool.schedule(grading.failure).result(timeout=_SECONDS_TO_START)
+        except (concurrent.futures.TimeoutError, BrokenProcessPool, RuntimeError):
+            self.close()
+            raise VerifierError(f"what answers are judged with is not imported after {_SECONDS_TO_START:g} s") from None
+        if failure:
+            self.close()
+            said = failure.strip().splitlines()[-1]
+            cause = ImportError(f"in a worker\n{failure}")
+            raise VerifierError(f"what answers are judged with cannot be imported ({said})") from cause
 
     def judge(self, answers: Sequence[str], golds: Sequence[str]) -> Verdicts:
         """Judges answers against golds, one each; waits for all of them.
@@ -109,18 +133,25 @@ class Verifier:
             self._pool.join()
             self._pool = None
 
-    def _schedule(self, pairs: Sequence[tuple[str, str]]) -> tuple[Any, list[concurrent.futures.Future]]:
-        """One future an answer, and the pool they belong to."""
+    def _running(self) -> Any:
+        """The pool; a new one where there is none."""
         if self._pool is None:
             from pebble import ProcessPool
 
+            if multiprocessing.current_process().daemon:
+                raise VerifierError(
+                    "the workers that verify answers cannot be started in a daemonic process, such as a worker of "
+                    "multiprocessing.Pool or of a data loader; verify answers in the process that started it"
+                )
             # A fork of a process that runs JAX may deadlock: workers start afresh.
             context = multiprocessing.get_context("spawn")
-            by_math_verify = self._grade is grading.grade
-            self._pool = ProcessPool(
-                self._workers, initializer=grading.prepare, initargs=(by_math_verify,), context=context
-            )
-        pool = self._pool
+            own = None if self._grade is grading.grade else self._grade
+            self._pool = ProcessPool(self._workers, initializer=grading.prepare, initargs=(own,), context=context)
+        return self._pool
+
+    def _schedule(self, pairs: Sequence[tuple[str, str]]) -> tuple[Any, list[concurrent.futures.Future]]:
+        """One future an answer, and the pool they belong to."""
+        pool = self._running()
         try:
             return pool, [pool.schedule(self._grade, args=pair, timeout=self._seconds) for pair in pairs]
         except RuntimeError:  # the pool broke in the meantime
@@ -143,8 +174,22 @@ class Verifier:
             return grading.DIED
         except (BrokenProcessPool, concurrent.futures.CancelledError):
             return None
-        except Exception:  # of a judge that lets one through, or in sending an answer
+        except Exception as error:  # of a judge that lets one through, or in sending an answer
+            if self._error is None:
+                self._error = error
+                shown = "".join(traceback.format_exception(error))
+                print(f"the judge raised an exception, the first one; such answers count 0:\n{shown}", file=sys.stderr)
             return grading.ERROR
+
+    def _count(self, reasons: Sequence[int]) -> None:
+        """Counts what became of answers; VerifierError where the judge has failed on all there were."""
+        self.counts.update(grading.REASONS[reason] for reason in reasons)
+        failed = self.counts["error"]
+        if self._error is not None and _ALL_FAIL <= failed == sum(self.counts.values()) - self.counts["cut"]:
+            said = f"{type(self._error).__name__}: {' '.join(str(self._error).split())}"
+            raise VerifierError(f"the judge raised an exception on each of the first {failed} answers ({said})") from (
+                self._error
+            )
 
     def _discard(self, pool: Any) -> None:
         """Closes a broken pool; the next answers start another one."""
@@ -166,7 +211,7 @@ class Pending:
         # After all others: an answer that kills its workers delays none of them twice.
         for place, reason in zip(died, Pending(self._verifier, [self._pairs[i] for i in died])._reasons(), strict=True):
             reasons[place] = reason
-        self._verifier.counts.update(grading.REASONS[reason] for reason in reasons)
+        self._verifier._count(reasons)
         return Verdicts([float(reason == grading.RIGHT) for reason in reasons], reasons)
 
     def _reasons(self) -> list[int]:

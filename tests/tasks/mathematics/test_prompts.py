@@ -1,4 +1,6 @@
-"""Prompts as arrays, answers as rewards, and the vote on the last box."""
+"""Prompts as arrays, answers as rewards, and the last box."""
+
+import dataclasses
 
 import numpy as np
 import pytest
@@ -86,10 +88,27 @@ def test_the_last_box(text, box):
     assert mathematics.last_box(text) == box
 
 
-def test_most_votes_win_and_the_earliest_of_a_tie():
-    vote = [f"so \\boxed{{{box}}}" for box in ("7", "5", "6", "5", "6")]
-    assert mathematics.majority(vote) == "5"
-    assert mathematics.majority([*vote, "\\boxed{6}"]) == "6"
-    assert mathematics.majority(["5", "\\boxed{}", "\\boxed{}"]) is None
-    assert mathematics.majority(["none", "\\boxed{1}"]) == "1"
-    assert mathematics.majority([]) is None
+def test_tokens_that_the_model_lacks_are_named_with_their_problem(tmp_path):
+    """The tokenizer has one token more than a model of 259: its embedding would be NaN."""
+    pytest.importorskip("tokenizers")
+    tokenizer = mathematics.Tokenizer.load(folders.made(tmp_path, "added by the config")[0])
+    records = [Record("a", "", "data.jsonl:1"), Record("b", "", "data.jsonl:2")]
+    mathematics.make_prompts(records, tokenizer, 50, vocabulary_size=260)
+    message = r"the prompt of data.jsonl:1: got '<new>', token 259, allowed: tokens below 259, the model's vocab_size"
+    with pytest.raises(mathematics.InputError, match=message):
+        mathematics.make_prompts(records, tokenizer, 50, vocabulary_size=259)
+    plain = mathematics.Tokenizer.load(folders.write(tmp_path / "plain", template="{{ messages[0].content }}"))
+    with pytest.raises(mathematics.InputError, match=r"the prompt of data.jsonl:2: got .*, token 68, allowed"):
+        mathematics.make_prompts(records, plain, 50, vocabulary_size=68)
+    for change, place in (({"pad": 300}, "the pad token"), ({"eos": (2, 300)}, "the ends of text")):
+        with pytest.raises(mathematics.InputError, match=rf"{place}: got .*, token 300, allowed: tokens below 259"):
+            mathematics.make_prompts(records, dataclasses.replace(plain, **change), 50, vocabulary_size=259)
+
+
+def test_prompts_that_two_sets_share_are_found_by_content(tokenizer):
+    training = mathematics.make_prompts([Record(text, text) for text in ("aa", "b", "a", "c" * 70)], tokenizer, 100)
+    held_out = mathematics.make_prompts([Record(text, "") for text in ("c" * 70, "a", "d")], tokenizer, 100)
+    assert training.held_in(held_out).tolist() == [False, False, True, True]
+    assert held_out.held_in(training).tolist() == [True, True, False]
+    rest = training.at(~training.held_in(held_out))
+    assert (rest.golds, rest.lengths.tolist(), rest.tokens.shape) == (("aa", "b"), [2, 1], (2, 100))

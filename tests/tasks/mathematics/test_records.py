@@ -1,6 +1,8 @@
 """Problems are read as their authors publish them, and a wrong file is named in one line."""
 
+import decimal
 import json
+import math
 import re
 
 import pytest
@@ -75,20 +77,36 @@ def test_wrong_rows_are_named(file):
         mathematics.read_records(write(file, [GSM8K]), "polaris")
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("data.jsonl", "", "data.jsonl: got no rows, allowed: one problem or more"),
-        ("data.jsonl", '{"prompt": "p", "answer": "1"}\n\n{"prompt"', "data.jsonl:3: got broken JSON (Expecting ':'"),
-        ("data.jsonl", "[1]\n", "data.jsonl:1: got a list, allowed: one JSON object a line"),
-        ("data.jsonl", b"\xff\xfe", "data.jsonl: got bytes that are no text (invalid start byte), allowed"),
-        ("data.jsonl", '{"prompt": ["p"], "answer": "1"}', "column 'prompt': got a list, allowed: text or a number"),
-        ("data.jsonl", '{"prompt": "p", "answer": true}', "column 'answer': got a bool, allowed: text or a number"),
-        ("data.parquet", "no", "data.parquet: got no Parquet ("),
-        ("data.csv", "a,b", "got a name that ends in '.csv', allowed: .jsonl or .parquet"),
-        ("absent.jsonl", None, "absent.jsonl: got no such file, allowed: a local file"),
-    ],
-)
+WRONG = [
+    ("data.jsonl", "", "data.jsonl: got no rows, allowed: one problem or more"),
+    ("data.jsonl", '{"prompt": "p", "answer": "1"}\n\n{"prompt"', "data.jsonl:3: got broken JSON (Expecting ':'"),
+    ("data.jsonl", "[1]\n", "data.jsonl:1: got a list, allowed: one JSON object a line"),
+    ("data.jsonl", "1\n", "data.jsonl:1: got a number, allowed: one JSON object a line"),
+    ("data.jsonl", "[" * 99_999, "data.jsonl:1: got broken JSON (maximum recursion depth"),
+    ("data.jsonl", b"\xff\xfe", "data.jsonl: got bytes that are no text ("),
+    ("data.jsonl", '{"prompt": ["p"], "answer": "1"}', "column 'prompt': got a list, allowed: text or a number"),
+    ("data.jsonl", '{"prompt": "p", "answer": true}', "column 'answer': got a bool, allowed: text or a number"),
+    (
+        "data.jsonl",
+        '{"prompt": "Say \\ud800.", "answer": "1"}',
+        "data.jsonl:1, column 'prompt': got half of a surrogate",
+    ),
+    ("data.jsonl", '{"prompt": "p", "answer": "\\udc00"}', "data.jsonl:1, column 'answer': got half of a surrogate"),
+    ("data.jsonl", '{"prompt": "p", "answer": NaN}', "column 'answer': got nan, allowed: text or a finite number"),
+    (
+        "data.jsonl",
+        '{"prompt": "p", "answer": -Infinity}',
+        "column 'answer': got -inf, allowed: text or a finite number",
+    ),
+    ("data.jsonl", '{"prompt": "p", "answer": 1e999}', "column 'answer': got 1e999, allowed: text or a finite number"),
+    ("data.jsonl", '{"prompt": "p", "answer": 1e-999}', "column 'answer': got 1E-999, allowed: text or a number that"),
+    ("data.parquet", "no", "data.parquet: got no Parquet ("),
+    ("data.csv", "a,b", "got a name that ends in '.csv', allowed: .jsonl or .parquet"),
+    ("absent.jsonl", None, "absent.jsonl: got no such file, allowed: a local file"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "message"), WRONG)
 def test_wrong_files_are_one_line(tmp_path, name, content, message):
     if name.endswith("parquet"):
         pytest.importorskip("pyarrow")
@@ -97,9 +115,112 @@ def test_wrong_files_are_one_line(tmp_path, name, content, message):
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(mathematics.InputError, match=re.escape(message)) as caught:
         mathematics.read_records(str(path))
-    assert "\n" not in str(caught.value)
+    assert re.fullmatch(r"[^\n]+: got [^\n]+, allowed: [^\n]+", str(caught.value))
+
+
+@pytest.mark.parametrize("compression", ["snappy", "gzip", "zstd"])
+def test_a_damaged_page_is_one_line(tmp_path, compression):
+    file = tmp_path / "data.parquet"
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    rows = [{"prompt": f"p{place} " * 9, "answer": str(place)} for place in range(200)]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), file, compression=compression)
+    content = bytearray(file.read_bytes())
+    content[40:400] = b"\xff" * 360
+    file.write_bytes(content)
+    with pytest.raises(mathematics.InputError, match=r"data.parquet: got no Parquet \(.*\), allowed: a Parquet file"):
+        mathematics.read_records(str(file))
+
+
+@pytest.mark.parametrize("written", [b"\xef\xbb\xbf%s\n%s\n", b"%s\r\n%s\r\n", b"\xef\xbb\xbf%s\r\n\r\n%s"])
+def test_a_byte_order_mark_and_other_line_ends_are_read(tmp_path, written):
+    file = tmp_path / "data.jsonl"
+    file.write_bytes(written % (b'{"prompt": "p\xe2\x80\xa8q", "answer": "1"}', b'{"prompt": "r", "answer": 2}'))
+    records = mathematics.read_records(str(file))
+    assert [(record.prompt, record.gold) for record in records] == [("p\u2028q", "1"), ("r", "2")]
+    assert records[0].place == f"{file}:1"
+
+
+@pytest.mark.parametrize(
+    ("written", "gold"),
+    [
+        ("1e-05", "0.00001"),
+        ("1e22", "10000000000000000000000"),
+        ("-1.5E-7", "-0.00000015"),
+        ("1.50e1", "15"),
+        ("1E2", "100"),
+        ("0.1", "0.1"),
+        ("5.0", "5.0"),
+        ("0.30000000000000004", "0.30000000000000004"),
+        ("123456789012345678901234567890.5", "123456789012345678901234567890.5"),
+        ("9" * 5000, "9" * 5000),
+    ],
+)
+def test_a_number_in_json_is_its_digits_without_an_exponent(tmp_path, written, gold):
+    file = tmp_path / "data.jsonl"
+    file.write_text(f'{{"prompt": 7, "answer": {written}}}\n')
+    assert mathematics.read_records(str(file)) == [Record("7", gold)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "gold"),
+    [
+        (("float32",), 0.1, "0.1"),
+        (("float32",), 16777216.0, "16777216"),
+        (("float32",), 1e-7, "0.0000001"),
+        (("float16",), 0.1, "0.1"),
+        (("float64",), 0.1, "0.1"),
+        (("float64",), 1e22, "10000000000000000000000"),
+        (("float64",), 5.0, "5"),
+        (("int64",), 100, "100"),
+        (("decimal128", 20, 5), decimal.Decimal("1.50000"), "1.5"),
+        (("decimal128", 5, 0), decimal.Decimal(1500), "1500"),
+        (("decimal256", 70, 30), decimal.Decimal("0." + "1" * 30), "0." + "1" * 30),
+        (("float32",), math.inf, None),
+        (("float64",), math.nan, None),
+        (("float32",), None, None),
+    ],
+)
+def test_a_number_in_parquet_is_the_shortest_of_its_type(tmp_path, kind, value, gold):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    answers = pyarrow.array([value], getattr(pyarrow, kind[0])(*kind[1:]))
+    parquet.write_table(pyarrow.table({"prompt": ["p"], "answer": answers}), tmp_path / "data.parquet")
+    if gold is not None:
+        assert mathematics.read_records(str(tmp_path / "data.parquet")) == [Record("p", gold)]
+        return
+    with pytest.raises(mathematics.InputError, match=r"data.parquet, row 0, column 'answer': got (nan|inf|nothing), "):
+        mathematics.read_records(str(tmp_path / "data.parquet"))
+
+
+def fails(answer):
+    return {"72": "a"}[answer]
+
+
+def refuses(answer):
+    raise ValueError("an answer with a unit")
+
+
+@pytest.mark.parametrize(
+    ("gold", "said", "cause"),
+    [
+        (fails, "got 'x', on which the layout's gold fails ('x'), allowed: an answer it takes", KeyError),
+        (lambda answer: 1 / 0, "got 'x', on which the layout's gold fails (division by zero)", ZeroDivisionError),
+        (lambda answer: None, "got a NoneType from the layout's gold, allowed: text", None),
+        (refuses, "got 'x', allowed: an answer with a unit", None),
+    ],
+)
+def test_a_layout_that_fails_is_one_line_with_its_own_exception_as_the_cause(file, gold, said, cause):
+    layout = mathematics.Layout("prompt", "answer", "", gold)
+    with pytest.raises(mathematics.InputError, match=re.escape(f"column 'answer': {said}")) as caught:
+        mathematics.read_records(write(file, [{"prompt": "p", "answer": "x"}]), layout)
+    assert type(caught.value.__cause__) is (type(None) if cause is None else cause)
 
 
 def test_an_unknown_layout_lists_the_others(tmp_path):
     with pytest.raises(mathematics.InputError, match="layout: got 'gsm', allowed: gsm8k, polaris, math500, plain"):
         mathematics.read_records(str(tmp_path / "data.jsonl"), "gsm")
+    with pytest.raises(mathematics.InputError, match=r"layout: got a dict, allowed: a mathematics.Layout"):
+        mathematics.read_records(str(tmp_path / "data.jsonl"), {"question": "prompt"})

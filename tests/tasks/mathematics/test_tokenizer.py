@@ -1,4 +1,8 @@
-"""A folder's tokenizer and chat template write prompts and read answers."""
+"""A folder's tokenizer and chat template write prompts and read answers as transformers does."""
+
+import json
+import pathlib
+import re
 
 import pytest
 
@@ -9,22 +13,29 @@ from maxrl_jax.tasks import mathematics
 from tests.tasks.mathematics import folders
 
 END_OF_TEXT, START, END = 0, 1, 2
+GOLDEN = json.loads((pathlib.Path(__file__).parent / "golden.json").read_text())
 
 
-def load(folder, **changes):
-    return mathematics.Tokenizer.load(folders.write(folder, **changes))
+def load(folder, arguments=None, system="", **changes):
+    return mathematics.Tokenizer.load(folders.write(folder, **changes), arguments, system)
 
 
-def test_a_prompt_is_a_users_turn_in_the_chat_template(tmp_path):
-    tokenizer = load(tmp_path)
-    text = tokenizer.render("2 + 3 = ?")
-    assert text == (
-        "<|im_start|>system\nYou are a helpful AI assistant<|im_end|>\n"
-        "<|im_start|>user\n2 + 3 = ?<|im_end|>\n<|im_start|>assistant\n"
-    )
-    prompt = tokenizer.encode_prompt("2 + 3 = ?")
-    assert [token for token in prompt if token < 3] == [START, END, START, END, START]
-    assert tokenizer.tokens.decode(prompt, skip_special_tokens=False) == text
+@pytest.mark.parametrize("name", folders.VARIANTS)
+def test_a_folder_is_read_as_transformers_reads_it(tmp_path, name):
+    tokenizer = mathematics.Tokenizer.load(*folders.made(tmp_path, name))
+    golden = GOLDEN[name]
+    assert tokenizer.encode_prompt(folders.QUESTION) == golden["prompt"]
+    listed = golden["generation"] if isinstance(golden["generation"], list) else [golden["generation"]]
+    assert {golden["eos"], *listed} <= set(tokenizer.eos)
+    assert tokenizer.eos[0] == golden["eos"]
+    assert tokenizer.pad == (golden["eos"] if golden["pad"] is None else golden["pad"])
+
+
+def test_ends_of_text_of_all_files_are_joined(tmp_path):
+    files = {"generation": {"eos_token_id": [2, 0]}, "config": {"eos_token_id": 1}}
+    assert load(tmp_path, **files).eos == (END, END_OF_TEXT, START)
+    assert load(tmp_path, settings={}, **files).eos == (END, END_OF_TEXT, START)
+    assert load(tmp_path, settings={"eos_token": None}, generation={}, config={"eos_token_id": 0}).eos == (END_OF_TEXT,)
 
 
 def test_an_answer_is_read_up_to_its_first_end_without_special_tokens(tmp_path):
@@ -38,28 +49,11 @@ def test_an_answer_is_read_up_to_its_first_end_without_special_tokens(tmp_path):
     assert tokenizer.decode_answer([END, *five]) == ""
 
 
-@pytest.mark.parametrize(
-    ("settings", "generation", "eos", "pad"),
-    [
-        ({"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}, None, (END,), END_OF_TEXT),
-        ({"eos_token": "<|im_end|>"}, None, (END,), END),
-        ({"eos_token": {"content": "<|im_end|>"}, "pad_token": None}, {"eos_token_id": 0}, (END, END_OF_TEXT), END),
-        ({"eos_token": "<|im_end|>"}, {"eos_token_id": [2, 0]}, (END, END_OF_TEXT), END),
-        ({}, {"eos_token_id": [0, 2]}, (END_OF_TEXT, END), END_OF_TEXT),
-        ({"eos_token": "<|im_end|>"}, {}, (END,), END),
-    ],
-)
-def test_ends_of_text_come_from_the_tokenizer_and_from_generation(tmp_path, settings, generation, eos, pad):
-    tokenizer = load(tmp_path, settings=settings, generation=generation)
-    assert (tokenizer.eos, tokenizer.pad) == (eos, pad)
-
-
 def test_templates_are_found_where_models_have_them(tmp_path):
     named = [{"name": "tools", "template": "no"}, {"name": "default", "template": "named {{ messages[0].content }}"}]
-    settings = {"eos_token": "<|im_end|>", "bos_token": {"content": "<|endoftext|>"}}
     assert load(tmp_path, template=named).render("x") == "named x"
-    (tmp_path / "chat_template.jinja").write_text("{{ bos_token }}file {{ messages[0]['content'] | tojson }}")
-    assert load(tmp_path, settings=settings).render('é"') == '<|endoftext|>file "é\\""'
+    (tmp_path / "chat_template.jinja").write_text("file {{ messages[0]['content'] }}")
+    assert load(tmp_path).render("é") == "file é"
 
 
 def test_templates_run_as_they_do_on_the_hub(tmp_path):
@@ -72,12 +66,24 @@ def test_templates_run_as_they_do_on_the_hub(tmp_path):
         "{% endfor %}\n"
     )
     assert load(tmp_path, template=template).render("x") == "    x\n"  # only blocks lose their indent
+    assert load(tmp_path, {"strftime_now": "2025-01-31"}, template=template).render("x") == "2025    x\n"
 
 
+@pytest.mark.parametrize(
+    ("date", "written"),
+    [("2025-01-31", "31 Jan 2025"), ("2024-07-26T12:30:00", "26 Jul 2024"), ("20230101", "01 Jan 2023")],
+)
+def test_a_date_is_an_argument(tmp_path, date, written):
+    template = "{{ strftime_now('%d %b %Y') }} {{ messages[0].content }}"
+    assert load(tmp_path, {"strftime_now": date}, template=template).render("x") == f"{written} x"
+
+
+SAID = "{{ messages[0].content }}"
 FAULTS = {
     "no folder": ({}, "absent", r"absent: got no such folder, allowed: the folder of a model$"),
     "no template": ({"template": None}, "", r"tokenizer_config.json: got no chat template, allowed: a field chat_tem"),
     "broken template": ({"template": "{% if %}"}, "", r"got a broken chat template \(Expected an expression"),
+    "open tag": ({"template": "{% generation %}" + SAID}, "", r"got a broken chat template \(Unexpected end"),
     "refused": (
         {"template": "{{ raise_exception('no') }}"},
         "",
@@ -88,36 +94,85 @@ FAULTS = {
         "",
         r"got a chat template that fails \(access to attribute",
     ),
-    "no end": (
-        {"settings": {}},
+    "a clock": (
+        {"template": "{{ strftime_now('%Y') }}" + SAID},
         "",
-        r"got no end of text, allowed: eos_token in tokenizer_config.json or eos_token_id",
+        r"fails \('strftime_now' is undefined\), allowed: .* an argument such as \{\"strftime_now\": \"2025-01-31\"\}$",
     ),
+    "another role": (
+        {"template": "{% for m in messages %}{% if m.role == 'human' %}{{ m.content }}{% endif %}{% endfor %}Answer:"},
+        "",
+        r"tokenizer_config.json: got a prompt without the text of the user's turn, allowed: a template that writes",
+    ),
+    "content as parts": (
+        {"template": "{% for m in messages %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endfor %}"},
+        "",
+        r"got a prompt without the text of the user's turn",
+    ),
+    "cut content": ({"template": "{{ messages[0].content[:4] }}"}, "", r"got a prompt without the text of the user's"),
+    "no system's turn": (
+        {"template": "{{ messages[-1].content }}", "system": "Be brief."},
+        "",
+        r"got a prompt without the text of the system's turn, allowed: .* the role 'system'$",
+    ),
+    "templates without names": ({"template": [{"template": "x"}]}, "", r"got chat templates without names \('name'\)"),
+    "a wrong date": ({"arguments": {"strftime_now": "today"}}, "", r"argument strftime_now: got 'today' \(Invalid iso"),
+    "a date as a number": ({"arguments": {"strftime_now": 2025}}, "", r"argument strftime_now: got 2025 \("),
+    "our argument": (
+        {"arguments": {"messages": []}},
+        "",
+        r"arguments: got messages, allowed: other names than messages",
+    ),
+    "no end": ({"settings": {}}, "", r"got no end of text, allowed: eos_token in tokenizer_config.json or special_tok"),
+    "null end": ({"settings": {"eos_token": None}}, "", r"got no end of text"),
     "unknown end": ({"settings": {"eos_token": "</s>"}}, "", r"got no end of text"),
+    "end as text": (
+        {"config": {"eos_token_id": "2"}},
+        "",
+        r"config.json: got eos_token_id \"2\", allowed: a token's num",
+    ),
+    "ends as texts": (
+        {"generation": {"eos_token_id": [0, "2"]}},
+        "",
+        r"generation_config.json: got eos_token_id \"2\"",
+    ),
+    "negative end": ({"config": {"eos_token_id": -1}}, "", r"config.json: got eos_token_id -1"),
+    "true end": ({"config": {"eos_token_id": True}}, "", r"config.json: got eos_token_id true"),
+    "end as a list": (
+        {"settings": {"eos_token": ["<|im_end|>"]}},
+        "",
+        r"got eos_token = \[\"<|im_end|>\"\], allowed: a t",
+    ),
+    "end as a number": ({"special_tokens_map": {"eos_token": 2}}, "", r"got eos_token = 2, allowed: a token's text"),
+    "added tokens": ({"added_tokens": {"<a>": "x"}}, "", r"got added tokens that cannot be read \(invalid literal"),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_wrong_folder_is_one_line(tmp_path, fault):
     changes, inside, message = FAULTS[fault]
+    changes = dict(changes)
+    given = changes.pop("arguments", {}), changes.pop("system", "")
     folder = folders.write(tmp_path, **changes)
     with pytest.raises(mathematics.InputError, match=message) as caught:
-        mathematics.Tokenizer.load(folder + "/" + inside).render("x")
-    assert "\n" not in str(caught.value)
+        mathematics.Tokenizer.load(folder + "/" + inside, *given).render("What is it?")
+    assert "\n" not in str(caught.value) and str(caught.value).count("allowed: ") == 1
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("tokenizer.json", None, "got no tokenizer.json, allowed: the folder of a model with its tokenizer"),
-        (
-            "tokenizer.json",
-            "{}",
-            r"tokenizer.json: got no tokenizer \(.*\), allowed: a tokenizer.json of the tokenizers",
-        ),
+        ("tokenizer.json", b"{}", r"tokenizer.json: got no tokenizer \(.*\), allowed: a tokenizer.json of the"),
         ("tokenizer_config.json", None, "got no tokenizer_config.json, allowed"),
-        ("tokenizer_config.json", "{", r"tokenizer_config.json: got broken JSON \(.*\), allowed: a JSON object"),
-        ("generation_config.json", "[", r"generation_config.json: got broken JSON"),
+        ("tokenizer_config.json", b"{", r"tokenizer_config.json: got broken JSON \(.*\), allowed: a JSON object"),
+        ("tokenizer_config.json", b'["eos_token"]', r"tokenizer_config.json: got a list, allowed: a JSON object"),
+        ("tokenizer_config.json", b"\xff", r"tokenizer_config.json: got broken JSON \(.*\), allowed: a JSON object"),
+        ("generation_config.json", b"[", r"generation_config.json: got broken JSON"),
+        ("special_tokens_map.json", b"3", r"special_tokens_map.json: got a int, allowed: a JSON object"),
+        ("added_tokens.json", b"[]", r"added_tokens.json: got a list, allowed: a JSON object"),
+        ("config.json", b"[" * 99_999, r"config.json: got broken JSON \(.*\), allowed: a JSON object"),
+        ("chat_template.jinja", b"\xff", r"chat_template.jinja: got a file that cannot be read \(.*\), allowed: a Jin"),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path, name, content, message):
@@ -125,7 +180,7 @@ def test_a_wrong_file_is_named(tmp_path, name, content, message):
     if content is None:
         (tmp_path / name).unlink()
     else:
-        (tmp_path / name).write_text(content)
+        (tmp_path / name).write_bytes(content)
     with pytest.raises(mathematics.InputError, match=message) as caught:
         mathematics.Tokenizer.load(folder)
-    assert "\n" not in str(caught.value)
+    assert re.fullmatch(r"[^\n]+: got [^\n]+, allowed: [^\n]+", str(caught.value))

@@ -1,5 +1,6 @@
 """Rewards are Math-Verify's, and an answer that hangs or kills its worker costs itself."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from math_verify.metric import math_metric
 from math_verify.parser import ExprExtractionConfig, LatexExtractionConfig
 
 from maxrl_jax.tasks import mathematics
-from maxrl_jax.tasks.mathematics import verifier
+from maxrl_jax.tasks.mathematics import grading, verifier
 from tests.tasks.mathematics import grades
 from tests.tasks.mathematics.cases import CASES
 
@@ -23,6 +24,12 @@ from tests.tasks.mathematics.cases import CASES
 @pytest.fixture(scope="module")
 def pool():
     with mathematics.Verifier(workers=2, seconds_per_answer=5.0, grade=grades.grade) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def math_verify_pool():
+    with mathematics.Verifier(workers=1) as pool:
         yield pool
 
 
@@ -54,14 +61,14 @@ def test_rewards_of_the_table_are_those_of_math_verify():
     assert rewards == list(expected)
 
 
-def test_every_answer_is_counted_with_its_reason():
-    with mathematics.Verifier(workers=1) as pool:
-        verdicts = pool.judge(["5", "6", "none", "5"], ["5", "5", "5", "}{"])
-        assert names(verdicts) == ["right", "wrong", "no answer", "unreadable gold"]
-        assert verdicts.rewards == [1.0, 0.0, 0.0, 0.0]
-        pool.judge(["5"], ["5"])
-        counts = {"right": 2, "wrong": 1, "no answer": 1, "unreadable gold": 1}
-        assert pool.counts == dict.fromkeys(mathematics.REASONS, 0) | counts
+def test_every_answer_is_counted_with_its_reason(math_verify_pool):
+    before = math_verify_pool.counts.copy()
+    verdicts = math_verify_pool.judge(["5", "6", "none", "5"], ["5", "5", "5", "}{"])
+    assert names(verdicts) == ["right", "wrong", "no answer", "unreadable gold"]
+    assert verdicts.rewards == [1.0, 0.0, 0.0, 0.0]
+    math_verify_pool.judge(["5"], ["5"])
+    assert math_verify_pool.counts - before == {"right": 2, "wrong": 1, "no answer": 1, "unreadable gold": 1}
+    assert set(math_verify_pool.counts) == set(mathematics.REASONS)
 
 
 def test_bad_answers_cost_themselves(pool):
@@ -121,6 +128,97 @@ def test_answers_submitted_in_two_parts_survive_a_broken_pool(pool):
     pool._discard(pool._pool)
     assert second.result().rewards == [0.0, 1.0] * 50
     assert first.result().rewards == [1.0] * 50
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """``own(text) -> a grade`` of a module with this text and a function `judge`."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def make(text, name="own_grade"):
+        (tmp_path / f"{name}.py").write_text(text + "\ndef judge(answer, gold):\n    return judged(answer, gold)\n")
+        return grading.OwnGrade(f"{name}:judge")
+
+    return make
+
+
+def test_an_import_is_not_on_an_answers_time(own):
+    grade = own("import time\ntime.sleep(3)\ndef judged(answer, gold):\n    return answer == gold")
+    with mathematics.Verifier(workers=1, seconds_per_answer=1.5, grade=grade) as pool:
+        pool.start()
+        assert names(pool.judge(["5", "6", "5"], ["5"] * 3)) == ["right", "wrong", "right"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "trace"),
+    [
+        ("1 / 0", r"cannot be imported \(ZeroDivisionError: division by zero\)", "1 / 0"),
+        (
+            "import no_such_package",
+            r"cannot be imported \(ModuleNotFoundError: No module named 'no_such",
+            "import no_such",
+        ),
+        ("raise SystemExit('no GPU')", r"cannot be imported \(SystemExit: no GPU\)", "raise SystemExit"),
+        ("import time\ntime.sleep(600)", r"not imported after 8 s", None),
+    ],
+)
+def test_a_module_that_does_not_import_is_one_line_at_the_start(own, monkeypatch, text, said, trace):
+    monkeypatch.setattr(verifier, "_SECONDS_TO_START", 8.0)
+    began = time.monotonic()
+    with (
+        mathematics.Verifier(workers=1, grade=own(text, "wrong_grade")) as pool,
+        pytest.raises(mathematics.VerifierError, match=said) as caught,
+    ):
+        pool.start()
+    assert "\n" not in str(caught.value) and time.monotonic() - began < 60
+    assert caught.value.__cause__ is None if trace is None else trace in str(caught.value.__cause__)
+
+
+def test_a_grade_that_raises_is_shown_once_and_stops_a_run_when_it_always_does(own, capsys):
+    grade = own("def judged(answer, gold):\n    return [True][int(answer)]")
+    with mathematics.Verifier(workers=1, grade=grade) as pool:
+        assert names(pool.judge(["x", "0", "y", "1"], ["5"] * 4)) == ["error", "right", "error", "error"]
+        said = capsys.readouterr().err
+        assert said.count("the judge raised an exception") == 1 and "ValueError: invalid literal" in said
+        assert "return [True][int(answer)]" in said
+        pool.judge(["x"] * 8, ["5"] * 8)  # some were right before
+    with mathematics.Verifier(workers=1, grade=grade) as pool:
+        pool.judge(["x"], ["5"])
+        with pytest.raises(
+            mathematics.VerifierError, match=r"on each of the first 5 answers \(IndexError|ValueError"
+        ) as caught:
+            pool.judge(["x", "y", "2", "3"], ["5"] * 4)
+        assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold", "reason"),
+    [
+        (r"\boxed{9^{9^{9^{9}}}}", "5", "time-out"),  # its comparison
+        (r"\boxed{\binom{99999999}{3333333}}", "5", "time-out"),  # its reading
+        ("5", r"\binom{99999999}{3333333}", "time-out"),  # its gold's reading
+        (r"\boxed{9^{9^{9^{9}}}}", "9^{9^{9^{9}}}", "right"),
+    ],
+)
+def test_math_verifys_own_limits_are_time_outs(math_verify_pool, answer, gold, reason):
+    assert names(math_verify_pool.judge([answer], [gold])) == [reason]
+
+
+def score_in(queue):
+    try:
+        queue.put(mathematics.score(["5"], ["5"]))
+    except Exception as error:
+        queue.put(f"{type(error).__name__}: {error}")
+
+
+def test_a_daemonic_process_is_told_in_one_line():
+    context = multiprocessing.get_context("spawn")
+    queue = context.SimpleQueue()
+    process = context.Process(target=score_in, args=(queue,), daemon=True)
+    process.start()
+    said = queue.get()
+    process.join()
+    assert said.startswith("VerifierError: ") and "daemonic process" in said and "\n" not in said
 
 
 def test_one_gold_an_answer():
