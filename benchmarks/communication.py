@@ -137,25 +137,25 @@ def summary(found: list[Collective]) -> dict[str, Any]:
 
 def compile_step(config: Any) -> tuple[str, int]:
     """The program of one RL step of a maze config, as text, and the bytes of its parameters."""
-    from experiments.lm_driver import rl
-    from experiments.maze.problem import Problem
+    from experiments.lm import rl
+    from experiments.lm.tasks import table
     from maxrl_jax.lm.step import PROVIDES
     from maxrl_jax.runs.config import estimator
     from maxrl_jax.runs.devices import sharding
 
-    problem = Problem.make(config)
+    setup = table.set_up(config)
     ((_, advantage), *_) = estimator.phases(
         config, "rl.advantage", num_rollouts=config.rl.num_rollouts, provides=PROVIDES
     )
-    state = jax.eval_shape(lambda: rl.make_state(problem, problem.init_params()))
+    state = jax.eval_shape(lambda: rl.make_state(setup, setup.init_params()))
     placed = jax.tree.map(
         lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
         state,
-        sharding.parameter_shardings(problem.mesh, state),
+        sharding.parameter_shardings(setup.mesh, state),
     )
     steps = jax.ShapeDtypeStruct((1,), jax.numpy.int32)
-    outputs = jax.tree.map(lambda leaf: leaf.sharding, placed), sharding.replicated(problem.mesh)
-    chunk = jax.jit(rl.make_chunk(problem, advantage), donate_argnums=0, out_shardings=outputs)
+    outputs = jax.tree.map(lambda leaf: leaf.sharding, placed), sharding.replicated(setup.mesh)
+    chunk = jax.jit(rl.make_chunk(setup, advantage), donate_argnums=0, out_shardings=outputs)
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state["params"]))
     return chunk.lower(placed, steps).compile().as_text(), size
 
@@ -163,7 +163,7 @@ def compile_step(config: Any) -> tuple[str, int]:
 def main(arguments: list[str] | None = None) -> None:
     """Compiles the step, counts, and prints."""
     from benchmarks.measure import machine
-    from experiments.maze.checks import check
+    from experiments.lm.check import check
     from maxrl_jax.runs.config.errors import ConfigError
     from maxrl_jax.runs.config.load import load
     from maxrl_jax.runs.config.override import override

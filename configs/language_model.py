@@ -47,10 +47,13 @@ def rl(*, steps: int, num_prompts: int, learning_rate: float) -> ConfigDict:
     rl.advantage = common.advantage("maxrl")
     rl.entropy_coef = 0.0
     rl.kl_coef = 0.0  # KL to the policy RL starts from
+    rl.minibatches = 1  # updates that a batch is cut into, by prompts, with ratios to the policy that drew
+    rl.clip_epsilon = 0.0  # range that those ratios are clipped to, 1 +- it; 0: none
     rl.temperature = 1.0
     rl.top_p = 1.0
     rl.steps_per_call = 10
     rl.decode_rows = 0  # rollouts decoded at a time on a device; 0: all
+    rl.decode_segments = ()  # tokens after which finished answers leave and are judged (evaluations too); (): one loop
     rl.micro_batch_tokens = 0  # answer tokens of one micro-batch; 0: 1,024 on CPU, 65,536 on accelerators
     rl.optimizer = common.optimizer("adamw", learning_rate=None, weight_decay=0.01, clip_norm=1.0)
     rl.optimizer.skip_zero = True  # a batch without signal (every advantage 0) moves neither parameters nor momentum
@@ -61,6 +64,8 @@ def evaluation(*, num_samples: int, every_steps: int) -> ConfigDict:
     """Pass@k on held-out prompts."""
     evaluation = ConfigDict()
     evaluation.num_samples = num_samples
+    evaluation.temperature = 1.0  # 0 is greedy
+    evaluation.top_p = 1.0
     evaluation.every_steps = every_steps  # also before the first RL step and after the last
     evaluation.decode_rows = 0  # samples decoded at a time on a device; 0: 512 on CPU, 16,384 on accelerators
     return evaluation

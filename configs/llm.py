@@ -43,7 +43,7 @@ def get_config(variant: str = "words") -> ConfigDict:
     config.verifier = _verifier()
     config.model = language_model.model(hidden_size=128, intermediate_size=512, max_positions=128)
     config.sft = _sft()
-    config.rl = _rl()
+    config.rl = language_model.rl(steps=1500, num_prompts=256, learning_rate=1e-5)
     config.eval = _evaluation()
     {
         "words": _quick,
@@ -91,14 +91,6 @@ def _sft() -> ConfigDict:
     sft.micro_batch = 32
     sft.optimizer.b2 = 0.95
     return sft
-
-
-def _rl() -> ConfigDict:
-    rl = language_model.rl(steps=1500, num_prompts=256, learning_rate=1e-5)
-    rl.minibatches = 1  # updates that a batch is cut into, by prompts, with ratios to the policy that drew
-    rl.clip_epsilon = 0.0  # range that those ratios are clipped to, 1 +- it; 0: none
-    rl.decode_segments = ()  # tokens after which finished answers leave and are judged (evaluations too); (): one loop
-    return rl
 
 
 def _evaluation() -> ConfigDict:

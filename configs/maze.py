@@ -114,7 +114,7 @@ def _base(config: ConfigDict) -> None:
     config.sft.optimizer.learning_rate = 1e-3
     config.sft.optimizer.warmup_steps = 20
     config.rl.steps = 0
-    config.eval.num_samples = 2  # a curve of pass@1; of the end, experiments.maze.evaluate takes more
+    config.eval.num_samples = 2  # a curve of pass@1; of the end, experiments.lm.evaluate takes more
     config.checkpoint.every_steps = 50
 
 

@@ -40,8 +40,7 @@ def factory(config):
 def main():
     """The driver from Python: SFT until some sums are right, then RL."""
     import configs
-    from experiments.maze.__main__ import run
-    from experiments.maze.checks import check
+    from experiments.lm.__main__ import check, run
     from maxrl_jax.runs.config.load import load
 
     sys.path.insert(0, str(Path(__file__).parent))

@@ -1,4 +1,4 @@
-"""A verifier of one's own for `experiments.llm`: one function of two strings.
+"""A verifier of one's own for `experiments.lm`: one function of two strings.
 
     python -m experiments.llm --config=configs/llm.py:gsm8k --config.verifier.grade=own_verifier:same_number ...
 
@@ -20,7 +20,7 @@ def same_number(answer: str, gold: str) -> bool:
 
 def main() -> None:
     """Judges a few answers in a pool of workers, as a run does."""
-    from experiments.llm.verifying import OwnGrade
+    from experiments.lm.tasks.verifying import OwnGrade
     from maxrl_jax.tasks.mathematics import REASONS, Verifier
 
     answers = ["3 + 4 = 7", "it is 1,200.0", "about eight", "7 or 8"]

@@ -31,7 +31,7 @@ import optax
 import pandas as pd
 
 import experiments
-from experiments.maze.problem import Problem
+from experiments.lm.tasks import table
 from experiments.results import style
 from experiments.results.style import COLOURS, LABELS, new_figure
 from maxrl_jax import advantages, metrics, objectives
@@ -47,12 +47,12 @@ pd.options.display.width = 120
 root = Path(experiments.__file__).parents[1]
 base = str(root / "results/maze_9/base")
 config = load(f"{root}/configs/maze.py:tiny", {"model.init_from": base, "sft.steps": 0})
-problem = Problem.make(config)
-params = problem.init_params()
+setup = table.set_up(config)
+params = setup.init_params()
 NUM_MAZES, NUM_ROLLOUTS = 16, 32
-prompts = problem.task.held_out.at(slice(NUM_MAZES))
+prompts = setup.task.held_out.at(slice(NUM_MAZES))
 mazes = prompts.state
-settings = dataclasses.replace(problem.step, num_prompts=NUM_MAZES, num_rollouts=NUM_ROLLOUTS)
+settings = dataclasses.replace(setup.step, num_prompts=NUM_MAZES, num_rollouts=NUM_ROLLOUTS)
 
 # %% [markdown]
 # ## The prompt
@@ -75,8 +75,8 @@ print("the solution:", maze.arrows(mazes.solution[0]))
 # %%
 @jax.jit
 def sample(params, prompts, key):
-    answers = step.draw(problem.policy, settings, params, prompts, key, jnp.arange(NUM_MAZES))
-    return answers, problem.task.judge(prompts.state, answers.tokens)
+    answers = step.draw(setup.policy, settings, params, prompts, key, jnp.arange(NUM_MAZES))
+    return answers, setup.task.judge(prompts.state, answers.tokens)
 
 
 answers, verdict = sample(params, prompts, jax.random.key(0))
@@ -153,7 +153,7 @@ def gradient_norms(params, prompt, answers, verdict):
     one = dataclasses.replace(settings, num_prompts=1)
 
     def norm(method):
-        return optax.tree.norm(step.learn(problem.policy, problem.task, method, one, params, *alone).gradients)
+        return optax.tree.norm(step.learn(setup.policy, setup.task, method, one, params, *alone).gradients)
 
     return jnp.stack([norm(method) for method in methods.values()])
 

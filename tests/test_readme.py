@@ -8,7 +8,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import pytest
 
-from experiments.maze.checks import check
+from experiments.lm.check import check
 from maxrl_jax.runs.config.load import load
 from maxrl_jax.runs.folder.metric_writer import read_metrics
 
@@ -66,7 +66,7 @@ def test_an_estimator_of_ones_own_runs_from_the_readmes_command(folder):
 
 
 def test_a_task_of_ones_own_learns(folder):
-    from experiments.maze.__main__ import run
+    from experiments.lm.__main__ import run
 
     fields = dict(
         flag.removeprefix("--config.").split("=") for flag in command("my_task:factory") if flag.startswith("--config.")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from experiments.figures.policies.panels import records
 from experiments.figures.registry import Context, Skipped, figure
-from experiments.lm_driver.counts import SUMMARY
+from experiments.lm.counts import SUMMARY
 from experiments.results import groups, policy_curves
 from experiments.results.band import apart, bars
 from experiments.results.drawing import Drawing

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from experiments.maze import pictures
+from experiments.lm.tasks import maze_pictures
 from experiments.results import overview, policy_curves, style
 from experiments.results.drawing import Drawing
 from experiments.results.groups import group
@@ -40,7 +40,7 @@ def _solved_maze(ax: Axes, found: Sequence[Record]) -> None:
         file = record.folder / "figures" / "answers.npz"
         if file.exists():
             samples = dict(np.load(file))
-            row, answers = pictures.right_and_failed(samples)
+            row, answers = maze_pictures.right_and_failed(samples)
             drawing.draw_maze(ax, samples["walls"][row])
             outcome = drawing.draw_answer(ax, samples["walls"][row], answers[0])
             ax.set_title(f"{style.LABELS.get(record.method, record.method)}: {outcome}".replace(" (", "\n("))

@@ -45,11 +45,8 @@ class Record(RunFolder):
     @property
     def training_set(self) -> int:
         """Problems of the fixed set that RL runs over; 0 where every prompt is new, or the set is a file's."""
-        sizes = {"maze": ("maze", "training_set"), "words": ("words", "num_problems")}
-        if self.task not in sizes:
-            return 0
-        section, field = sizes[self.task]
-        return self.config[section][field]
+        own = self.config.get(self.task, {})
+        return own.get("training_set") or own.get("num_problems", 0)
 
     @property
     def epochs_per_step(self) -> float:

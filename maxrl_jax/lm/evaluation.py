@@ -3,6 +3,7 @@
 Letters: P prompts, n samples of each, T answer tokens.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from jaxtyping import Array, Bool, Int, Shaped
 
 from maxrl_jax import metrics
 from maxrl_jax.lm import rollout
+from maxrl_jax.lm.devices import Devices, Share
 from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.task import Arrays, Prompts, Task, Verdict
 
@@ -30,7 +32,6 @@ def sample(
     *,
     ids: Int[Array, " P"] | None = None,
     max_rows: int | None = None,
-    entropy: bool = False,
 ) -> dict[str, Shaped[Array, "P ..."]]:
     """Draws and judges `num_samples` answers to each of P prompts.
 
@@ -44,17 +45,16 @@ def sample(
         sampling: how answers are drawn.
         ids: the prompts' numbers, which the keys of their answers follow; 0 .. P-1 by default.
         max_rows: answers drawn at a time.
-        entropy: whether the entropy of the distributions that tokens were drawn from is found too.
 
     Returns:
-        Sums over the samples of each prompt, int32 [P]: solved, length (tokens) and every measure of the task; entropy
-        (nats), float32 [P], where asked for. Of each sample [P, n]: rewards, float32, where they are graded; votes and
-        whether they are right, where the task has votes.
+        Sums over the samples of each prompt, int32 [P]: solved, length (tokens) and every measure of the task; float32
+        [P]: entropy (nats) of the distributions that tokens were drawn from. Of each sample [P, n]: rewards, float32,
+        where they are graded; votes and whether they are right, where the task has votes.
     """
 
     def judged(answers: rollout.Rollouts, state: Any) -> dict[str, Shaped[Array, "P n"]]:
         found = of_samples(task, task.judge(state, answers.tokens), answers.tokens, answers.lengths)
-        return found | {"entropy": answers.entropies.sum(-1)} if entropy else found
+        return found | {"entropy": answers.entropies.sum(-1)}
 
     found = rollout.map_rollouts(
         judged,
@@ -69,6 +69,39 @@ def sample(
         max_rows=max_rows,
     )
     return summed(found)
+
+
+class Sampler:
+    """`sample` on every device: ``sampler(params, key) -> {name: NumPy array}``; compiled at its first call.
+
+    The arguments are those of `maxrl_jax.lm.engine.make_sampler`.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        task: Task,
+        prompts: Prompts,
+        num_samples: int,
+        sampling: rollout.Settings,
+        devices: Devices,
+        max_rows: int,
+    ):
+        self._count = len(prompts)
+        # Every device gets as many prompts; the last ones repeat the first and are cut off.
+        self._prompts = prompts.at(np.arange(-(-self._count // devices.count) * devices.count) % self._count)
+
+        def of_share(share: Share, params: Any, key: jax.Array, prompts: Prompts) -> dict[str, jax.Array]:
+            ids = share.ids(len(prompts))
+            own = prompts.at(ids)
+            return sample(policy, task, params, own, key, num_samples, sampling, ids=ids, max_rows=max_rows)
+
+        self._sample = jax.jit(functools.partial(devices.over_batch, of_share, batch_outputs=True))
+
+    def __call__(self, params: Any, key: jax.Array) -> dict[str, np.ndarray]:
+        """Draws and judges the answers; consumes the key."""
+        found = jax.device_get(self._sample(params, key, self._prompts))
+        return {name: np.asarray(value)[: self._count] for name, value in found.items()}
 
 
 def draw(

@@ -8,8 +8,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from maxrl_jax import losses
 from maxrl_jax.lm import update
+from maxrl_jax.lm.devices import Share, Whole
 from maxrl_jax.lm.policy import Policy
-from maxrl_jax.lm.step import Share, Whole
 from maxrl_jax.lm.task import Prompts, Task
 
 

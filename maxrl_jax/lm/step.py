@@ -7,7 +7,7 @@ two halves; a judge that runs on the host stands between them, and so does the c
 """
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, Int32
 from maxrl_jax import losses
 from maxrl_jax.advantages import Advantage
 from maxrl_jax.lm import rollout, update
+from maxrl_jax.lm.devices import Share, Whole
 from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.task import Prompts, Task, Verdict
 
@@ -62,30 +63,6 @@ class Settings:
     def may_rest(self) -> bool:
         """Whether a batch without a non-zero advantage has nothing to say: no entropy bonus and no KL term."""
         return losses.may_skip_zero_advantages(self.objective.entropy_coef, self.objective.kl_coef)
-
-
-class Share(Protocol):
-    """A device's share of a batch."""
-
-    def ids(self, total: int) -> Int32[Array, " P"]:
-        """Numbers of this device's part of a batch of ``total``."""
-        ...
-
-    def sum(self, tree: Any) -> Any:
-        """The sum over all shares."""
-        ...
-
-
-class Whole:
-    """The share of a device that has the whole batch."""
-
-    def ids(self, total: int) -> Int32[Array, " P"]:
-        """All of them."""
-        return jnp.arange(total, dtype=jnp.int32)
-
-    def sum(self, tree: Any) -> Any:
-        """What is given."""
-        return tree
 
 
 @jax.tree_util.register_dataclass

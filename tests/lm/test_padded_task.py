@@ -53,9 +53,7 @@ def found(policy):
             for whole in (False, True)
         ]
         prompts = chosen.held_out
-        sampled = evaluation.sample(
-            graph, chosen, params, prompts, jax.random.key(5), 6, settings.sampling, entropy=True
-        )
+        sampled = evaluation.sample(graph, chosen, params, prompts, jax.random.key(5), 6, settings.sampling)
         return rl, taught, sampled
 
     with jax.default_matmul_precision("highest"):

@@ -16,8 +16,8 @@ from experiments.results.style import COLOURS, LABELS, new_figure
 def maxrl_fig6(context: Context) -> Drawing:
     """Held-out mazes at the final policy of the first finished run, three objectives on the same rollouts."""
     from configs.maze import get_config
-    from experiments.lm_driver import gradient_norms
-    from experiments.maze.problem import Problem
+    from experiments.lm import gradient_norms
+    from experiments.lm.tasks import table
     from maxrl_jax import advantages
     from maxrl_jax.runs.config import saved
 
@@ -26,13 +26,13 @@ def maxrl_fig6(context: Context) -> Drawing:
         raise Skipped("no finished maze run with a model/ folder")
     settings = saved.over(get_config(), finished[0].config)
     settings.model.init_from = str(finished[0].folder / "model")
-    problem = Problem.make(settings)
+    setup = table.set_up(settings)
     names = ("rloo", "grpo", "maxrl")
     rates, norms = gradient_norms.norms(
-        problem,
-        problem.init_params(),
+        setup,
+        setup.init_params(),
         [advantages.get(name) for name in names],
-        min(problem.num_eval, 32 if context.quick else 256),
+        min(len(setup.held_out), 32 if context.quick else 256),
         max(8, settings.rl.num_rollouts),
     )
     fig, axes = new_figure(1, 3, width="page", aspect=0.9, sharey=True)
@@ -52,7 +52,7 @@ def maxrl_fig6(context: Context) -> Drawing:
 @figure("maxrl_fig10", title="A right and a failed answer to a held-out maze", needs_runs=True)
 def maxrl_fig10(context: Context) -> Drawing:
     """Drawn from the samples that a run kept at its end: the first run with both kinds for one maze."""
-    from experiments.maze import pictures
+    from experiments.lm.tasks import maze_pictures as pictures
 
     with_answers = [
         r for r in records(context, _of_mazes, "of mazes") if (r.folder / "figures" / "answers.npz").exists()

@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from maxrl_jax.runs.devices.sharding import BATCH, replicated
 
@@ -97,3 +97,28 @@ def over_parts(function: Callable[[Any, Any], tuple[Any, Any]], mesh: Mesh | Non
         check_vma=False,  # loops whose length differs from device to device
     )(whole, parts)
     return kept, jax.lax.with_sharding_constraint(shown, replicated(mesh))
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshDevices:
+    """The devices of a mesh, in the shape that `maxrl_jax.lm` uses devices by."""
+
+    mesh: Mesh
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self.mesh.size
+
+    @property
+    def everywhere(self) -> NamedSharding:
+        """The sharding of an array that every device holds whole."""
+        return replicated(self.mesh)
+
+    def over_batch(self, function: Callable[..., Any], *arguments: Any, batch_outputs: bool = False) -> Any:
+        """`over_batch` on these devices."""
+        return over_batch(function, self.mesh, *arguments, batch_outputs=batch_outputs)
+
+    def over_parts(self, function: Callable[[Any, Any], tuple[Any, Any]], whole: Any, parts: Any) -> Any:
+        """`over_parts` on these devices."""
+        return over_parts(function, self.mesh, whole, parts)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -13,15 +13,32 @@ Chunk = Callable[..., tuple[Any, Mapping[str, jax.Array]]]
 """``chunk(state, steps int32 [n]) -> (state, {name: [n, ...]})``, pure."""
 
 
-class OnHost:
-    """A chunk that is no program: it calls compiled functions of its own, and works on the host between them.
+class Step(Protocol):
+    """One step: traced, or with work on the host between compiled functions of its own.
 
-    It consumes the state it is given, and keeps its shardings.
+    One that is not traced consumes the state it is given, and keeps its shardings.
     """
+
+    traced: bool
+
+    def __call__(self, state: Any, index: Any) -> tuple[Any, Mapping[str, jax.Array]]:
+        """The step with this number."""
+        ...
+
+
+class OnHost:
+    """A chunk of a step that is not traced."""
+
+    def __init__(self, step: Step):
+        self._step = step
 
     def __call__(self, state: Any, steps: np.ndarray) -> tuple[Any, Mapping[str, Any]]:
         """As a `Chunk`, with numbers."""
-        raise NotImplementedError
+        found = []
+        for index in steps:
+            state, metrics = self._step(state, int(index))
+            found.append(jax.device_get(metrics))
+        return state, {name: np.stack([metrics[name] for metrics in found]) for name in found[0]}
 
 
 def scan(step: Callable[[Any, jax.Array], tuple[Any, Mapping[str, jax.Array]]]) -> Chunk:
@@ -31,6 +48,11 @@ def scan(step: Callable[[Any, jax.Array], tuple[Any, Mapping[str, jax.Array]]]) 
         return jax.lax.scan(step, state, steps)
 
     return chunk
+
+
+def of(step: Step) -> Chunk:
+    """A chunk from a step of either kind."""
+    return scan(step) if step.traced else OnHost(step)
 
 
 def boundary(

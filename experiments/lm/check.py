@@ -1,0 +1,138 @@
+"""Checks a config of the driver before anything is compiled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from experiments.lm.setup import SHAPE, fresh_config, num_eval_key
+from experiments.lm.tasks import table
+from maxrl_jax import losses
+from maxrl_jax.advantages import Advantage
+from maxrl_jax.lm import decoder
+from maxrl_jax.lm.step import PROVIDES
+from maxrl_jax.lm.task import Task
+from maxrl_jax.runs import launch
+from maxrl_jax.runs.config import checks, estimator
+from maxrl_jax.runs.config.errors import ConfigError, as_config_error
+from maxrl_jax.runs.devices import sharding
+from maxrl_jax.runs.loop import optimizer
+
+
+def check(config: Any) -> None:
+    """Raises ConfigError for the first thing that is wrong."""
+    estimator_phases(config, check_all_but_estimator(config))
+
+
+def check_all_but_estimator(config: Any) -> Task:
+    """The task, made once its fields are checked; an evaluation needs no more."""
+    launch.check_common(config)
+    sharding.mesh_from_config(config)
+    _check_shape(config)
+    _check_rl(config)
+    _check_evaluation(config)
+    _check_folder(config)
+    row = table.row(config)
+    row.check(config)
+    task = row.make(config)
+    _check_model(config, task)
+    _check_sft(config, task)
+    return task
+
+
+def estimator_phases(config: Any, task: Task) -> list[tuple[int, Advantage]]:
+    """The estimator of RL, one for each phase of its schedule; ConfigError where it does not fit the task.
+
+    Greedy answers are judged in a program that samples and learns in one, so where there are two, none are at hand.
+    """
+    in_one_program = not task.judged_on_host and config.rl.minibatches == 1 and not config.rl.decode_segments
+    return estimator.phases(
+        config,
+        "rl.advantage",
+        num_rollouts=config.rl.num_rollouts,
+        reward_kind=task.rewards,
+        provides=tuple(name for name in PROVIDES if in_one_program or name != "greedy_rewards"),
+    )
+
+
+def _check_shape(config: Any) -> None:
+    for key in SHAPE:
+        checks.positive_int(config, f"model.{key}")
+    checks.one_of(config, "model.compute_dtype", ("auto", "float32", "bfloat16"))
+    as_config_error("model", config.model.num_heads, lambda: fresh_config(config, 1))
+
+
+def _check_rl(config: Any) -> None:
+    checks.non_negative_int(config, "rl.steps")
+    prompts = sharding.check_batch(config, "rl.num_prompts")
+    checks.positive_int(config, "rl.num_rollouts")
+    optimizer.check(config, "rl.optimizer", config.rl.steps, learning_rate="rl.learning_rate")
+    checks.one_of(config, "rl.aggregation", losses.AGGREGATIONS)
+    for key in ("rl.entropy_coef", "rl.kl_coef"):
+        checks.in_range(config, key, 0.0)
+    checks.positive(config, "rl.temperature")
+    checks.in_range(config, "rl.top_p", 0.0, 1.0, low_open=True)
+    checks.positive_int(config, "rl.steps_per_call")
+    for key in ("rl.decode_rows", "rl.micro_batch_tokens"):
+        checks.non_negative_int(config, key)
+    parts = checks.divides(config, "rl.minibatches", prompts, "rl.num_prompts")
+    devices = sharding.mesh_from_config(config).size
+    if prompts // parts % devices:
+        allowed = f"parts that {devices} devices share evenly (of {prompts // parts} prompts)"
+        raise ConfigError("rl.minibatches", parts, allowed)
+    checks.in_range(config, "rl.clip_epsilon", 0.0, 1.0, high_open=True)
+    segments = checks.tuple_of(config, "rl.decode_segments", int, low=1, min_length=0)
+    if list(segments) != sorted(set(segments)):
+        raise ConfigError("rl.decode_segments", segments, "numbers of tokens that grow")
+
+
+def _check_evaluation(config: Any) -> None:
+    for key in (num_eval_key(config), "num_samples"):
+        checks.positive_int(config, f"eval.{key}")
+    for key in ("eval.every_steps", "eval.decode_rows"):
+        checks.non_negative_int(config, key)
+    checks.in_range(config, "eval.temperature", 0.0)
+    checks.in_range(config, "eval.top_p", 0.0, 1.0, low_open=True)
+
+
+def _check_folder(config: Any) -> None:
+    folder = config.model.init_from
+    if not folder:
+        return
+    as_config_error("model.init_from", folder, lambda: decoder.check_hf(folder))
+    if config.checkpoint.init_from:
+        raise ConfigError("model.init_from", folder, "an empty string when checkpoint.init_from is given")
+
+
+def _check_model(config: Any, task: Task) -> None:
+    """Positions and vocabulary of the model, fresh or from a folder."""
+    folder, needed = config.model.init_from, task.prompt_length + task.answer_length
+    if not folder:
+        if needed > config.model.max_positions:
+            allowed = f"at least {needed}: the task's prompt and answer"
+            raise ConfigError("model.max_positions", config.model.max_positions, allowed)
+        return
+    given = decoder.read_config(folder)
+    if given.vocab_size < task.vocabulary_size:
+        allowed = f"a model of at least {task.vocabulary_size} tokens (it has {given.vocab_size})"
+        raise ConfigError("model.init_from", folder, allowed)
+    if needed > given.max_positions:
+        allowed = f"a model of {needed} positions, of a prompt and its answer (it has {given.max_positions})"
+        raise ConfigError("model.init_from", folder, allowed)
+
+
+def _check_sft(config: Any, task: Task) -> None:
+    checks.non_negative_int(config, "sft.steps")
+    sharding.check_batch(config, "sft.batch_size")
+    checks.non_negative_int(config, "sft.micro_batch")
+    checks.one_of(config, "sft.train_on_prompts", (True, False))
+    checks.positive_int(config, "sft.steps_per_call")
+    checks.non_negative_int(config, "sft.eval_every_steps")
+    checks.tuple_of(config, "sft.export_steps", int, min_length=0)
+    for step in config.sft.export_steps:
+        if not 0 < step <= config.sft.steps:
+            raise ConfigError(
+                "sft.export_steps", config.sft.export_steps, f"steps from 1 to sft.steps = {config.sft.steps}"
+            )
+    optimizer.check(config, "sft.optimizer", config.sft.steps)
+    if config.sft.steps and task.held_out.solutions is None:
+        raise ConfigError("sft.steps", config.sft.steps, f"0: the prompts of {task.name} have no solutions")

@@ -1,0 +1,37 @@
+"""Held-out evaluation between the steps of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from experiments.lm.setup import Setup
+from maxrl_jax.lm import engine, evaluation
+from maxrl_jax.runs import keys
+
+STREAMS = {"eval": "evaluation", "sft": "sft_evaluation"}
+"""The stream of random numbers of the evaluations of a phase, by the prefix of their metrics."""
+
+
+def make_sampler(setup: Setup, num_samples: int) -> Any:
+    """``sampler(params, key) -> {name: array}``, see `evaluation.sample`: so many answers to each held-out prompt."""
+    parts = setup.policy, setup.task, setup.held_out, num_samples, setup.eval_sampling, setup.devices
+    return engine.make_sampler(*parts, setup.eval_rows, setup.step.decode_segments)
+
+
+class Evaluator:
+    """``evaluator(state, step) -> {"PREFIX/...": value}``, the values that a run logs of an evaluation.
+
+    Args:
+        setup: of the run.
+        prefix: of the metrics: eval, or sft during SFT.
+    """
+
+    def __init__(self, setup: Setup, prefix: str = "eval"):
+        self._setup, self._prefix = setup, prefix
+        self._sampler = make_sampler(setup, setup.config.eval.num_samples)
+
+    def __call__(self, state: dict[str, Any], step: int) -> dict[str, Any]:
+        """Samples every prompt and returns what is logged, in plain numbers and lists."""
+        config = self._setup.config
+        found = self._sampler(state["params"], keys.stream(config.seed, STREAMS[self._prefix], step))
+        return evaluation.summary(found, config.eval.num_samples, self._setup.task.measures, self._prefix)

@@ -1,0 +1,1 @@
+"""The tasks of the language-model driver: `table.TASKS`, and what each needs beside `maxrl_jax.tasks`."""

@@ -1,0 +1,100 @@
+"""Mathematics as a task of the driver: files of problems, a tokenizer, a verifier."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from experiments.lm.setup import Row
+from experiments.lm.tasks.verifying import OwnGrade
+from maxrl_jax.lm import decoder
+from maxrl_jax.lm.task import Task
+from maxrl_jax.runs.config import checks
+from maxrl_jax.runs.config.errors import ConfigError, as_config_error
+from maxrl_jax.runs.config.imported import imported
+from maxrl_jax.tasks import mathematics
+from maxrl_jax.tasks.mathematics import grading
+from maxrl_jax.tasks.mathematics import task as mathematics_task
+
+Result = TypeVar("Result")
+
+MATH_VERIFY = "math-verify"
+SETS = ("train", "eval")
+
+
+def make(config: Any) -> Task:
+    """The task of the files that a config names.
+
+    Raises:
+        ConfigError: a file, a column, the tokenizer or the verifier is not what it should be.
+    """
+    folder = config.model.init_from
+    if not folder:
+        raise ConfigError("model.init_from", folder, "the folder of a model with its tokenizer, for this task")
+    shape = as_config_error("model.init_from", folder, lambda: decoder.read_config(folder))
+    needed = config.data.max_prompt_length + config.data.max_answer_length
+    if needed > shape.max_positions:
+        allowed = f"{needed} positions, of a prompt and its answer, in a model of {shape.max_positions}"
+        raise ConfigError("data.max_answer_length", config.data.max_answer_length, allowed)
+    tokenizer = _named("model.init_from", folder, lambda: mathematics.Tokenizer.load(folder))
+    training, held_out = (_prompts(config, name, tokenizer) for name in SETS)
+    return mathematics_task.make(
+        seed=config.seed,
+        training=training,
+        held_out=held_out,
+        tokenizer=tokenizer,
+        verifier=make_verifier(config),
+        vocabulary_size=shape.vocab_size,
+        answer_length=config.data.max_answer_length,
+        cut_is_wrong=config.data.cut_is_wrong,
+    )
+
+
+def check(config: Any) -> None:
+    """Checks the fields ``data`` and ``verifier``."""
+    for key in ("max_prompt_length", "max_answer_length"):
+        checks.positive_int(config, f"data.{key}")
+    checks.one_of(config, "data.cut_is_wrong", (True, False))
+    checks.non_negative_int(config, "verifier.workers")
+    checks.positive(config, "verifier.seconds")
+
+
+def evaluation_key(config: Any) -> dict[str, Any]:
+    """The fields that the held-out problems and their verdicts depend on."""
+    data = config.data
+    names = ("eval", "eval_layout", "question", "answer", "max_prompt_length", "cut_is_wrong")
+    return {"task": config.task, **{name: data[name] for name in names}, "grade": config.verifier.grade}
+
+
+def make_verifier(config: Any) -> mathematics.Verifier:
+    """The pool of workers that judge answers: by Math-Verify, or by a function of the user's."""
+    name = config.verifier.grade
+    grade = grading.grade
+    if name != MATH_VERIFY:
+        imported(config, "verifier.grade", MATH_VERIFY)
+        grade = OwnGrade(name)
+    make = functools.partial(mathematics.Verifier, config.verifier.workers or None, config.verifier.seconds, grade)
+    return _named("verifier.grade", name, make)
+
+
+def _prompts(config: Any, name: str, tokenizer: mathematics.Tokenizer) -> mathematics.Prompts:
+    data = config.data
+    layout = data[f"{name}_layout"]
+    if ":" in layout:
+        layout = imported(config, f"data.{name}_layout", ", ".join(mathematics.LAYOUTS))
+    read = functools.partial(mathematics.read_records, question=data.question, answer=data.answer)
+    records = _named(f"data.{name}", data[name], lambda: read(data[name], layout))
+    limit = data.max_prompt_length
+    return _named("data.max_prompt_length", limit, lambda: mathematics.make_prompts(records, tokenizer, limit))
+
+
+def _named(key: str, got: Any, call: Callable[[], Result]) -> Result:
+    """The call's result; what is wrong with its input, or a package that is missing, as an error about ``key``."""
+    try:
+        return as_config_error(key, got, call)
+    except ImportError as error:
+        raise ConfigError(key, got, str(error)) from None
+
+
+ROW = Row(make, "configs/llm.py", ("data", "verifier"), check, evaluation_key=evaluation_key)

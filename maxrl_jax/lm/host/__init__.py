@@ -1,0 +1,1 @@
+"""Steps and evaluations with the host between their programs: it judges, or takes finished answers out."""

@@ -1,0 +1,58 @@
+"""Answers drawn in segments on every device, and judged while the next ones are drawn."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from maxrl_jax.lm.devices import Devices
+from maxrl_jax.lm.host.judging import Judging, judged
+from maxrl_jax.lm.policy import Policy
+from maxrl_jax.lm.rollout import Rollouts, Segments, Settings
+from maxrl_jax.lm.task import Prompts, Task, Verdict
+
+
+class Segmented:
+    """``segmented(params, prompts, key, N) -> (answers on the host, () -> verdict)`` on every device.
+
+    Args:
+        policy: without its parameters.
+        task: judges the answers.
+        sampling: how they are drawn.
+        segments: after how many tokens the host looks which are complete.
+        devices: of the run.
+        max_rows: answers drawn at a time on a device; None for all.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        task: Task,
+        sampling: Settings,
+        segments: tuple[int, ...],
+        devices: Devices,
+        max_rows: int | None,
+    ):
+        self._task = task
+        self._segments = Segments(policy.sampler, sampling, segments, devices.over_parts, devices.count, max_rows)
+
+    def __call__(
+        self, params: Any, prompts: Prompts, key: jax.Array, num_rollouts: int, ids: Any = None
+    ) -> tuple[Rollouts, Callable[[], Verdict]]:
+        """Draws; the verdict on answers that were not the last to finish may be there by then.
+
+        Args:
+            params: of the policy.
+            prompts: P of them, on the host.
+            key: consumed.
+            num_rollouts: N.
+            ids: int32 [P], which the keys of answers follow; 0 .. P-1 by default.
+        """
+        task, draw = self._task, functools.partial(self._segments, params, prompts.tokens, key, num_rollouts)
+        places = {"lengths": prompts.lengths, "ids": ids}
+        if task.submit is None:
+            answers = draw(**places)
+            return answers, functools.partial(judged, task, prompts.state, answers.tokens)
+        judging = Judging(task.submit, prompts.state, len(prompts), num_rollouts)
+        return draw(**places, finished=judging.add), judging.verdict
