@@ -72,15 +72,15 @@ def cases(n: int) -> list[tuple[str, Callable[..., jax.Array], dict[str, tuple[i
     """(label, function of rewards [B, N], companion arrays' shapes without the batch) at group size N."""
     k = max(2, n // 16)
     hyper = {
-        "maxrl_order": {"order": k},
-        "mixture": {"coefficients": tuple(1 / j for j in range(1, min(k, 64) + 1))},
-        **{name: {"k": k} for name in ("maxpo", "expected_improvement", "ei_leave_one_out", "chen", "bagirov")},
-        "pkpo": {"k": k, "baseline": "loo"},
-        "partitioned": {"k": k},
+        "k": k,
+        "order": k,
+        "coefficients": tuple(1 / j for j in range(1, min(k, 64) + 1)),
+        "baseline": "loo",
     }
     out = []
     for name, entry in advantages.TABLE.items():
-        adv = advantages.get(name, **hyper.get(name, {}))
+        missing = {key: value for key, value in entry.settings(n)[0].items() if key not in hyper}
+        adv = advantages.get(name, **missing, **{key: hyper[key] for key in entry.defaults if key in hyper})
         shapes = {key: () if key.endswith("_rewards") else (n,) for key in entry.needs}
         out.append((str(adv) if name != "mixture" else f"mixture({min(k, 64)} orders)", adv, shapes))
     if n <= LARGEST_MATRIX:

@@ -25,7 +25,7 @@ from maxrl_jax.binomial import as_float, namespace
 Rates = Float[ArrayLike, "*batch"]
 Values = Float[np.ndarray, "*batch"] | Float[Array, "*batch"]
 
-OBJECTIVES = ("rl", "ml", "maxrl", "pass_at_k", "grpo")
+OBJECTIVES = ("rl", "ml", "maxrl", "pass_at_k", "grpo", "mixture")
 
 
 def _rate(name: str, p: Any) -> tuple[Any, Any]:
@@ -86,11 +86,12 @@ def weight(name: str, p: Rates, **hyper: Any) -> Values:
     """w(p) with grad J = w(p) grad p (MaxRL Table 2): how strongly an objective pulls on a task of pass rate p.
 
     rl: 1. ml: 1/p. maxrl (order=T): (1-(1-p)^T)/p. pass_at_k (k): k(1-p)^(k-1). grpo: 1/sqrt(p(1-p)).
+    mixture (coefficients c_1..c_T): sum_k c_k k(1-p)^(k-1), of sum_k c_k pass@k.
 
     Args:
         name: one of `OBJECTIVES`.
         p: pass rate in [0, 1]; ml and grpo are infinite where the formula is.
-        **hyper: `order` for maxrl, `k` for pass_at_k.
+        **hyper: `order` for maxrl, `k` for pass_at_k, `coefficients` for mixture.
 
     Returns:
         Weights, relative precision of the type for p down to 1e-12 and order up to 1e6.
@@ -98,7 +99,7 @@ def weight(name: str, p: Rates, **hyper: Any) -> Values:
     Raises:
         ValueError: unknown name, a hyper-parameter that is missing, unknown or below 1, or a rate outside [0, 1].
     """
-    wanted = {"maxrl": ("order",), "pass_at_k": ("k",)}.get(name, ())
+    wanted = {"maxrl": ("order",), "pass_at_k": ("k",), "mixture": ("coefficients",)}.get(name, ())
     if name not in OBJECTIVES:
         raise ValueError(f"unknown objective {name!r}; allowed: {', '.join(OBJECTIVES)}")
     if tuple(hyper) != wanted:
@@ -113,6 +114,9 @@ def weight(name: str, p: Rates, **hyper: Any) -> Values:
     if name == "pass_at_k":
         k = contracts.at_least("objective pass_at_k", "k", hyper["k"], 1)
         return k * fail_at_k(rate, k - 1) if k > 1 else xp.ones_like(rate)
+    if name == "mixture":
+        c = np.array(contracts.coefficients("objective mixture", "coefficients", hyper["coefficients"]))
+        return xp.polyval(xp.asarray((c * np.arange(1, len(c) + 1))[::-1], rate.dtype), 1 - rate)
     order = contracts.at_least("objective maxrl", "order", hyper["order"], 1)
     positive = rate > 0
     return xp.where(positive, pass_at_k(rate, order) / xp.where(positive, rate, 1), order)
@@ -218,7 +222,7 @@ def effective_weight(
     if isinstance(advantage_fn, Advantage):
         advantage_fn.check(num_rollouts)
         closed = advantage_fn.objective(num_rollouts)
-        if closed is not None:
+        if closed is not None and advantage_fn.entry and advantage_fn.entry.symmetric:
             name, hyper, factor = closed
             return slope * factor * weight(name, rate, **hyper)
     return slope * summed_weight(advantage_fn, rate, num_rollouts)

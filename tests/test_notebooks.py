@@ -73,12 +73,10 @@ def test_rewards_beyond_zero_and_one():
     np.testing.assert_allclose(table.sum(), 0, atol=1e-5)  # "All columns sum to zero"
     over_worthless = table - table.loc[0.0].iloc[0]
     ratios = over_worthless.loc[1.0] / over_worthless.loc[0.5].iloc[0]  # "twice", "2.6 times", "5 times"
-    np.testing.assert_allclose(
-        ratios[["RLOO", "GRPO", "MaxRL of graded rewards", "TailRL"]], [2, 2, 2.647, 5], atol=1e-3
-    )
+    np.testing.assert_allclose(ratios[["RLOO", "GRPO", "MaxRL likelihood", "TailRL"]], [2, 2, 2.647, 5], atol=1e-3)
     # "RLOO values the two as their rewards, 2 to 1. So does maxrl_likelihood"; GRPO less, TailRL more.
     assert pulls["RLOO"] == pytest.approx(2, abs=1e-4)
-    assert pulls["MaxRL of graded rewards"] == pytest.approx(2, abs=1e-4)
+    assert pulls["MaxRL likelihood"] == pytest.approx(2, abs=1e-4)
     assert pulls["GRPO"] < 1.5 and pulls["TailRL"] > 2.5
     # "TailRL climbs to (N - 1) / 2 = 2.5"; "the others are flat where the right answer is rare"
     up = seen["steps_up"]

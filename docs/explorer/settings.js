@@ -106,7 +106,7 @@ const settings = (() => {
     const said = entry.hyper
       .filter(({ key, values }) => COUNTS.includes(key) || hyper[key] !== values[0])
       .map(({ key }) => (key === "order" ? `T = ${hyper[key]}` : COUNTS.includes(key) ? `k = ${hyper[key]}` : words(key, hyper[key])));
-    return [entry.label.replace(" of order T", ""), ...said].join(", ");
+    return [entry.label, ...said].join(", ");
   }
 
   const words = (key, value) => (/^(True|False|[\d.e-]+)$/.test(value) ? `${key} ${value}` : value.replaceAll("_", " "));

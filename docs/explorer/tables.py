@@ -1,4 +1,4 @@
-"""What the page knows: the binary form of every symmetric estimator at many group sizes, taken from the core.
+"""The page's data: the binary form of every symmetric estimator at many group sizes, taken from the core.
 
 A setting is an estimator with its hyper-parameters fixed. Everything the page shows of it follows from two tables of
 length N + 1, A_success(K) and A_fail(K): weights and variances by summing over K, and, for the estimators that are
@@ -70,19 +70,15 @@ def setting_key(hyper: Hyper) -> str:
 
 
 def aim(entry: advantages.Entry, num_rollouts: int, hyper: Hyper) -> tuple[str, Hyper] | None:
-    """The objective an estimator was published for: what its bias is measured against when nothing else is chosen."""
-    if entry.name == "maxrl":
-        return "maxrl", {"order": num_rollouts}  # unbiased for one order less
-    if entry.name == "grpo":
-        return "grpo", {}
-    if entry.name in ("ei_leave_one_out", "chen", "bagirov"):
-        return "pass_at_k", {"k": hyper["k"]}
+    """The objective an estimator was published for: its bias is measured against it when nothing else is chosen."""
+    if entry.aim:
+        return entry.aim(num_rollouts, **hyper)
     exact = entry.objective(num_rollouts, **hyper)
-    return exact[:2] if exact else None
+    return exact[:2] if exact and exact[0] != "mixture" else None
 
 
 def real_form(entry: advantages.Entry) -> dict[str, Any] | None:
-    """How the page computes advantages of real rewards from binary tables; None for estimators of binary rewards.
+    """How the page computes advantages of real rewards from binary tables; None where it cannot.
 
     thresholds: the sum over gaps of the tables' values. spread: another estimator's advantages over their own root
     mean square. subset_spread: over the standard deviation of the k-subsets' max. acceptances: the mean of the binary
@@ -98,7 +94,20 @@ def real_form(entry: advantages.Entry) -> dict[str, Any] | None:
         return {"form": "subset_spread", "of": "chen", "with": {"normalize": "False"}, "when": {"normalize": "True"}}
     if entry.name == "maxrl_likelihood":
         return {"form": "acceptances"}
-    return {"form": "thresholds"}
+    return {"form": "thresholds"} if _adds_up_over_thresholds(entry) else None
+
+
+def _adds_up_over_thresholds(entry: advantages.Entry) -> bool:
+    """Whether advantages are sums over gaps of the binary form, tried on one group."""
+    g, n = np.array([0.1, 0.2, 0.5, 0.9]), 4
+    adv = advantages.get(entry.name, **entry.settings(n)[0])
+    success, fail = objectives.binary_form(adv, n)
+    wanted = entry.definition(g, **dict(adv.hyper))
+    summed = [
+        g[0] * success[n] + sum((success if i >= j else fail)[n - j] * (g[j] - g[j - 1]) for j in range(1, n))
+        for i in range(n)
+    ]
+    return bool(np.allclose(summed, wanted, atol=1e-9))
 
 
 class Pool:
@@ -152,15 +161,15 @@ def _describe(entry: advantages.Entry) -> dict[str, Any]:
 def export() -> dict[str, Any]:
     """Everything the page is given, ready for JSON."""
     pool = Pool()
-    shown = [entry for entry in advantages.TABLE.values() if entry.binary_form is not None]
+    shown = [entry for entry in advantages.TABLE.values() if entry.symmetric]
     # A mixture's tables are sums of maxpo's, which the page adds up for any coefficients.
     tabled = [entry for entry in shown if entry.name != "mixture"]
     return {
         "sizes": SIZES,
         "ladders": {n: ladder(n) for n in SIZES},
         "estimators": [_describe(entry) for entry in shown],
-        "left_out": [entry.name for entry in advantages.TABLE.values() if entry.binary_form is None],
-        "objectives": objectives.OBJECTIVES,
+        "left_out": [entry.name for entry in advantages.TABLE.values() if not entry.symmetric],
+        "objectives": [name for name in objectives.OBJECTIVES if name != "mixture"],
         "tables": {
             n: {e.name: {setting_key(h): _row(e, n, h, pool) for h in settings(e, n)} for e in tabled} for n in SIZES
         },

@@ -76,7 +76,7 @@ def label(method: str) -> str:
     text = style.LABELS.get(estimator, estimator)
     if parameter:
         parameter = parameter.replace("to", " to ")
-        text = text.replace("order T", f"order {parameter}") if "order T" in text else f"{text}, k={parameter}"
+        text = f"{text} {parameter}" if text.endswith(" order") else f"{text}, k={parameter}"
     return text + (" + entropy" if entropy else "")
 
 

@@ -1,8 +1,9 @@
-"""One look for every figure: sizes of a paper's column, colour-blind safe colours, one colour and label a method."""
+"""One look for every figure: sizes of a paper's column, colour-blind safe colours, one look for each method."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,87 +12,57 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from maxrl_jax.advantages import TABLE
+
 # Inches: one column and the whole page of a two-column paper.
 WIDTHS = {"column": 3.4, "page": 7.0}
 
 # Okabe-Ito, which readers with colour-vision deficiency can tell apart, with an indigo in place of its black: axes are
-# black, and no curve is. A method keeps its colour in all figures, and maze pictures use none of these.
-_INDIGO, _ORANGE, _SKY, _GREEN, _YELLOW, _BLUE, _RED, _PURPLE = (
-    "#332288",
-    "#e69f00",
-    "#56b4e9",
-    "#009e73",
-    "#d9c21f",
-    "#0072b2",
-    "#d55e00",
-    "#cc79a7",
-)
+# black, and no curve is. A method keeps its look in all figures, and maze pictures use none of these colours.
+PALETTE = {
+    "blue": "#0072b2",
+    "red": "#d55e00",
+    "green": "#009e73",
+    "purple": "#cc79a7",
+    "yellow": "#d9c21f",
+    "sky": "#56b4e9",
+    "indigo": "#332288",
+    "orange": "#e69f00",
+}
 _GREY = "#7f7f7f"
+_LINES = {"-": "-", "--": (0, (5, 1.5)), "-.": "-.", ":": (0, (1, 1.2))}  # dots as short as show what lies below
 
-CYCLE = (_BLUE, _RED, _GREEN, _PURPLE, _YELLOW, _SKY, _INDIGO, _ORANGE)
-"""Of lines that are no methods, in this order."""
+CYCLE = tuple(PALETTE.values())
+"""Colours of lines that are no methods, in this order."""
 
-COLOURS = {
-    "maxrl": _RED,
-    "maxrl_unbiased": _ORANGE,
-    "maxrl_order": _ORANGE,
-    "tailrl": _ORANGE,
-    "maxrl_likelihood": _SKY,
-    "success_mean": _YELLOW,
-    "grpo": _BLUE,
-    "one_sided_grpo": _SKY,
-    "rloo": _GREEN,
-    "reinforce": _GREY,
-    "mean_baseline": _GREY,
-    "pkpo": _PURPLE,
-    "expected_improvement": _PURPLE,
-    "maxpo": _SKY,
-    "ei_leave_one_out": _YELLOW,
-    "mixture": _ORANGE,
-    "chen": _YELLOW,
-    "bagirov": _YELLOW,
-    "partitioned": _GREY,
-    "differential_smoothing": _YELLOW,
-    "self_masked": _INDIGO,
-    "cross_entropy": _INDIGO,
-    "ml": _INDIGO,
-    "rl": _GREEN,
-    "base": _GREY,
+_OTHERS = {
+    "cross_entropy": ("Cross-entropy", PALETTE["indigo"]),
+    "ml": ("Maximum likelihood", PALETTE["indigo"]),
+    "rl": ("RL", PALETTE["green"]),
+    "base": ("Base", _GREY),
 }
+"""Label and colour of what is plotted beside estimators."""
 
-LABELS = {
-    "maxrl": "MaxRL",
-    "maxrl_unbiased": "MaxRL (eq. 7)",
-    "maxrl_order": "MaxRL of order T",
-    "tailrl": "TailRL",
-    "maxrl_likelihood": "MaxRL of graded rewards",
-    "success_mean": "Success mean",
-    "grpo": "GRPO",
-    "one_sided_grpo": "One-sided GRPO",
-    "rloo": "RLOO",
-    "reinforce": "REINFORCE, no baseline",
-    "mean_baseline": "REINFORCE",  # as in the MaxRL paper, whose REINFORCE subtracts the mean (D.1)
-    "pkpo": "PKPO",
-    "expected_improvement": "EI",
-    "maxpo": "MaxPO (EI + L2O)",
-    "ei_leave_one_out": "EI + L1O",
-    "mixture": "Mixture",
-    "chen": "Chen et al.",
-    "bagirov": "Bagirov et al.",
-    "partitioned": "Partitioned",
-    "differential_smoothing": "Differential smoothing",
-    "self_masked": "SELF",
-    "cross_entropy": "Cross-entropy",
-    "ml": "Maximum likelihood",
-    "rl": "RL",
-    "base": "Base",
-}
+
+def _looks() -> dict[str, tuple[str, Any, str]]:
+    """(colour, line, marker) of every estimator: its row's, or the first colour and line that no row has taken."""
+    taken = {name: entry.look.split() for name, entry in TABLE.items() if entry.look}
+    pairs = {tuple(look[:2]) for look in taken.values()}
+    free = (p for p in itertools.product(_LINES, PALETTE) if p[::-1] not in pairs)
+    for name in TABLE:
+        if name not in taken:
+            line, colour = next(free)
+            taken[name] = [colour, line, "."]
+    return {name: (PALETTE.get(c, _GREY), _LINES[line], marker) for name, (c, line, marker) in taken.items()}
+
+
+_LOOKS = _looks()
+COLOURS = {name: look[0] for name, look in _LOOKS.items()} | {name: colour for name, (_, colour) in _OTHERS.items()}
+MARKERS = {name: look[2] for name, look in _LOOKS.items()}
+LABELS = {name: entry.label for name, entry in TABLE.items()} | {name: label for name, (label, _) in _OTHERS.items()}
 
 REFERENCES = ("cross_entropy", "ml")
 """Exact maximum likelihood, which other methods approach until their curves cover it."""
-
-_DOTTED = dict.fromkeys(("mean_baseline", "reinforce", "maxrl_unbiased"), (0, (1, 1.2)))
-"""So that what lies below shows in the gaps."""
 
 _SETTINGS = {
     "font.size": 8,
@@ -160,7 +131,7 @@ def look(name: str) -> dict[str, Any]:
     return {
         "color": COLOURS.get(name, _GREY),
         "label": LABELS.get(name, name),
-        "linestyle": (0, (4, 2)) if name in REFERENCES else _DOTTED.get(name, "-"),
+        "linestyle": (0, (4, 2)) if name in REFERENCES else _LOOKS[name][1] if name in _LOOKS else "-",
         "zorder": 3 if name in REFERENCES else 2,
     }
 

@@ -1,11 +1,12 @@
-"""Estimators that need more than the rewards: log-probabilities of the rollouts, or what greedy decoding earns."""
+"""Estimators that need more than the rewards: log-probabilities of the rollouts, or the greedy answer's reward."""
 
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from maxrl_jax.advantages import contracts
+from maxrl_jax.advantages import contracts, definitions
 from maxrl_jax.advantages.pointwise import grpo
 from maxrl_jax.advantages.table import estimator
 
@@ -18,6 +19,10 @@ def _smoothing_limits(num_rollouts: int | None, *, correct_coef: float, incorrec
 @estimator(
     estimates="grpo with a bonus for unlikely successes and a malus for unlikely failures",
     source="Gai et al. 2511.19942, as in MaxRL Table 3",
+    definition=lambda r, mean_log_probs, correct_coef, incorrect_coef: (
+        definitions.over_spread(r, 1e-6) + np.where(r > 0, -correct_coef, incorrect_coef) * mean_log_probs
+    ),
+    look="yellow - D",
     reward_kind="binary",
     symmetric=False,
     needs=("mean_log_probs",),
@@ -51,6 +56,9 @@ def differential_smoothing(
 @estimator(
     estimates="grpo on the prompts that greedy decoding does not solve",
     source="Nguyen et al. 2510.02230 (SELF), as in MaxRL Table 3",
+    definition=lambda r, greedy_rewards: definitions.over_spread(r, 1e-6) * (1 - greedy_rewards),
+    look="indigo - X",
+    label="Self-masked",
     reward_kind="binary",
     centred=True,
     symmetric=False,

@@ -80,6 +80,13 @@ def non_negative(method: str, key: str, value: Any) -> None:
         raise ValueError(f"{method}: got {key} = {value}, allowed is a finite number >= 0")
 
 
+def positive(method: str, key: str, value: Any) -> None:
+    """Checks a finite real number > 0."""
+    non_negative(method, key, value)
+    if value == 0:
+        raise ValueError(f"{method}: got {key} = {value}, allowed is a finite number > 0")
+
+
 def choice(method: str, key: str, value: Any, allowed: Collection[Any]) -> None:
     """Checks membership in a list of names."""
     if value not in allowed:
@@ -95,7 +102,7 @@ def coefficients(method: str, key: str, value: Any) -> tuple[float, ...]:
     return tuple(float(c) for c in value)
 
 
-# What rewards can be, each kind within the next; an entry names the widest it is defined for.
+# Kinds of rewards, each contained in the next; an entry names the widest it is defined for.
 REWARD_KINDS = {"binary": "binary rewards (0 or 1)", "unit": "rewards in [0, 1]", "real": "real-valued rewards"}
 
 

@@ -25,6 +25,7 @@ import scipy.special
 from jaxtyping import Array, Float
 
 from maxrl_jax.advantages.binomial_ratios import WIDE, Table
+from maxrl_jax.advantages.definitions import over_acceptances
 from maxrl_jax.advantages.likelihood import practical_binary_form, practical_objective
 from maxrl_jax.advantages.ranks import compute_dtype
 from maxrl_jax.advantages.table import estimator
@@ -93,6 +94,9 @@ def mean_product_of_others(g: Float[Array, "*batch N"], smallest: Float[Array, "
 @estimator(
     estimates="sum_{k<=N-1} (1/k) grad of 1 - (1 - E[g])^k, order N - 1 of grad log E[g]; unbiased",
     source="docs/theory.md section 3: the mean of maxrl over independent acceptances r_j ~ Bernoulli(g_j)",
+    definition=over_acceptances,
+    look="sky -- 8",
+    label="MaxRL likelihood",
     reward_kind="unit",
     centred=True,
     binary_form=practical_binary_form,

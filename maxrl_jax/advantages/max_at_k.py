@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from maxrl_jax.advantages import contracts, gap_form, subset_max
+from maxrl_jax.advantages import contracts, definitions, gap_form, subset_max
 from maxrl_jax.advantages.binomial_ratios import choose_ratio
 from maxrl_jax.advantages.gap_form import GapTables, apply_gap_form, lookup
 from maxrl_jax.advantages.spread import divide, root_mean_square
@@ -45,6 +45,9 @@ def _none_of_k_fail(num_rollouts: int, pool: int, k: int) -> np.ndarray:
 @estimator(
     estimates="grad max@k, unbiased",
     source="MaxPO section 4, canonical advantage (EI with the leave-two-out baseline)",
+    definition=lambda g, k: k * definitions.delta(g, k),
+    look="sky - s",
+    label="MaxPO",
     centred=True,
     limits=_count_k("maxpo"),
     binary_form=lambda K, N, *, k: gap_form.binary_form_of(gap_form.max_at_k_tables(N, k), K, N),
@@ -83,6 +86,8 @@ def _improvement_binary(num_successes, num_rollouts: int, *, k: int):
 @estimator(
     estimates="grad max@k, unbiased",
     source="MaxPO section 3 (EI); PKPO eq. 33 for k >= 2",
+    definition=lambda g, k: k * definitions.improvement(g, k),
+    look="purple -- o",
     limits=_count_k("expected_improvement", below_n=0),
     binary_form=_improvement_binary,
     objective=lambda N, *, k: ("pass_at_k", {"k": k}, 1.0),
@@ -120,9 +125,18 @@ def _leave_one_out_binary(num_successes, num_rollouts: int, *, k: int):
 @estimator(
     estimates="(N-k)/(N-1) grad max@k + k/(N-1) grad max@(k-1): biased for max@k, docs/theory.md section 6.3",
     source="MaxPO section 5.1 (EI with the leave-one-out baseline)",
+    definition=lambda g, k: k * definitions.less_others_mean(definitions.improvement(g, k)),
+    look="yellow -. v",
+    label="EI leave-one-out",
     centred=True,
     limits=_leave_one_out_limits,
+    objective=lambda N, *, k: (
+        "mixture",
+        {"coefficients": (0.0,) * (k - 2) + (k / (N - 1),) * (k > 1) + ((N - k) / (N - 1),)},
+        1.0,
+    ),
     binary_form=_leave_one_out_binary,
+    aim=lambda N, *, k: ("pass_at_k", {"k": k}),
     settings=_k_settings(below_n=0),
 )
 def ei_leave_one_out(rewards: Float[Array, "*batch N"], *, k: int) -> Float[Array, "*batch N"]:
@@ -167,6 +181,13 @@ def _pkpo_binary(num_successes, num_rollouts: int, *, k: int, baseline: str):
     return lookup(success, num_successes), lookup(fail, num_successes)
 
 
+def _pkpo_definition(g: np.ndarray, k: int, baseline: str) -> np.ndarray:
+    if baseline == "loo_minus_one":
+        return k * definitions.improvement(g, k)
+    values = k * definitions.containing(g, k)
+    return values if baseline == "none" else values - k * len(g) / (len(g) - 1) * definitions.excluding(g, k)
+
+
 def _pkpo_settings(num_rollouts: int) -> list[Hyper]:
     return [
         {"k": k, "baseline": baseline}
@@ -178,6 +199,9 @@ def _pkpo_settings(num_rollouts: int) -> list[Hyper]:
 @estimator(
     estimates="grad max@k, unbiased",
     source="PKPO eq. 19 (none), 29 (loo), 33 (loo_minus_one), times N",
+    definition=_pkpo_definition,
+    look="purple - D",
+    label="PKPO",
     limits=_pkpo_limits,
     binary_form=_pkpo_binary,
     objective=lambda N, *, k, baseline: ("pass_at_k", {"k": k}, 1.0),
@@ -210,6 +234,11 @@ def _chen_limits(num_rollouts: int | None, *, k: int, normalize: bool, eps: floa
     contracts.non_negative("chen", "eps", eps)
 
 
+def _chen_definition(g: np.ndarray, k: int, normalize: bool, eps: float) -> np.ndarray:
+    maxima = definitions.subset_maxima(g, k)
+    return (definitions.containing(g, k) - maxima.mean()) / (maxima.std() + eps if normalize else 1)
+
+
 def _chen_binary(num_successes, num_rollouts: int, *, k: int, normalize: bool, eps: float):
     n = num_rollouts
     scale = (n - k) / (k * n)
@@ -224,6 +253,9 @@ def _chen_binary(num_successes, num_rollouts: int, *, k: int, normalize: bool, e
 @estimator(
     estimates="(N-k)/(kN) of grad max@k; up to a positive factor per group when normalised",
     source="Chen et al. 2508.10751 eq. 14-15; MaxPO F.5",
+    definition=_chen_definition,
+    look="yellow : s",
+    aim=lambda N, *, k, **rest: ("pass_at_k", {"k": k}),
     centred=True,
     limits=_chen_limits,
     binary_form=_chen_binary,
@@ -261,6 +293,11 @@ def _bagirov_limits(num_rollouts: int | None, *, k: int, centering: str, eps: fl
     contracts.non_negative("bagirov", "eps", eps)
 
 
+def _bagirov_definition(g: np.ndarray, k: int, centering: str, eps: float) -> np.ndarray:
+    values = k * definitions.containing(g, k)
+    return {"none": values, "mean": values - values.mean(), "zscore": definitions.over_spread(values, eps)}[centering]
+
+
 def _bagirov_binary(num_successes, num_rollouts: int, *, k: int, centering: str, eps: float):
     n = num_rollouts
     if centering == "none":
@@ -280,6 +317,9 @@ def _bagirov_binary(num_successes, num_rollouts: int, *, k: int, centering: str,
 @estimator(
     estimates="none: grad max@k; mean: (1-k/N) of it; zscore: up to a positive factor per group",
     source="Bagirov et al. 2510.23393 eq. 9; MaxPO F.6",
+    definition=_bagirov_definition,
+    look="blue -- ^",
+    aim=lambda N, *, k, **rest: ("pass_at_k", {"k": k}),
     limits=_bagirov_limits,
     binary_form=_bagirov_binary,
     objective=lambda N, *, k, centering, eps: {

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from maxrl_jax.advantages import contracts
+from maxrl_jax.advantages.definitions import less_others_mean
 from maxrl_jax.advantages.ranks import compute_dtype
 from maxrl_jax.advantages.table import Hyper, estimator
 
@@ -37,6 +39,14 @@ def _settings(num_rollouts: int) -> list[Hyper]:
     ]
 
 
+def _definition(g: np.ndarray, k: int, kind: str) -> np.ndarray:
+    blocks = g.reshape(-1, k)
+    best = blocks.max(axis=1)
+    if kind == "loo_minus_one":
+        return np.concatenate([k * (max(b) - np.array([max(np.delete(b, i)) for i in range(k)])) for b in blocks])
+    return np.repeat(k * (best if kind == "naive" else less_others_mean(best)), k)
+
+
 def _max_without_self(blocks: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(max of the block, max of the block without each entry) for blocks [..., k], k >= 2."""
     top, where = jax.lax.top_k(blocks, 2)
@@ -47,7 +57,10 @@ def _max_without_self(blocks: jax.Array) -> tuple[jax.Array, jax.Array]:
 @estimator(
     estimates="grad max@k, unbiased",
     source="PKPO Figure 8; loo_minus_one at k = N is Tang et al. 2503.19595",
+    definition=_definition,
+    look="grey -. D",
     symmetric=False,
+    objective=lambda N, *, k, kind: ("pass_at_k", {"k": k}, 1.0),
     limits=_limits,
     settings=_settings,
 )

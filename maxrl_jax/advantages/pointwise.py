@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from maxrl_jax.advantages import contracts, gap_form
+from maxrl_jax.advantages import contracts, definitions, gap_form
 from maxrl_jax.advantages.ranks import compute_dtype
 from maxrl_jax.advantages.spread import divide, root_mean_square
 from maxrl_jax.advantages.table import estimator
@@ -29,6 +29,9 @@ def _rate(num_successes, num_rollouts: int):
 @estimator(
     estimates="grad E[g], unbiased",
     source="Williams 1992",
+    definition=lambda g: g,
+    look="grey : v",
+    label="REINFORCE",
     binary_form=lambda K, N: (0 * K + 1, 0 * K),
     objective=lambda N: ("rl", {}, 1.0),
 )
@@ -47,12 +50,14 @@ def reinforce(rewards: Float[Array, "*batch N"]) -> Float[Array, "*batch N"]:
 @estimator(
     estimates="(N-1)/N grad E[g], exactly",
     source="MaxRL D.1 'REINFORCE'; Dr.GRPO",
+    definition=lambda g: g - g.mean(),
+    look="grey - s",
     centred=True,
     binary_form=lambda K, N: (1 - _rate(K, N), -_rate(K, N)),
     objective=lambda N: ("rl", {}, (N - 1) / N),
 )
 def mean_baseline(rewards: Float[Array, "*batch N"]) -> Float[Array, "*batch N"]:
-    """A_i = g_i - mean(g), what MaxRL's ImageNet experiments call REINFORCE: (N-1)/N of grad E[g].
+    """A_i = g_i - mean(g), REINFORCE in MaxRL's ImageNet experiments: (N-1)/N of grad E[g].
 
     Args:
         rewards: real.
@@ -70,6 +75,9 @@ def _rloo_limits(num_rollouts: int | None) -> None:
 @estimator(
     estimates="grad E[g], unbiased",
     source="Kool et al. 2019; Ahmadian et al. 2024; MaxRL section 6",
+    definition=definitions.less_others_mean,
+    look="green - s",
+    label="RLOO",
     centred=True,
     limits=_rloo_limits,
     binary_form=lambda K, N: ((N - K) / (N - 1), -K / (N - 1)),
@@ -105,8 +113,12 @@ def _grpo_binary(num_successes, num_rollouts: int, *, eps: float, ddof: int):
 @estimator(
     estimates="weight 1/sqrt(p(1-p)) as N grows; at finite N as effective_weight gives it",
     source="Shao et al. 2024; ddof 0 as in MaxRL D.1, ddof 1 as in verl",
+    definition=lambda g, eps, ddof: definitions.over_spread(g, eps, ddof),
+    look="blue - ^",
+    label="GRPO",
     centred=True,
     limits=_grpo_limits,
+    aim=lambda N, **hyper: ("grpo", {}),
     binary_form=_grpo_binary,
     settings=lambda N: [{}, {"eps": 1e-4}] + ([{"ddof": 1}] if N > 1 else []),
 )

@@ -12,6 +12,7 @@ import difflib
 import functools
 import importlib
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from maxrl_jax.advantages import contracts
+from maxrl_jax.advantages.gap_form import lookup
 from maxrl_jax.advantages.ranks import compute_dtype
 
 Hyper = dict[str, Any]
@@ -42,10 +44,17 @@ class Entry:
         limits: ``limits(num_rollouts or None, **hyper)`` raises ValueError for what is not allowed.
         binary_form: ``(num_successes, num_rollouts, **hyper) -> (A_success, A_fail)``, for symmetric entries.
         objective: ``(num_rollouts, **hyper) -> (name, hyper, factor) or None``: for binary rewards the expectation of
-            (1/N) sum_i A_i S_i is exactly factor x objectives.weight(name, p, **hyper) x grad p at this N.
-        estimates: what (1/N) sum_i A_i S_i estimates.
+            (1/N) sum_i A_i S_i is exactly factor x objectives.weight(name, p, **hyper) x grad p at this N; where the
+            entry takes real rewards, the same mixture of grad max@k (rl is max@1, maxrl has coefficients 1/k).
+        estimates: the quantity that (1/N) sum_i A_i S_i estimates.
         source: where the formula is from.
+        definition: the formula for one group in plain numpy, ``(rewards [N], **arrays, **hyper) -> [N]``, given every
+            hyper-parameter.
         settings: ``num_rollouts -> list of legal hyper-parameter dicts`` spanning the entry, for tests and docs.
+        aim: ``(num_rollouts, **hyper) -> (name, hyper)`` of the objective it was published for, where that differs
+            from the objective that it estimates exactly.
+        look: colour, line and marker in plots, such as "red - o"; None leaves the choice to the plots.
+        label: the name as it is plotted, which may differ in capitals, hyphens and spaces alone: "MaxRL" for maxrl.
     """
 
     name: str
@@ -60,7 +69,11 @@ class Entry:
     objective: Callable[..., tuple[str, Hyper, float] | None]
     estimates: str
     source: str
+    definition: Callable[..., np.ndarray]
     settings: Callable[[int], list[Hyper]]
+    aim: Callable[..., tuple[str, Hyper]] | None
+    look: str | None
+    label: str
 
 
 TABLE: dict[str, Entry] = {}
@@ -74,6 +87,7 @@ def estimator(
     *,
     estimates: str,
     source: str,
+    definition: Callable[..., np.ndarray],
     reward_kind: str = "real",
     centred: bool = False,
     symmetric: bool = True,
@@ -82,6 +96,9 @@ def estimator(
     binary_form: Callable[..., tuple[Any, Any]] | None = None,
     objective: Callable[..., tuple[str, Hyper, float] | None] = lambda num_rollouts, **hyper: None,
     settings: Callable[[int], list[Hyper]] = lambda num_rollouts: [{}],
+    aim: Callable[..., tuple[str, Hyper]] | None = None,
+    look: str | None = None,
+    label: str | None = None,
 ) -> Callable[[Callable[..., jax.Array]], Callable[..., jax.Array]]:
     """Adds the decorated function to the table under its own name; see `Entry` for the arguments."""
 
@@ -99,6 +116,8 @@ def estimator(
             contracts.rewards_within(name, reward_kind, rewards)
             return mathematics(rewards, **arrays, **hyper).astype(compute_dtype(rewards.dtype))
 
+        if label and re.sub("[ -]", "_", label.lower()) != name:
+            raise ValueError(f"estimator {name!r}: got label = {label!r}, allowed is another spelling of the name")
         if name in TABLE:
             raise ValueError(f"estimator {name!r} is already in the table")
         TABLE[name] = Entry(
@@ -110,15 +129,34 @@ def estimator(
             symmetric=symmetric,
             centred=centred,
             limits=limits,
-            binary_form=binary_form,
+            binary_form=binary_form or (_binary_form_of(definition) if symmetric else None),
             objective=objective,
             estimates=estimates,
             source=source,
+            definition=definition,
             settings=settings,
+            aim=aim,
+            look=look,
+            label=label or name.replace("_", " ").capitalize(),
         )
         return public
 
     return decorate
+
+
+def _binary_form_of(definition: Callable[..., np.ndarray]) -> Callable[..., tuple[Any, Any]]:
+    """The binary form of an entry that gives none: its definition on a group of every number of successes, O(N^2)."""
+
+    @functools.lru_cache(maxsize=64)
+    def tables(num_rollouts: int, hyper: tuple[tuple[str, Any], ...]) -> np.ndarray:
+        groups = (np.arange(num_rollouts) < np.arange(num_rollouts + 1)[:, None]).astype(np.float64)
+        return np.stack([definition(group, **dict(hyper))[[0, -1]] for group in groups], axis=1)
+
+    def form(num_successes: Any, num_rollouts: int, **hyper: Any) -> tuple[Any, Any]:
+        success, fail = tables(num_rollouts, tuple(hyper.items()))
+        return lookup(success, num_successes), lookup(fail, num_successes)
+
+    return form
 
 
 def _as_rewards(name: str, rewards: Any) -> jax.Array:

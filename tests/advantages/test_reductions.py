@@ -48,6 +48,18 @@ def test_maxrl_order_is_the_harmonic_mixture(order, x64):
     assert_same(get("maxrl_order", order=order), get("mixture", coefficients=harmonic), real())
 
 
+def test_softmax_grpo_is_practical_maxrl_at_low_temperature_and_the_mean_baseline_over_tau_at_high(x64):
+    assert_same(get("softmax_grpo", tau=1e-3), get("maxrl"), binary())
+    np.testing.assert_allclose(
+        1e6 * get("softmax_grpo", tau=1e6)(real()), get("mean_baseline")(real()), rtol=0, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("order", range(1, N))
+def test_mmpo_is_the_mixture_of_equal_coefficients(order, x64):
+    assert_same(get("mmpo", order=order), get("mixture", coefficients=(1.0,) * order), real())
+
+
 @pytest.mark.parametrize("n", [2, 3, 7, 20])
 def test_maxrl_order_n_minus_1_is_practical_maxrl_on_binary_rewards(n, x64):
     assert_same(get("maxrl_order", order=n - 1), get("maxrl"), binary(n))

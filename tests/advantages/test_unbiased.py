@@ -1,12 +1,14 @@
 """Exact expectations of the gradient estimates, to 1e-10: what each estimator estimates, and each bias as that bias."""
 
+import re
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from maxrl_jax import advantages, objectives
 from tests.advantages.enumeration import estimates, groups, max_at_k_gradient, mean_gradient, scores, softmax
-from tests.advantages.support import every_setting, label
+from tests.advantages.support import every_setting, label, legal_settings, symmetric_settings, target
 
 BINARY = np.array([1.0, 0.0, 0.0, 1.0])
 REAL = np.array([-1.3, 0.4, 2.0])
@@ -17,46 +19,14 @@ def policy(rewards, seed):
     return softmax(np.random.default_rng(seed).normal(size=len(rewards)))
 
 
-def only(k, scale=1.0):
-    return {k: scale}
-
-
-def harmonic(order):
-    return {k: 1 / k for k in range(1, order + 1)}
-
-
-# name -> (N, hyper) -> {k: c_k} with the expectation sum_k c_k grad max@k; None where the estimator is no such sum.
-TARGETS = {
-    "reinforce": lambda N: only(1),
-    "mean_baseline": lambda N: only(1, (N - 1) / N),
-    "rloo": lambda N: only(1),
-    "success_mean": lambda N: harmonic(N),
-    "maxrl_unbiased": lambda N: harmonic(N),
-    "maxrl": lambda N: harmonic(N - 1),
-    "maxrl_order": lambda N, order: harmonic(order),
-    "tailrl": lambda N: harmonic(N - 1),
-    "maxrl_likelihood": lambda N: harmonic(N - 1),  # on binary rewards; between 0 and 1 it has tests of its own
-    "mixture": lambda N, coefficients: dict(enumerate(coefficients, start=1)),
-    "maxpo": lambda N, k: only(k),
-    "expected_improvement": lambda N, k: only(k),
-    "pkpo": lambda N, k, baseline: only(k),
-    "chen": lambda N, k, normalize: None if normalize else only(k, (N - k) / (k * N)),
-    "bagirov": lambda N, k, centering: {"none": only(k), "mean": only(k, 1 - k / N), "zscore": None}[centering],
-    "partitioned": lambda N, k, kind: only(k),
-}
-
-
-def target(name, hyper, num_rollouts):
-    coefficients = TARGETS.get(name, lambda *_, **__: None)(num_rollouts, **hyper)
-    return coefficients if coefficients is not None else None
-
-
 UNBIASED = [(n, h) for n, h in every_setting(4) if target(n, h, 4) is not None]
 
 
-def test_the_table_of_targets_covers_what_the_entries_claim():
-    claiming = {name for name, entry in advantages.TABLE.items() if "grad" in entry.estimates}
-    assert claiming - set(TARGETS) == {"ei_leave_one_out"}  # its bias has a test of its own
+def test_a_row_that_claims_a_gradient_declares_its_objective():
+    """So that the claim is checked: the rest of the battery reads the objective, not the words."""
+    for name, entry in advantages.TABLE.items():
+        if re.search(r"\bgrad\b", entry.estimates):
+            assert any(target(name, hyper, 4) is not None for hyper in legal_settings(entry, 4)), name
 
 
 @pytest.mark.parametrize(("name", "hyper"), UNBIASED, ids=label)
@@ -69,17 +39,6 @@ def test_expectation_is_the_stated_gradient(name, hyper, x64):
         np.testing.assert_allclose(mean_gradient(adv, pi, rewards, n), expected, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["maxrl", "maxrl_unbiased", "maxrl_order", "maxpo", "rloo"])
-@pytest.mark.parametrize("num_rollouts", [2, 3, 7])
-def test_expectation_at_other_group_sizes(name, num_rollouts, x64):
-    rewards = np.array([1.0, 0.0])
-    pi = policy(rewards, num_rollouts)
-    for hyper in advantages.TABLE[name].settings(num_rollouts):
-        expected = sum(c * max_at_k_gradient(pi, rewards, k) for k, c in target(name, hyper, num_rollouts).items())
-        got = mean_gradient(advantages.get(name, **hyper), pi, rewards, num_rollouts)
-        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-10)
-
-
 @pytest.mark.parametrize("num_rollouts", [1, 2, 5])
 def test_maxrl_is_off_order_n_by_exactly_the_last_term(num_rollouts, x64):
     pi = policy(BINARY, 3)
@@ -87,15 +46,6 @@ def test_maxrl_is_off_order_n_by_exactly_the_last_term(num_rollouts, x64):
     order_n = sum(max_at_k_gradient(pi, BINARY, k) / k for k in range(1, n + 1))
     bias = mean_gradient(advantages.get("maxrl"), pi, BINARY, n) - order_n
     np.testing.assert_allclose(bias, -((1 - p) ** (n - 1)) * max_at_k_gradient(pi, BINARY, 1), rtol=0, atol=1e-10)
-
-
-@pytest.mark.parametrize("k", [1, 2, 3, 5])
-def test_ei_leave_one_out_has_exactly_its_stated_bias(k, x64):
-    n, pi = 5, policy(BINARY, 4)
-    p = pi @ BINARY
-    weight = k * (1 - p) ** (k - 1) + (k * (k - 1) / (n - 1) * p * (1 - p) ** (k - 2) if k > 1 else 0)
-    got = mean_gradient(advantages.get("ei_leave_one_out", k=k), pi, BINARY, n)
-    np.testing.assert_allclose(got, weight * max_at_k_gradient(pi, BINARY, 1), rtol=0, atol=1e-10)
 
 
 JUDGED = np.array([0.9, 0.0, 0.35, 1.0])  # rewards that are probabilities
@@ -132,7 +82,7 @@ def test_maxrl_likelihood_has_no_more_variance_than_drawing_the_acceptances(rewa
         assert variance < 0.95 * drawn_variance
 
 
-SYMMETRIC = every_setting(4, keep=lambda entry: entry.binary_form is not None)
+SYMMETRIC = symmetric_settings(4)
 
 
 @pytest.mark.parametrize(("name", "hyper"), SYMMETRIC, ids=label)

@@ -28,7 +28,7 @@ def _error_panel(ax: Axes, table: pd.DataFrame) -> None:
     unbiased = table[table.estimator == "maxpo"].groupby("batches")["predicted"].mean()
     ax.plot(unbiased.index, unbiased, "k:", linewidth=0.9, label=r"$\sqrt{\mathrm{variance}/M}$")
     bias = table[table.estimator == "ei_leave_one_out"].groupby("seed")["bias"].first().mean()
-    ax.axhline(bias, color="k", linestyle="--", linewidth=0.9, label="exact bias of EI + L1O")
+    ax.axhline(bias, color="k", linestyle="--", linewidth=0.9, label="exact bias of EI leave-one-out")
 
 
 def _variance_panel(ax: Axes, table: pd.DataFrame, x: str) -> None:

@@ -1,6 +1,7 @@
 """Reading run folders, the spread over seeds, the one look: what every table and figure rests on."""
 
 import json
+import re
 
 import matplotlib as mpl
 import numpy as np
@@ -134,10 +135,10 @@ def test_no_method_is_black_as_the_axes_are_nor_has_the_colours_of_a_mazes_paths
     assert pictures.RIGHT in css and pictures.FAILED in css
 
 
-def test_every_estimator_has_a_label_and_a_colour_and_reinforce_is_called_so():
-    assert set(advantages.names()) <= set(style.LABELS) and set(style.LABELS) == set(style.COLOURS)
-    assert style.LABELS["mean_baseline"] == "REINFORCE"
-    assert len(set(style.LABELS.values())) == len(style.LABELS)
+def test_estimators_are_plotted_under_their_names_and_each_has_its_own_look():
+    assert [re.sub("[ -]", "_", style.LABELS[name].lower()) for name in advantages.names()] == list(advantages.names())
+    looks = [style.look(name) for name in advantages.names()]
+    assert len({(look["color"], str(look["linestyle"])) for look in looks}) == len(looks)
 
 
 def test_the_reference_is_drawn_over_what_meets_it_and_lets_it_through():
@@ -159,6 +160,6 @@ def test_methods_drawn_together_are_told_apart_by_colour_and_line():
     drawn = policy_curves.looks(one_of_each, markers=True)
     assert len({(look["color"], str(look["linestyle"])) for look in drawn.values()}) == len(drawn)
     assert len({(look["color"], look["marker"]) for look in drawn.values()}) == len(drawn)
-    labels = ("MaxRL of order 4", "MaxPO (EI + L2O), k=4", "MaxPO (EI + L2O), k=8 to 1", "GRPO + entropy")
+    labels = ("MaxRL order 4", "MaxPO, k=4", "MaxPO, k=8 to 1", "GRPO + entropy")
     chosen = ("maxrl_order_4", "maxpo_k4", "maxpo_k8to1", "grpo_entropy")
     assert tuple(drawn[method]["label"] for method in chosen) == labels
