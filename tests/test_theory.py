@@ -11,7 +11,7 @@ import pytest
 from maxrl_jax import advantages, metrics, objectives
 from maxrl_jax.advantages import gap_form, subset_max
 from tests.advantages.enumeration import max_at_k_gradient, mean_gradient, scores, softmax
-from tests.advantages.support import every_setting, label
+from tests.advantages.support import every_setting, label, target
 
 BINARY = np.array([1.0, 0.0, 0.0, 1.0])
 REAL = np.array([-1.3, 0.4, 2.0, 0.7])
@@ -248,9 +248,11 @@ def test_certain_half_and_half_the_time_one():
     assert over_thresholds(risky) == pytest.approx(np.log(0.5))
 
 
-FAMILY = every_setting(
-    6, keep=lambda e: e.name in ("rloo", "maxpo", "maxrl_order", "tailrl", "mixture", "ei_leave_one_out")
-)
+FAMILY = [
+    (name, hyper)
+    for name, hyper in every_setting(6, keep=lambda e: e.centred and e.reward_kind == "real")
+    if target(name, hyper, 6) is not None
+]
 
 
 @pytest.mark.parametrize(("name", "hyper"), [*FAMILY, ("expected_improvement", {"k": 3})], ids=label)

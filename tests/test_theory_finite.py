@@ -112,6 +112,34 @@ def test_ei_leave_one_out_is_a_mixture_of_two_orders(k, x64):
     np.testing.assert_allclose(advantages.ei_leave_one_out(jnp.asarray(REAL), k=k), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("tau", [0.1, 0.3, 1.0, 3.0])
+def test_softmax_grpo_has_the_weight_of_maxrl_under_false_positives(tau):
+    """6.8: a = e^(-1/tau), as N grows; and between order N - 1 and RL's constant at finite N."""
+    p, n, a = np.array([1e-3, 0.05, 0.5, 0.99]), 4096, np.exp(-1 / tau)
+    limit = (1 - a) / objectives.verdict_rate(p, false_positive=a)
+    np.testing.assert_allclose(limit, 1 / (p + 1 / np.expm1(1 / tau)), rtol=1e-12)
+    softmax = advantages.get("softmax_grpo", tau=tau)
+    np.testing.assert_allclose(objectives.effective_weight(softmax, p, n), limit, rtol=0.3 / (n * p[0]))
+    p, n = np.array([0.0, 0.2, 0.9]), 8
+    ratio = objectives.effective_weight(softmax, p, n) / objectives.weight("maxrl", p, order=n - 1)
+    assert np.all(np.diff(ratio) >= -1e-12) and ratio[-1] <= 1 + 1e-12  # flatter in p than MaxRL, and below it
+
+
+def test_the_plug_in_of_mmpo_is_biased(x64):
+    """6.8: w(mu) (r - mu) at N = 2, T = 1 is the mean baseline; at N = 4, T = 2 no mixture's weight either."""
+
+    def plug_in(order):
+        return lambda r: (
+            sum(k * (1 - r.mean(-1, keepdims=True)) ** (k - 1) for k in range(1, order + 1))
+            * (r - r.mean(-1, keepdims=True))
+        )
+
+    assert objectives.effective_weight(plug_in(1), 0.3, 2) == pytest.approx(0.5)
+    unbiased = objectives.effective_weight(advantages.get("mmpo", order=2), 0.3, 4)
+    assert unbiased == pytest.approx(1 + 2 * 0.7)
+    assert objectives.effective_weight(plug_in(2), 0.3, 4) == pytest.approx(1.5, abs=0.2) != unbiased
+
+
 @pytest.mark.parametrize("k", [2, 3, 5])
 def test_means_of_the_uncentred_estimators(k, x64):
     n = REAL.shape[-1]
