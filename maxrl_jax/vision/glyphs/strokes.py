@@ -1,6 +1,6 @@
-"""The stroke form of a set of glyphs, which `rendering` draws, and helpers that make it from curves.
+"""A set of glyphs as strokes, the input of `rendering`, and helpers that make strokes from curves.
 
-Coordinates are those of the unit square, x to the right and y down, as pixels are numbered.
+Coordinates lie in the unit square, x to the right and y down, as pixels are numbered.
 """
 
 from collections.abc import Sequence
@@ -32,15 +32,10 @@ def pack(glyphs: Sequence[Sequence[np.ndarray]], num_points: int, extent: float)
     """Strokes from polylines of any lengths, each glyph moved to the middle (`centred`).
 
     Args:
-        glyphs: for each class its strokes, each a float array [points, 2] with at least one point.
+        glyphs: for each class its strokes, at least one, each a float array [points, 2] with at least one point.
         num_points: P >= 2, points of each stroke after `resample`.
         extent: the longer side of each glyph, in (0, 1].
-
-    Raises:
-        ValueError: no glyph, or a glyph without strokes.
     """
-    if not glyphs or not all(len(glyph) for glyph in glyphs):
-        raise ValueError("glyphs: got none or one without strokes, allowed: at least one stroke each")
     num_strokes = max(len(glyph) for glyph in glyphs)
     points = np.full((len(glyphs), num_strokes, num_points, 2), 0.5)
     present = np.zeros((len(glyphs), num_strokes), bool)

@@ -1,8 +1,7 @@
-"""What Grain's worker processes run: row i of the stream of a run, as an image that is a function of i alone.
+"""The code of Grain's worker processes: row i of a run's stream, an image that is a function of i alone.
 
-Position p of the run is in epoch p // n, and is record ``order(epoch)[p % n]``: every record once an epoch, in an
-order drawn anew. Batches go on across the end of an epoch, so none is smaller. This module imports no JAX: worker
-processes start faster and never touch an accelerator.
+Position p of the run lies in epoch p // n and is record ``order(epoch)[p % n]``: every record once an epoch, in a new
+order each time. A batch may cross the end of an epoch, so none is smaller. No worker process touches an accelerator.
 """
 
 import functools
@@ -34,9 +33,9 @@ class _Rows:
         return step * self._batch_size + self._first_row + row
 
     def _read(self, record: int) -> tuple[np.ndarray, int] | str:
-        """Pixels and label of a record, or what is wrong with it, in one line.
+        """Pixels and label of a record, or one line that says why it cannot be read.
 
-        A worker that raised would print a trace of its own for every process on the way; the reader raises instead.
+        If a worker raised, every process in between would print a traceback; the reader raises instead.
         """
         name = "without a name"
         try:

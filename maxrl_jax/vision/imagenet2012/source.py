@@ -1,13 +1,13 @@
-"""ImageNet (ILSVRC 2012) from the record files of tensorflow-datasets, by Grain and without TensorFlow.
+"""ImageNet (ILSVRC 2012) from the record files of tensorflow-datasets, read by Grain without TensorFlow.
 
     batches = train_batches(folder, batch_size=256, image_size=224, seed=0, start_step=step, num_workers=16)
     for batch in batches:                                       # {"image": uint8 [b, 224, 224, 3], "label": int32 [b]}
         ...
     batches.close()
 
-The data position of a run is its step: batch s is a function of (folder, batch_size, image_size, seed, s), bitwise,
-whatever ``start_step``, ``num_workers`` and ``shard_count`` are. Images are sent to the device as bytes and normalised
-there.
+Batch s is a function of (folder, batch_size, image_size, seed, s), bitwise: it does not depend on ``start_step``,
+``num_workers`` or ``shard_count``, so the step is the only data position a run needs. Images are sent to the device as
+bytes and normalised there.
 """
 
 import os
@@ -37,7 +37,7 @@ class Batches(Iterator[dict[str, np.ndarray]]):
     def __init__(self, rows: Any, rows_per_batch: int, num_workers: int):
         import grain
 
-        # Elements are whole batches from here on: the buffers are counted in batches, so they are kept short.
+        # From here on an element is a whole batch and buffers are counted in batches, so they are kept short.
         threads = 1 if num_workers else min(os.cpu_count() or 1, _MAX_THREADS)
         dataset = grain.MapDataset.source(rows).batch(rows_per_batch, batch_fn=imagenet_rows.collate)
         dataset = dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads))
@@ -45,16 +45,11 @@ class Batches(Iterator[dict[str, np.ndarray]]):
             _mark_flags_as_parsed()
             dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=num_workers))
         self._open: list[Any] = [iter(dataset)]
-        # Also when it is forgotten, at the latest as Python begins to end: Grain's own clean-up comes too late then.
+        # Closes a forgotten iterator too, at the latest when Python exits: Grain's own clean-up would come too late.
         self._finalizer = weakref.finalize(self, _close, self._open)
 
     def __next__(self) -> dict[str, np.ndarray]:
-        """The next batch.
-
-        Raises:
-            BrokenImage: one of its images cannot be read.
-            StopIteration: the end, or after `close`.
-        """
+        """The next batch; raises BrokenImage if one of its images cannot be read."""
         if not self._open:
             raise StopIteration
         batch = next(self._open[0])
@@ -84,7 +79,7 @@ def train_batches(
     shard_index: int = 0,
     shard_count: int = 1,
 ) -> Batches:
-    """Training batches without an end: shuffled each epoch, a random resized crop (scale 0.08-1), half of them flipped.
+    """Endless training batches: shuffled each epoch, random resized crops (scale 0.08-1), half of them flipped.
 
     Args:
         data_dir: prepared folder; any path `etils.epath` knows and ArrayRecord can open.
@@ -103,8 +98,6 @@ def train_batches(
         ValueError: a wrong folder (`check`) or argument. While iterating: BrokenImage.
     """
     rows = _rows_per_host(batch_size, shard_index, shard_count)
-    _at_least(0, seed=seed, start_step=start_step, num_workers=num_workers)
-    _at_least(1, image_size=image_size)
     shards = imagenet_files.find(data_dir)["train"]
     source = imagenet_rows.TrainingRows(
         shards, image_size, batch_size, shard_index * rows, rows, seed=seed, start_step=start_step
@@ -140,8 +133,6 @@ def validation_batches(
         ValueError: as `train_batches`.
     """
     rows = _rows_per_host(batch_size, shard_index, shard_count)
-    _at_least(0, num_workers=num_workers)
-    _at_least(1, image_size=image_size)
     shards = imagenet_files.find(data_dir)["validation"]
     source = imagenet_rows.ValidationRows(shards, image_size, batch_size, shard_index * rows, rows, eval_crop=eval_crop)
     return Batches(source, rows, num_workers)
@@ -155,7 +146,7 @@ def normalise(image: UInt8[Array, "*batch H W 3"]) -> Float32[Array, "*batch H W
 
 
 def check(data_dir: str | os.PathLike[str]) -> None:
-    """Looks at a prepared folder without opening its record files.
+    """Checks a prepared folder without opening its record files.
 
     Raises:
         ValueError: one line that names what is missing: the folder, its metadata, a split, or files of it.
@@ -194,9 +185,3 @@ def _mark_flags_as_parsed() -> None:
 
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
-
-
-def _at_least(low: int, **values: int) -> None:
-    for name, value in values.items():
-        if value < low:
-            raise ValueError(f"{name}: got {value}, allowed: integers >= {low}")

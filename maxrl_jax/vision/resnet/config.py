@@ -1,4 +1,4 @@
-"""The shape of a ResNet: what its name stands for."""
+"""The shape of a ResNet: depths and stems by name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Stem(NamedTuple):
 
     @property
     def reduction(self) -> int:
-        """Pixels of the image a side of one pixel behind the stem."""
+        """Side, in image pixels, of one pixel after the stem."""
         return self.stride * (2 if self.pool else 1)
 
 
@@ -36,7 +36,7 @@ DEPTHS = {
     101: Depth((3, 4, 23, 3), bottleneck=True),
     152: Depth((3, 8, 36, 3), bottleneck=True),
 }
-"""Layers with weights, of those in line -> what they are (He et al. 2016, Table 1; 8 and 14 as for small images)."""
+"""By the number of layers with weights (He et al. 2016, Table 1; 8 and 14 are the usual shapes for small images)."""
 
 STEMS = {
     "imagenet": Stem(7, 2, pool=True),
@@ -71,11 +71,8 @@ class Config:
         for name, table in (("depth", DEPTHS), ("stem", STEMS)):
             if getattr(self, name) not in table:
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, allowed: {', '.join(map(str, table))}")
-        for name in ("width", "num_classes", "channels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: got {getattr(self, name)}, allowed: at least 1")
 
     @property
     def smallest_image(self) -> int:
-        """Pixels a side below which the last stage would have less than one pixel."""
+        """Side in pixels below which the last stage would have less than one pixel."""
         return STEMS[self.stem].reduction * 2 ** (len(DEPTHS[self.depth].stages) - 1)

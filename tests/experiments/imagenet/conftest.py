@@ -1,11 +1,1 @@
-"""The tests of this folder compile the same programs again and again: kept on disk for the session."""
-
-import pytest
-
-from tests.compile_cache import kept_in
-
-
-@pytest.fixture(scope="session", autouse=True)
-def compile_once(tmp_path_factory):
-    with kept_in(tmp_path_factory.mktemp("compiled")):
-        yield
+from tests.vision.conftest import prepared, small_archives  # noqa: F401

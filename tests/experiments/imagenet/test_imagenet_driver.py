@@ -1,7 +1,8 @@
-"""The image driver end to end at its smallest: metrics, resume, host batches, devices, figures."""
+"""The image driver end to end at its smallest: metrics, resume, record files, devices, figures."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -19,8 +20,8 @@ from experiments.imagenet.problem import Problem
 from experiments.results import image_runs
 from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.folder.metric_writer import read_metrics
-from maxrl_jax.vision.imagenet2012 import images as record_files
-from tests.experiments.imagenet.small import ROOT, SMALL, FakeFiles, lines, small
+from tests.experiments.imagenet.small import FROM_FILES, ROOT, SMALL, lines, small
+from tests.xla_flags import with_devices
 
 
 @pytest.fixture(scope="module")
@@ -73,40 +74,28 @@ def test_resumed_equals_uninterrupted_bitwise(finished, tmp_path):
     assert lines(tmp_path / "run", "train/") == lines(finished, "train/")
 
 
-def test_batches_of_the_host_continue_where_they_were(tmp_path, monkeypatch):
-    """Record files: a resumed run asks for its step on, gets the same parameters, and closes what it opened."""
-    files = FakeFiles()
-    monkeypatch.setattr(record_files, "source", files)
-    fields = {"data__name": "imagenet2012", "data__num_classes": 1000, "data__dir": "somewhere"}
-    fields |= {"eval__gradient_norm_step": 0, "loss__name": "cross_entropy"}
+def test_record_files_train_resume_and_name_a_broken_image(prepared, tmp_path):
+    """Prepared archives of 30 images: 5 steps of 8 reach the second epoch; then every image of a file is damaged."""
+    data_dir = shutil.copytree(prepared, tmp_path / "data")
+    fields = {**FROM_FILES, "data__dir": str(data_dir), "eval__gradient_norm_step": 0, "steps": 5}
     config = small(**fields)
     checks.check(config)
-    driver.run(config, tmp_path / "whole")
-    driver.run(small(**fields, steps=2), tmp_path / "parts")
-    driver.run(config, tmp_path / "parts")
-    assert files.started == [0, 0, 2]
-    assert lines(tmp_path / "whole", "final/", "train/") == [
-        r for r in lines(tmp_path / "parts", "final/", "train/") if "final/params_sha256" not in r or r["step"] == 3
-    ]
-    # Training, and evaluations at the start and the end, of each launch (the second one had its start behind it).
-    assert files.closed == 3 + 2 + 2 + 1
+    whole = driver.run(config, tmp_path / "whole")
+    driver.run(small(**{**fields, "steps": 3}), tmp_path / "parts")
+    assert driver.run(config, tmp_path / "parts") == whole
+    assert lines(tmp_path / "parts", "train/") == lines(tmp_path / "whole", "train/")
+    last = lines(tmp_path / "whole", "eval/")[-1]
+    assert last["step"] == 5 and 0 < last["eval/pass@1"] < last["eval/pass@256"] <= 1
     speeds = [r["perf/input_bound"] for r in read_metrics(tmp_path / "whole") if "perf/input_bound" in r]
     assert speeds and all(0 <= value <= 1 for value in speeds)
+    (first, *_) = sorted(data_dir.rglob("*train.array_record*"))
+    first.write_bytes(first.read_bytes().replace(b"\xff\xd8\xff\xe0", b"\0\0\0\0"))
+    with pytest.raises(ConfigError, match=r"^data\.dir: .*broken image: record \d+ .*train\.array_record-00000"):
+        driver.run(config, tmp_path / "broken")
 
 
-def test_a_broken_image_is_one_line(tmp_path, monkeypatch):
-    files = FakeFiles(broken=True)
-    monkeypatch.setattr(record_files, "source", files)
-    fields = {"data__name": "imagenet2012", "data__num_classes": 1000, "data__dir": "somewhere"}
-    with pytest.raises(ConfigError, match=r"^data\.dir: got 'somewhere'.*n01440764_1\.JPEG"):
-        driver.run(
-            small(**fields, eval__gradient_norm_step=0, loss__name="cross_entropy", eval__num_images=20),
-            tmp_path / "run",
-        )
-
-
-def test_every_validation_image_counts_once_whatever_the_batch():
-    """Means over 20 images in batches of 8 and of 32; the last of a batch are padding."""
+def test_every_validation_image_counts_once_for_any_batch_size():
+    """Means over 20 images in batches of 8 and of 32; the last batch is padded."""
 
     class Brightness:
         def predict(self, params, stats, images):
@@ -141,7 +130,6 @@ def _first_held_out(images):
 METHODS = [
     {"loss__name": "cross_entropy"},
     {"loss__advantage__name": "grpo", "loss__sampling": "marginal"},
-    {"loss__advantage__name": "mean_baseline"},
     {"loss__advantage__name": "maxpo", "loss__advantage__k": 4, "loss__sampling": "expected"},
     {"loss__advantage__name": "tests.runs.own_estimator:scaled"},
     {"model__depth": 14, "model__compute_dtype": "bfloat16", "loss__num_rollouts": 4096},
@@ -208,7 +196,7 @@ def test_eight_devices_equal_one(finished, tmp_path):
     """8 simulated devices: the same images and draws, batch statistics of the whole batch, sums in another order."""
     flags = [f"--config.{key}={value}" for key, value in SMALL.items()]
     command = [sys.executable, "-m", "experiments.imagenet", "--config=configs/imagenet.py:tiny"]
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    environment = {**os.environ, "XLA_FLAGS": with_devices(8)}
     ended = subprocess.run(
         [*command, f"--workdir={tmp_path}/run", *flags], cwd=ROOT, env=environment, capture_output=True, text=True
     )

@@ -26,7 +26,7 @@ def gradient(advantage, num_rollouts, sampling, key=None):
     return jax.grad(loss)(LOGITS)
 
 
-@pytest.mark.parametrize("num_rollouts", [2, 16, 128, 1024, 10**6])
+@pytest.mark.parametrize("num_rollouts", [2, 128, 10**6])
 def test_maxrl_falls_short_of_cross_entropy_by_the_rate_of_no_success(num_rollouts):
     """w(p) = (1-(1-p)^(N-1))/p, so what is missing of cross-entropy's gradient is (1-p)^(N-1), image by image."""
     p = jnp.take_along_axis(jax.nn.softmax(LOGITS), LABELS[:, None], axis=1)
@@ -72,11 +72,8 @@ def test_measures_are_exact():
 def test_a_batchs_metrics_are_means():
     out = metrics(LOGITS, LABELS, jnp.array([1.0, 0, 0, 1, 1, 1]))
     assert float(out["all_fail"]) == pytest.approx(1 / 3)
-    assert (
-        float(out["reward_mean"])
-        == float(out["pass@1"])
-        == pytest.approx(float(measures.measures(LOGITS, LABELS)["pass@1"].mean()))
-    )
+    assert float(out["reward_mean"]) == float(out["pass@1"])
+    assert out["pass@1"] == pytest.approx(float(measures.measures(LOGITS, LABELS)["pass@1"].mean()))
 
 
 def test_gradient_norms_of_single_images():

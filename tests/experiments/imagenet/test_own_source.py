@@ -1,6 +1,4 @@
-"""Image data of a user's own: ``--config.data.name=my.module:source``, without a line of the driver."""
-
-import itertools
+"""A user's own image data: ``--config.data.name=my.module:source``, without a change of the driver."""
 
 import numpy as np
 import pytest
@@ -39,7 +37,7 @@ def test_it_trains_evaluates_and_resumes(tmp_path):
         ({**MINE, "eval__gradient_norm_images": 11}, r"^eval\.gradient_norm_images: got 11, .*from 1 to 10"),
     ],
 )
-def test_what_does_not_fit_is_one_line(fields, said):
+def test_a_source_that_does_not_fit_is_one_line(fields, said):
     with pytest.raises(ConfigError, match=said) as error:
         checks.check(small(**fields))
     assert "\n" not in str(error.value)
@@ -59,12 +57,9 @@ def test_hosts_read_parts_of_one_batch_and_every_validation_image_comes_once():
         np.testing.assert_array_equal(np.concatenate([part[0] for part in parts]), images)
         np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), labels)
     assert not np.array_equal(next(whole.host_batches(0))[0], next(whole.host_batches(5))[0])
-    from_five = next(itertools.islice(whole.host_batches(0), 5, None))
-    np.testing.assert_array_equal(from_five[0], next(whole.host_batches(5))[0])
     batches = list(whole.validation_batches(4))
     seen = np.concatenate([labels[mask] for _, labels, mask in batches])
     np.testing.assert_array_equal(seen, own_source._labels[30:])
-    assert all(len(labels) == 4 for _, labels, _ in batches)
     joined = [np.concatenate(parts) for parts in zip(*(
         [labels for _, labels, _ in host.validation_batches(4)] for host in hosts), strict=True)]  # fmt: skip
     np.testing.assert_array_equal(np.concatenate(joined), np.concatenate([labels for _, labels, _ in batches]))

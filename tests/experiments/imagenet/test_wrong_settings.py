@@ -1,4 +1,4 @@
-"""What an image config can have wrong, each one clear line before anything is compiled."""
+"""Errors in an image config: each is one clear line before anything is compiled."""
 
 import math
 
@@ -9,30 +9,21 @@ from experiments.imagenet.problem import make_images
 from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.config.load import load
 from maxrl_jax.vision import glyphs
-from maxrl_jax.vision.imagenet2012 import images as record_files
-from tests.experiments.imagenet.small import ROOT, FakeFiles, small
+from tests.experiments.imagenet.small import ROOT, small
 
 WRONG = [
     ({"loss__name": "mle"}, "loss.name"),
     ({"loss__sampling": "count"}, "loss.sampling"),
     ({"loss__num_rollouts": 0}, "loss.num_rollouts"),
-    ({"loss__advantage__name": "maxrll"}, "loss.advantage.name"),
     ({"loss__advantage__name": "rloo", "loss__num_rollouts": 1}, "loss.advantage.name"),
     ({"loss__advantage__name": "maxpo", "loss__advantage__k": 8}, "loss.advantage.k"),
-    ({"loss__advantage__k": 2}, "loss.advantage.k"),
     ({"loss__advantage__name": "partitioned", "loss__advantage__k": 2}, "loss.advantage.name"),
     ({"loss__advantage__name": "self_masked"}, "loss.advantage.name"),
-    ({"loss__advantage__name": "differential_smoothing"}, "loss.advantage.name"),
     ({"batch_size": 0}, "batch_size"),
-    ({"steps": -1}, "steps"),
-    ({"steps_per_call": 0}, "steps_per_call"),
-    ({"optimizer__learning_rate": 0.0}, "optimizer.learning_rate"),
     ({"optimizer__schedule": "cosine", "optimizer__warmup_steps": 3}, "optimizer.warmup_steps"),
     ({"model__depth": 51}, "model.depth"),
     ({"model__stem": "wide"}, "model.stem"),
-    ({"model__width": 0}, "model.width"),
     ({"model__compute_dtype": "float16"}, "model.compute_dtype"),
-    ({"data__name": "imagenet"}, "data.name"),
     ({"data__image_size": 4}, "data.image_size"),
     ({"data__num_classes": 1}, "data.num_classes"),
     ({"data__num_classes": 1000}, "data.num_classes"),  # digits has ten
@@ -40,11 +31,8 @@ WRONG = [
     ({"data__jitter": -1.0}, "data.jitter"),
     ({"data__name": "imagenet2012", "data__num_classes": 1000, "data__dir": "/nowhere"}, "data.dir"),
     ({"data__name": "imagenet2012", "data__num_classes": 100}, "data.num_classes"),
-    ({"data__name": "kanji", "data__num_classes": 10**6}, "data.n"),  # too many, or the extra is missing
-    ({"eval__batch_size": 0}, "eval.batch_size"),
-    ({"eval__num_images": 0}, "eval.num_images"),
+    ({"data__name": "kanji", "data__num_classes": 10**6}, "data.n"),  # too many, or the extra is not installed
     ({"eval__gradient_norm_images": 21}, "eval.gradient_norm_images"),
-    ({"eval__gradient_norm_step": -1}, "eval.gradient_norm_step"),
 ]
 
 
@@ -56,7 +44,7 @@ def test_wrong_settings_are_named_before_any_compile(overrides, key):
     assert "\n" not in str(caught.value)
 
 
-def test_more_classes_than_can_be_told_apart_are_named(monkeypatch):
+def test_more_classes_than_differ_are_refused(monkeypatch):
     def none(key, num_classes):
         raise ValueError(f"num_classes: got {num_classes}, allowed: at most 7 differ clearly")
 
@@ -66,12 +54,9 @@ def test_more_classes_than_can_be_told_apart_are_named(monkeypatch):
 
 
 @pytest.mark.parametrize("variant", ["tiny", "standin", "paper", "pod"])
-def test_every_variant_is_checked(variant, monkeypatch):
-    files = FakeFiles()
-    files.num_validation = 50_000
-    monkeypatch.setattr(record_files, "source", files)
-    folder = {"data.dir": "somewhere"} if variant in ("paper", "pod") else {}
-    checks.check(load(f"{ROOT}/configs/imagenet.py:{variant}", {"wandb.mode": "disabled", **folder}))
+def test_every_variant_is_valid(variant, prepared):
+    files = {"data.dir": str(prepared), "eval.gradient_norm_images": 10} if variant in ("paper", "pod") else {}
+    checks.check(load(f"{ROOT}/configs/imagenet.py:{variant}", {"wandb.mode": "disabled", **files}))
 
 
 def test_an_unknown_variant_lists_those_there_are():

@@ -3,15 +3,11 @@
 import itertools
 import json
 import math
-import os
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.integrate import quad
 from scipy.special import ndtr
 from scipy.stats import norm
 
@@ -22,7 +18,6 @@ from maxrl_jax.advantages.subset_max import rank_weights
 from maxrl_jax.runs import keys
 from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.config.load import load
-from tests.xla_flags import with_devices
 
 THETAS = (-0.2, 0.3, 0.7, 0.9, 1.0, 1.3)
 TINY = "configs/gaussian.py:tiny"
@@ -52,17 +47,6 @@ def test_quadrature_is_exact_to_rounding(std):
         assert problem.max_at_k_derivative(theta, k, std=std) == pytest.approx(slope, abs=1e-12)
 
 
-def test_quadrature_against_an_adaptive_rule():
-    theta, k, std = 0.95, 4, 0.1
-
-    def integrand(u):
-        return 2 * u * (1 - (1 - ndtr((1 - theta) / std) + ndtr((u - theta) / std)) ** k)
-
-    value, error = quad(integrand, 0, 1, epsabs=1e-13, epsrel=1e-13)
-    assert error < 1e-12
-    assert problem.max_at_k(theta, k, std=std) == pytest.approx(value, abs=1e-12)
-
-
 def test_one_sample_has_a_closed_form():
     """E[x^2; 0 <= x <= 1] from the truncated moments of the normal distribution, and its derivative."""
     theta, std = np.linspace(-0.2, 1.3, 16), 0.1
@@ -75,22 +59,6 @@ def test_one_sample_has_a_closed_form():
     slope = (theta**2 * first + 2 * theta * std * second + std**2 * third) / std  # E[g(x) (x - theta)] / std^2
     np.testing.assert_allclose(problem.max_at_k(theta, 1, std=std), value, atol=1e-14)
     np.testing.assert_allclose(problem.max_at_k_derivative(theta, 1, std=std), slope, atol=1e-12)
-
-
-@pytest.mark.parametrize(("theta", "k"), [(0.8, 1), (0.95, 4), (1.1, 16)])
-def test_quadrature_against_monte_carlo(theta, k):
-    best = problem.reward(np.random.default_rng(0).normal(theta, 0.1, (100_000, k))).max(axis=1)
-    error = best.std() / math.sqrt(len(best))
-    assert problem.max_at_k(theta, k, std=0.1) == pytest.approx(best.mean(), abs=4.5 * error)
-
-
-@pytest.mark.parametrize("k", [1, 4, 32])
-def test_derivative_is_that_of_the_value(k):
-    theta, h = np.linspace(0.2, 1.2, 11), 1e-4
-    up, down = (problem.max_at_k(theta + d, k, std=0.1) for d in (h, -h))
-    np.testing.assert_allclose(
-        problem.max_at_k_derivative(theta, k, std=0.1), (up - down) / (2 * h), atol=2e-4
-    )  # h^2 / 6 times a third derivative of at most ~ 1e4
 
 
 def test_optimum_is_the_peak_and_moves_to_the_cliff_with_k():
@@ -113,7 +81,7 @@ def test_score_is_the_gradient_of_the_log_density(x64):
     assert problem.score(0.95, 0.7, std=0.1) == pytest.approx(float(slope), rel=1e-12)
 
 
-@pytest.mark.parametrize("k", range(1, 9))
+@pytest.mark.parametrize("k", [1, 3, 8])
 def test_rank_weights_count_subsets(k):
     """mu_i is the number of k-subsets of 8 whose largest element is i; the weights are the estimate of max@k."""
     largest = [max(subset) for subset in itertools.combinations(range(8), k)]
@@ -143,12 +111,8 @@ def test_every_estimator_of_figure_8_is_unbiased_and_its_variance_measured():
 
 
 def test_estimators_undefined_at_n_are_left_out():
-    assert list(estimators.legal(4, 4)) == [
-        "pkpo loo_minus_one",
-        "pkpo none",
-        "partitioned loo_minus_one",
-        "partitioned naive",
-    ]
+    assert [name for name in estimators.FIGURE_8 if name not in estimators.legal(4, 4)] == [
+        "pkpo loo", "partitioned naive_baseline", "maxpo"]  # fmt: skip
     assert list(estimators.legal(4, 8)) == list(estimators.FIGURE_8)
 
 
@@ -162,11 +126,6 @@ def test_binned_effective_rewards_follow_the_closed_form(label, k):
     expected = estimators.expected_effective_reward(label, centres, num_rewards=32, k=k)
     # A bin holds 2,000 values of spread ~ 0.1 k / 32 and is 1/64 wide: 5 standard errors and the curvature.
     np.testing.assert_allclose(found, expected, atol=5 * 0.1 * k / 32 / math.sqrt(2000) + k * k / 32 / 64**2)
-
-
-def test_effective_reward_needs_a_known_name():
-    with pytest.raises(ValueError, match="allowed: pkpo none"):
-        estimators.expected_effective_reward("grpo", 0.0, num_rewards=32, k=2)
 
 
 def test_runs_share_noise_over_learning_rates_and_not_over_seeds():
@@ -186,9 +145,8 @@ def test_runs_share_noise_over_learning_rates_and_not_over_seeds():
     np.testing.assert_allclose(gradient[0], (loo * problem.score(x, 0.5, std=0.1)).mean(axis=1), rtol=1e-4)
 
 
-def test_the_k_an_estimator_is_for():
+def test_the_k_of_the_objective_an_estimator_estimates():
     assert training.estimated_k(advantages.get("rloo"), 8) == 1
-    assert training.estimated_k(advantages.get("maxpo", k=4), 8) == 4
     assert training.estimated_k(advantages.get("pkpo", k=2, baseline="none"), 8) == 2
     assert training.estimated_k(advantages.get("partitioned", k=4), 8) == 4
     assert training.estimated_k(advantages.get("grpo"), 8) is None
@@ -205,11 +163,13 @@ def test_driver_ascends_to_the_optimum_and_resumes_bitwise(tmp_path):
     assert [row["step"] for row in rows] == list(range(400))
     assert np.shape(rows[0]["train/theta"]) == (3, 4)
     assert (tmp_path / "whole" / "variance.csv").read_text().startswith("estimator,n,k,mean")
-    # The largest learning rate has arrived after 400 steps; its seeds differ from one another.
+    # The largest learning rate has converged after 400 steps; its seeds differ from one another.
     assert final["final/theta_optimum"] == pytest.approx(0.9386609104802)
     assert abs(final["final/theta_mean"][-1] - final["final/theta_optimum"]) < 0.01
     assert final["final/max_at_k"][-1] > 0.999 * final["final/max_at_k_optimum"]
     assert len(set(rows[-1]["train/theta"][-1])) == 4
+    theta = np.array([[0.1, 0.2, 0.4, 0.8]])
+    np.testing.assert_allclose(driver._summary(whole, theta, None)["theta_error"], theta.std(axis=1, ddof=1) / 2)
     driver.run(load(TINY, {**SMALL, "rl.steps": 200}), tmp_path / "parts")
     resumed = driver.run(whole, tmp_path / "parts")
     assert resumed["final/params_sha256"] == final["final/params_sha256"]
@@ -221,7 +181,6 @@ def test_driver_ascends_to_the_optimum_and_resumes_bitwise(tmp_path):
         ("rl.advantage.k", 17, "k <= 16"),
         ("rl.advantage.name", "maxrl", "maxrl_order"),
         ("variance.sample_sizes", (8, 10), "multiples of variance.k"),
-        ("rl.learning_rates", (), "rl.learning_rates"),
         ("problem.std", 0.0, "problem.std"),
     ],
 )
@@ -239,17 +198,3 @@ def test_k_may_follow_a_schedule():
 
 def test_paper_config_is_legal():
     driver.check(load("configs/gaussian.py:paper"))
-
-
-@pytest.mark.slow
-def test_eight_devices_give_the_run_of_one(tmp_path):
-    command = [sys.executable, "-m", "experiments.gaussian", f"--config={TINY}", "--config.wandb.mode=disabled"]
-    curves = []
-    for count in (1, 8):
-        flags = {"XLA_FLAGS": with_devices(count)}
-        folder = tmp_path / str(count)
-        run = [*command, "--config.rl.steps=40", "--config.variance.num_estimates=50", f"--workdir={folder}"]
-        subprocess.run(run, env=os.environ | flags, check=True)
-        records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-        curves.append([record["train/theta"] for record in records if "train/theta" in record])
-    np.testing.assert_allclose(curves[0], curves[1], atol=1e-4)
