@@ -4,14 +4,13 @@ import pathlib
 
 import pytest
 
-from tests.compile_cache import kept_in
 from tests.runs.runs import Toy, deterministic
 
 
 @pytest.fixture(scope="session")
-def toy(tmp_path_factory) -> Toy:
+def toy() -> Toy:
     """The toy driver, started as a process."""
-    return Toy(tmp_path_factory.mktemp("compiled"))
+    return Toy()
 
 
 @pytest.fixture(autouse=True)
@@ -19,13 +18,6 @@ def nothing_left_running(toy):
     """Ends the processes a test started."""
     yield
     toy.end_all()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_once(toy):
-    """Processes and tests share one cache."""
-    with kept_in(toy.cache):
-        yield
 
 
 @pytest.fixture(scope="session")

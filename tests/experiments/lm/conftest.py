@@ -1,14 +1,7 @@
 import pytest
 
 from experiments.lm.__main__ import check, run
-from tests.compile_cache import kept_in
 from tests.experiments.lm.small import small, words
-
-
-@pytest.fixture(scope="session", autouse=True)
-def compile_once(tmp_path_factory):
-    with kept_in(tmp_path_factory.mktemp("compiled")):
-        yield
 
 
 def _finished(folder, config):
