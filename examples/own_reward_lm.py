@@ -18,7 +18,7 @@ from flax import nnx
 from maxrl_jax import advantages
 from maxrl_jax.lm import decoder
 from maxrl_jax.lm.rollout import Settings, rollout
-from maxrl_jax.lm.update import Batch, Objective, Plan, loss_and_gradients
+from maxrl_jax.lm.update import Batch, LossSettings, Plan, loss_and_gradients
 
 LETTERS = string.ascii_lowercase[:12] + " "
 PAD, STOP = len(LETTERS), len(LETTERS) + 1  # ids after those of the letters
@@ -73,7 +73,7 @@ def main() -> list[float]:
     @jax.jit
     def update(params, state, answers, rewards):
         batch = Batch(prompts, answers.tokens, answers.mask, advantage(rewards), prompt_lengths=lengths)
-        gradients = loss_and_gradients(nnx.merge(graphdef, params), batch, Objective(), plan).gradients
+        gradients = loss_and_gradients(nnx.merge(graphdef, params), batch, LossSettings(), plan).gradients
         changes, state = optimizer.update(gradients, state, params)
         return optax.apply_updates(params, changes), state
 

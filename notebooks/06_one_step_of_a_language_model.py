@@ -80,7 +80,7 @@ settings = step.Settings(
     num_prompts=NUM_PROBLEMS,
     num_rollouts=NUM_ROLLOUTS,
     sampling=rollout.Settings(task.answer_length, task.stop_tokens, pad_token=task.pad_token),
-    objective=update.Objective(aggregation="sequence_sum"),
+    aggregation="sequence_sum",
     micro_batch_tokens=4096,
 )
 
@@ -175,7 +175,7 @@ norms.to_frame()
 def shared(params, values):
     batch = update.Batch(one.tokens, group.tokens, group.mask, values, prompt_lengths=one.lengths)
     plan = update.Plan.make(1, N, task.answer_length, micro_batch_tokens=4096, num_lengths=1)
-    return update.loss_and_gradients(policy.master(params), batch, settings.objective, plan)
+    return update.loss_and_gradients(policy.master(params), batch, settings.loss, plan)
 
 
 result = shared(params, given["MaxRL"])

@@ -35,20 +35,19 @@ def norms(
       (pass rate over the N rollouts [M], gradient norms [M, estimators]).
     """
     policy, task = setup.policy, setup.task
-    objective = dataclasses.replace(setup.step.objective, clip_epsilon=None)
-    settings = dataclasses.replace(
-        setup.step, num_prompts=1, num_rollouts=num_rollouts, minibatches=1, objective=objective
-    )
+    alone = {"num_prompts": 1, "num_rollouts": num_rollouts, "minibatches": 1}
+    no_terms = {"clip_epsilon": None, "entropy_coef": 0.0, "kl_coef": 0.0}  # estimators are compared, nothing else
+    settings = dataclasses.replace(setup.step, **alone, **no_terms)
     chosen = task.held_out.at(slice(num_prompts))
     key = keys.stream(setup.config.seed, "gradient_norms")
 
-    def alone(tree: Any) -> Any:
+    def as_batch(tree: Any) -> Any:
         return jax.tree.map(lambda leaf: leaf[None], tree)
 
     @jax.jit
     def draw(params: Any, prompts: Prompts) -> rollout.Rollouts:
         def of_prompt(pair: tuple[Prompts, jax.Array]) -> rollout.Rollouts:
-            found = step.draw(policy, settings, params, alone(pair[0]), key, pair[1][None])
+            found = step.draw(policy, settings, params, as_batch(pair[0]), key, pair[1][None])
             return jax.tree.map(lambda leaf: leaf[0], found)
 
         return jax.lax.map(of_prompt, (prompts, jnp.arange(len(prompts))))
@@ -56,7 +55,7 @@ def norms(
     @jax.jit
     def learn(params: Any, prompts: Prompts, answers: rollout.Rollouts, verdict: Verdict) -> jax.Array:
         def of_prompt(given: tuple[Prompts, rollout.Rollouts, Verdict]) -> jax.Array:
-            parts = alone(given)
+            parts = as_batch(given)
             found = [step.learn(policy, task, estimator, settings, params, *parts) for estimator in estimators]
             return jnp.stack([optax.tree.norm(result.gradients) for result in found])
 

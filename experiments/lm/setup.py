@@ -17,7 +17,6 @@ from maxrl_jax.lm import decoder, step
 from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.rollout import Settings
 from maxrl_jax.lm.task import Prompts, Task
-from maxrl_jax.lm.update import Objective
 from maxrl_jax.runs import keys
 from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.devices.data_parallel import MeshDevices
@@ -156,15 +155,11 @@ class Setup:
             num_prompts=rl.num_prompts,
             num_rollouts=rl.num_rollouts,
             sampling=self.sampling,
-            objective=Objective(
-                aggregation=rl.aggregation,
-                clip_epsilon=rl.clip_epsilon if rl.clip_epsilon and rl.minibatches > 1 else None,
-                entropy_coef=rl.entropy_coef,
-                kl_coef=rl.kl_coef,
-                temperature=rl.temperature,
-                top_p=rl.top_p,
-            ),
             micro_batch_tokens=by_platform(rl.micro_batch_tokens, cpu=1024, accelerator=65_536),
+            aggregation=rl.aggregation,
+            clip_epsilon=rl.clip_epsilon if rl.clip_epsilon and rl.minibatches > 1 else None,
+            entropy_coef=rl.entropy_coef,
+            kl_coef=rl.kl_coef,
             decode_rows=rl.decode_rows or None,
             decode_segments=rl.decode_segments,
             minibatches=rl.minibatches,

@@ -59,7 +59,7 @@ def gradients(
             advantages=jnp.ones((count, 1)),
             prompt_lengths=prompts.lengths,
         ),
-        update.Objective(aggregation="token_mean"),
+        update.LossSettings(aggregation="token_mean"),
         plan,
         denominator=total,
         compute_dtype=policy.dtype,

@@ -32,8 +32,11 @@ class Settings:
         num_prompts: P of the global batch.
         num_rollouts: N of each prompt.
         sampling: how answers are drawn.
-        objective: the loss.
         micro_batch_tokens: answer tokens of a micro-batch of the update.
+        aggregation: of the loss, one of `losses.AGGREGATIONS`.
+        clip_epsilon: PPO's clip range, for more than one mini-batch; None for none.
+        entropy_coef: weight of the entropy bonus.
+        kl_coef: weight of the KL term.
         decode_rows: the most rollouts decoded at a time on a device; None for all.
         decode_segments: of a judge on the host, after how many tokens the host looks which answers are complete; () for
             one loop.
@@ -43,11 +46,21 @@ class Settings:
     num_prompts: int
     num_rollouts: int
     sampling: rollout.Settings
-    objective: update.Objective
     micro_batch_tokens: int
+    aggregation: str = "sequence_sum"
+    clip_epsilon: float | None = None
+    entropy_coef: float = 0.0
+    kl_coef: float = 0.0
     decode_rows: int | None = None
     decode_segments: tuple[int, ...] = ()
     minibatches: int = 1
+
+    @property
+    def loss(self) -> update.LossSettings:
+        """The loss, of log-probabilities under the distribution that answers are sampled from."""
+        names = ("aggregation", "clip_epsilon", "entropy_coef", "kl_coef")
+        terms = {name: getattr(self, name) for name in names}
+        return update.LossSettings(**terms, temperature=self.sampling.temperature, top_p=self.sampling.top_p)
 
     @property
     def minibatch(self) -> "Settings":
@@ -62,7 +75,7 @@ class Settings:
     @property
     def may_rest(self) -> bool:
         """Whether a batch without a non-zero advantage has nothing to say: no entropy bonus and no KL term."""
-        return losses.may_skip_zero_advantages(self.objective.entropy_coef, self.objective.kl_coef)
+        return losses.may_skip_zero_advantages(self.entropy_coef, self.kl_coef)
 
 
 @jax.tree_util.register_dataclass
@@ -145,7 +158,7 @@ def log_probs(
         policy.sampler(params),
         prompts.tokens,
         answers.tokens,
-        settings.objective,
+        settings.loss,
         plan,
         prompt_lengths=prompts.lengths,
     )
@@ -173,9 +186,9 @@ def learn(
     rewards = verdict.rewards.astype(jnp.float32)
     arrays = _companions(policy, task, advantage, settings, params, prompts, answers)
     advantages = advantage(rewards, **arrays)
-    objective, plan = settings.objective, settings.plan(len(prompts))
+    plan = settings.plan(len(prompts))
     frozen = None
-    if objective.kl_coef:
+    if settings.kl_coef:
         frozen = log_probs(policy, settings, reference, prompts, answers)
     result = update.loss_and_gradients(
         policy.master(params),
@@ -188,9 +201,9 @@ def learn(
             reference_log_probs=frozen,
             prompt_lengths=prompts.lengths,
         ),
-        objective,
+        settings.loss,
         plan,
-        denominator=share.sum(losses.denominator(answers.mask, objective.aggregation)),
+        denominator=share.sum(losses.denominator(answers.mask, settings.aggregation)),
         compute_dtype=policy.dtype,
         remat=policy.remat,
     )

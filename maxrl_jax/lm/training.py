@@ -69,7 +69,7 @@ class Trainer:
         problems were ever solved.
         """
         state = {"params": params, "opt": opt}
-        if self.settings.objective.kl_coef:
+        if self.settings.kl_coef:
             state["reference"] = params
         if self.task.num_problems:
             state["solved"] = jnp.zeros(self.task.num_problems, bool)

@@ -19,7 +19,6 @@ from maxrl_jax.lm.decoder.weights import Weights
 from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.rollout import Settings
 from maxrl_jax.lm.task import Prompts, Task, Verdict
-from maxrl_jax.lm.update import Objective
 from maxrl_jax.runs.devices import data_parallel, sharding
 from tests.lm.decoder.tiny import tiny_model
 
@@ -46,7 +45,7 @@ def check_step() -> None:
     task = Task(
         "find", 11, T, prompts_of, judge, held_out=prompts_of("held_out", 0, jnp.arange(2), 2), stop_tokens=(3,)
     )
-    settings = step.Settings(P, N, Settings(T, (3,)), Objective("token_mean", kl_coef=0.1), micro_batch_tokens=12)
+    settings = step.Settings(P, N, Settings(T, (3,)), micro_batch_tokens=12, aggregation="token_mean", kl_coef=0.1)
     graph, params = nnx.split(tiny_model(**LLAMA))
     policy, estimator = Policy(graph, jnp.float32), advantages.get("maxrl")
     reference = jax.tree.map(lambda leaf: 0.9 * leaf, params)

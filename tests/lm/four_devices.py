@@ -9,7 +9,7 @@ from jax.sharding import PartitionSpec as Spec
 
 from maxrl_jax import losses
 from maxrl_jax.lm.rollout import Segments, Settings, rollout
-from maxrl_jax.lm.update import Batch, Objective, Plan, loss_and_gradients
+from maxrl_jax.lm.update import Batch, LossSettings, Plan, loss_and_gradients
 from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.devices.data_parallel import over_parts
 from tests.lm.decoder.tiny import tiny_model
@@ -31,7 +31,7 @@ def main() -> None:
         tokens = total(losses.denominator(answers.mask, "token_mean"))
         batch = Batch(prompts, answers.tokens, answers.mask, advantages)
         plan = Plan.make(len(ids), N, T, micro_batch_tokens=12, num_lengths=1)
-        update = loss_and_gradients(model, batch, Objective("token_mean"), plan, denominator=tokens)
+        update = loss_and_gradients(model, batch, LossSettings("token_mean"), plan, denominator=tokens)
         return jax.tree.map(total, update), answers.tokens
 
     assert jax.device_count() == 4

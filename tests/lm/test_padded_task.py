@@ -42,9 +42,7 @@ def found(policy):
     graph, params = policy
 
     def of_task(chosen):
-        settings = dataclasses.replace(
-            test_step.SETTINGS, objective=dataclasses.replace(test_step.SETTINGS.objective, kl_coef=0.1)
-        )
+        settings = dataclasses.replace(test_step.SETTINGS, kl_coef=0.1)
         reference = jax.tree.map(lambda leaf: 0.5 * leaf, params)
         arguments = {"step": 0, "key": jax.random.key(3), "reference": reference}
         rl = step.gradients(graph, chosen, advantages.get("rloo"), settings, params, **arguments)

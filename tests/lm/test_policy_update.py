@@ -12,7 +12,7 @@ import pytest
 from flax import nnx
 
 from maxrl_jax import losses
-from maxrl_jax.lm.update import Batch, Objective, Plan, loss_and_gradients, score
+from maxrl_jax.lm.update import Batch, LossSettings, Plan, loss_and_gradients, score
 from tests.lm.decoder.tiny import GEMMA2, QWEN3, compiled, plain_log_probs, run_compiled, run_plain, tiny_model
 from tests.xla_flags import with_devices
 
@@ -36,35 +36,33 @@ def make_batch(dtype=jnp.float64, **changes) -> Batch:
     return dataclasses.replace(batch, **changes)
 
 
-def updated(model, batch, objective=Objective(), plan=WHOLE, **options):  # noqa: B008 (frozen)
+def updated(model, batch, settings=LossSettings(), plan=WHOLE, **options):  # noqa: B008 (frozen)
     graphdef, params = nnx.split(model)
 
     def run(params, batch):
-        return loss_and_gradients(nnx.merge(graphdef, params), batch, objective, plan, **options)
+        return loss_and_gradients(nnx.merge(graphdef, params), batch, settings, plan, **options)
 
     return run_compiled(run, params, batch)
 
 
-def plain(model, batch, objective):
+def plain(model, batch, settings):
     """(loss, gradients) over full sequences, every prompt repeated N times."""
     graphdef, params = nnx.split(model)
 
     def loss(params):
         model = nnx.merge(graphdef, params)
-        log_probs, entropies = plain_log_probs(
-            model, batch.prompts, batch.tokens, objective.temperature, objective.top_p
-        )
+        log_probs, entropies = plain_log_probs(model, batch.prompts, batch.tokens, settings.temperature, settings.top_p)
         return losses.policy_gradient(
             log_probs,
             batch.mask,
             batch.advantages,
-            objective.aggregation,
+            settings.aggregation,
             batch.old_log_probs,
-            objective.clip_epsilon,
+            settings.clip_epsilon,
             entropies=entropies,
-            entropy_coef=objective.entropy_coef,
+            entropy_coef=settings.entropy_coef,
             reference_log_probs=batch.reference_log_probs,
-            kl_coef=objective.kl_coef,
+            kl_coef=settings.kl_coef,
         )
 
     return run_compiled(jax.value_and_grad(loss), params)
@@ -82,20 +80,20 @@ def assert_same(update, loss, gradients, tolerance):
 
 
 @pytest.mark.parametrize(
-    ("objective", "changes", "model_changes"),
+    ("settings", "changes", "model_changes"),
     [
-        (Objective(), {"old_log_probs": None}, {}),
-        (Objective("token_mean"), {"old_log_probs": None}, {"tie_embeddings": False, "num_kv_heads": 1}),
-        (Objective("sequence_mean", clip_epsilon=0.2, entropy_coef=0.1, kl_coef=0.2), {}, {"num_layers": 1}),
-        (Objective("token_mean", temperature=0.7, top_p=0.8), {"old_log_probs": None}, {"num_layers": 1}),
-        (Objective(), {"old_log_probs": None}, QWEN3),
-        (Objective(), {"old_log_probs": None}, GEMMA2),
+        (LossSettings(), {"old_log_probs": None}, {}),
+        (LossSettings("token_mean"), {"old_log_probs": None}, {"tie_embeddings": False, "num_kv_heads": 1}),
+        (LossSettings("sequence_mean", clip_epsilon=0.2, entropy_coef=0.1, kl_coef=0.2), {}, {"num_layers": 1}),
+        (LossSettings("token_mean", temperature=0.7, top_p=0.8), {"old_log_probs": None}, {"num_layers": 1}),
+        (LossSettings(), {"old_log_probs": None}, QWEN3),
+        (LossSettings(), {"old_log_probs": None}, GEMMA2),
     ],
 )
-def test_equals_the_plain_update(x64, objective, changes, model_changes):
+def test_equals_the_plain_update(x64, settings, changes, model_changes):
     model, batch = tiny_model(jnp.float64, **model_changes), make_batch(**changes)
-    update = updated(model, batch, objective, compute_dtype=jnp.float64)
-    assert_same(update, *plain(model, batch, objective), tolerance=1e-9)
+    update = updated(model, batch, settings, compute_dtype=jnp.float64)
+    assert_same(update, *plain(model, batch, settings), tolerance=1e-9)
     assert update.trained_tokens == batch.mask.sum()
     assert update.prompts_skipped == 0
 
@@ -119,7 +117,7 @@ def test_micro_batches_and_cut_lengths_change_nothing(x64, plan):
 def test_float32_stays_within_its_rounding(x64):
     model, batch = tiny_model(jnp.float64, num_layers=1), make_batch(old_log_probs=None)
     single = updated(model, batch, plan=Plan(1, (T,), (2,)), compute_dtype=jnp.float32)
-    assert_same(single, *plain(model, batch, Objective()), tolerance=1e-5)
+    assert_same(single, *plain(model, batch, LossSettings()), tolerance=1e-5)
 
 
 def test_bfloat16_compute_keeps_direction_and_master_type():
@@ -137,9 +135,9 @@ def test_zero_advantages_are_left_out_and_nothing_changes(x64):
     batch = make_batch(old_log_probs=None)
     advantages = batch.advantages.at[1].set(0).at[0, 2].set(0)  # a whole prompt, and one rollout of another
     model, batch = tiny_model(jnp.float64, num_layers=1), dataclasses.replace(batch, advantages=advantages)
-    objective, plan = Objective("token_mean"), Plan(1, (T,), (2,))
-    skipping = updated(model, batch, objective, plan, compute_dtype=jnp.float64)
-    keeping = updated(model, batch, objective, dataclasses.replace(plan, skip_zeros=False), compute_dtype=jnp.float64)
+    settings, plan = LossSettings("token_mean"), Plan(1, (T,), (2,))
+    skipping = updated(model, batch, settings, plan, compute_dtype=jnp.float64)
+    keeping = updated(model, batch, settings, dataclasses.replace(plan, skip_zeros=False), compute_dtype=jnp.float64)
     assert_same(skipping, keeping.loss, keeping.gradients, tolerance=1e-10)
     assert (skipping.prompts_skipped, keeping.prompts_skipped) == (1, 0)
     assert skipping.trained_tokens == batch.mask.sum() - batch.mask[1].sum() - batch.mask[0, 2].sum()
@@ -149,10 +147,10 @@ def test_zero_advantages_are_left_out_and_nothing_changes(x64):
 def test_nothing_is_left_out_while_an_entropy_bonus_acts(x64):
     advantages = make_batch().advantages.at[1].set(0)
     model, batch = tiny_model(jnp.float64, num_layers=1), make_batch(advantages=advantages, old_log_probs=None)
-    objective = Objective(entropy_coef=0.1)
-    update = updated(model, batch, objective, Plan(1, (T,), (N,)), compute_dtype=jnp.float64)
+    settings = LossSettings(entropy_coef=0.1)
+    update = updated(model, batch, settings, Plan(1, (T,), (N,)), compute_dtype=jnp.float64)
     assert update.prompts_skipped == 0
-    assert_same(update, *plain(model, batch, objective), tolerance=1e-9)
+    assert_same(update, *plain(model, batch, settings), tolerance=1e-9)
 
 
 def test_a_batch_without_signal_gives_exactly_zero():
@@ -166,12 +164,12 @@ def test_a_batch_without_signal_gives_exactly_zero():
 
 def test_parts_with_the_global_denominator_add_up(x64):
     model, batch = tiny_model(jnp.float64, num_layers=1), make_batch(old_log_probs=None)
-    objective = Objective("token_mean")
-    whole = updated(model, batch, objective, compute_dtype=jnp.float64)
+    settings = LossSettings("token_mean")
+    whole = updated(model, batch, settings, compute_dtype=jnp.float64)
     denominator = losses.denominator(batch.mask, "token_mean")
     plan = Plan(1, (T,), (N,))
     halves = [
-        updated(model, jax.tree.map(lambda a, s=s: a[s], batch), objective, plan, denominator=denominator,
+        updated(model, jax.tree.map(lambda a, s=s: a[s], batch), settings, plan, denominator=denominator,
                 compute_dtype=jnp.float64)
         for s in (slice(0, 1), slice(1, P))
     ]  # fmt: skip
@@ -184,20 +182,20 @@ def test_tokens_outside_the_mask_change_nothing():
     mask = batch.mask.at[..., -1].set(False)
     other = jnp.where(mask, batch.tokens, (batch.tokens + 1) % 11)
     batches = [dataclasses.replace(batch, mask=mask, tokens=tokens) for tokens in (batch.tokens, other)]
-    update = compiled(lambda batch: loss_and_gradients(model, batch, Objective(), WHOLE), batch)
+    update = compiled(lambda batch: loss_and_gradients(model, batch, LossSettings(), WHOLE), batch)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), *(update(batch) for batch in batches))
 
 
-@pytest.mark.parametrize("objective", [Objective(), Objective(temperature=0.7, top_p=0.8)])
-def test_score_is_the_plain_log_probability(x64, objective):
+@pytest.mark.parametrize("settings", [LossSettings(), LossSettings(temperature=0.7, top_p=0.8)])
+def test_score_is_the_plain_log_probability(x64, settings):
     model, batch = tiny_model(jnp.float64, num_layers=1), make_batch()
     scores = run_compiled(
-        lambda prompts, tokens: score(model, prompts, tokens, objective, Plan(2, (T,), (3,))),
+        lambda prompts, tokens: score(model, prompts, tokens, settings, Plan(2, (T,), (3,))),
         batch.prompts,
         batch.tokens,
     )
-    settings = objective.temperature, objective.top_p
-    expected, _ = run_plain(plain_log_probs, model, batch.prompts, batch.tokens, *settings)
+    distribution = settings.temperature, settings.top_p
+    expected, _ = run_plain(plain_log_probs, model, batch.prompts, batch.tokens, *distribution)
     np.testing.assert_allclose(scores, expected, rtol=1e-9)
 
 
@@ -219,12 +217,12 @@ def test_plans_fill_their_micro_batches_in_equal_parts():
 )
 def test_a_plan_that_does_not_fit_is_refused(plan, message):
     with pytest.raises(ValueError, match=message):
-        loss_and_gradients(tiny_model(num_layers=1), make_batch(jnp.float32), Objective(), plan)
+        loss_and_gradients(tiny_model(num_layers=1), make_batch(jnp.float32), LossSettings(), plan)
 
 
 def test_a_greedy_objective_is_refused():
     with pytest.raises(ValueError, match="temperature: got 0, allowed: a positive number"):
-        Objective(temperature=0.0)
+        LossSettings(temperature=0.0)
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from maxrl_jax.lm.rollout import Settings, rollout
-from maxrl_jax.lm.update import Batch, Objective, Plan, loss_and_gradients, score
+from maxrl_jax.lm.update import Batch, LossSettings, Plan, loss_and_gradients, score
 from tests.lm.decoder.tiny import GEMMA2, QWEN3, run_compiled, tiny_model
 
 P, N, S, T = 3, 4, 9, 7
@@ -58,7 +58,7 @@ def test_a_full_length_given_is_a_length_left_out(x64):
 
 @pytest.mark.parametrize("mechanisms", [pytest.param(QWEN3, marks=pytest.mark.slow), GEMMA2])
 def test_scores_and_gradients_are_the_sums_over_each_prompt_alone(x64, mechanisms):
-    model, objective = tiny_model(jnp.float64, **mechanisms), Objective()
+    model, settings = tiny_model(jnp.float64, **mechanisms), LossSettings()
     generator = np.random.default_rng(1)
     tokens = jnp.asarray(generator.integers(0, 11, (P, N, T)))
     mask = jnp.arange(T) < jnp.asarray(generator.integers(1, T + 1, (P, N)))[..., None]
@@ -69,8 +69,8 @@ def test_scores_and_gradients_are_the_sums_over_each_prompt_alone(x64, mechanism
         batch = Batch(prompts, tokens[rows], mask[rows], advantages[rows], prompt_lengths=lengths)
 
         def both(model):
-            update = loss_and_gradients(model, batch, objective, plan, denominator=total, compute_dtype=jnp.float64)
-            return update, score(model, prompts, tokens[rows], objective, plan, prompt_lengths=lengths)
+            update = loss_and_gradients(model, batch, settings, plan, denominator=total, compute_dtype=jnp.float64)
+            return update, score(model, prompts, tokens[rows], settings, plan, prompt_lengths=lengths)
 
         return compute(model, both)
 

@@ -13,7 +13,6 @@ from maxrl_jax.lm import decoder, step
 from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.rollout import Settings
 from maxrl_jax.lm.task import Prompts, Task, Verdict
-from maxrl_jax.lm.update import Objective
 
 VOCABULARY, LENGTH = 8, 3
 
@@ -46,7 +45,6 @@ SETTINGS = step.Settings(
     num_prompts=4,
     num_rollouts=6,
     sampling=Settings(max_new_tokens=LENGTH, stop_tokens=(2,)),
-    objective=Objective(),
     micro_batch_tokens=12,
 )
 
@@ -124,7 +122,7 @@ class Half:
 @pytest.mark.slow
 def test_two_shares_are_the_whole(policy):
     policy, params = policy
-    settings = dataclasses.replace(SETTINGS, objective=Objective(aggregation="token_mean"))
+    settings = dataclasses.replace(SETTINGS, aggregation="token_mean")
     whole = gradients(policy, params, 1, settings=settings)
     # The first pass learns each half's token count, the second one adds losses and gradients over the global one.
     first = Half(0)
@@ -149,10 +147,10 @@ def silent(rewards):
 SIGNALS = [({}, False), ({"entropy_coef": 0.1}, True)]
 
 
-@pytest.mark.parametrize(("objective", "signal"), SIGNALS)
-def test_a_batch_of_zero_advantages_has_no_signal_but_an_entropy_bonus_has(policy, objective, signal):
+@pytest.mark.parametrize(("terms", "signal"), SIGNALS)
+def test_a_batch_of_zero_advantages_has_no_signal_but_an_entropy_bonus_has(policy, terms, signal):
     policy, params = policy
-    settings = dataclasses.replace(SETTINGS, objective=Objective(**objective))
+    settings = dataclasses.replace(SETTINGS, **terms)
     estimator = advantages.get("tests.lm.test_step:silent")
     result = gradients(policy, params, 0, settings=settings, estimator=estimator)
     assert bool(result.has_signal) is signal

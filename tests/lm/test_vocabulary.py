@@ -10,7 +10,7 @@ from flax import nnx
 from maxrl_jax.lm import sampling, vocabulary
 from maxrl_jax.lm.decoder import soft_cap
 from maxrl_jax.lm.rollout import Settings, rollout
-from maxrl_jax.lm.update import Batch, Objective, Plan, loss_and_gradients
+from maxrl_jax.lm.update import Batch, LossSettings, Plan, loss_and_gradients
 from maxrl_jax.lm.vocabulary import Distribution
 from tests.lm.decoder.tiny import GEMMA2, run_compiled, tiny_model
 
@@ -122,15 +122,15 @@ def batch_of(mask):
 
 
 @pytest.mark.parametrize(
-    "objective", [Objective(entropy_coef=0.3), Objective("token_mean", temperature=0.7, top_p=0.8)]
+    "settings", [LossSettings(entropy_coef=0.3), LossSettings("token_mean", temperature=0.7, top_p=0.8)]
 )
-def test_the_update_is_that_of_a_small_vocabulary(x64, large, objective):
+def test_the_update_is_that_of_a_small_vocabulary(x64, large, settings):
     graphdef, params = nnx.split(tiny_model(jnp.float64, **GEMMA2))
     batch = batch_of(jnp.ones((P, N, T), bool))
 
     def update(params):
         model = nnx.merge(graphdef, params)
-        return loss_and_gradients(model, batch, objective, Plan(1, (T,), (2,)), compute_dtype=jnp.float64)
+        return loss_and_gradients(model, batch, settings, Plan(1, (T,), (2,)), compute_dtype=jnp.float64)
 
     results = []
     for on in (True, False):
@@ -169,13 +169,13 @@ def test_no_array_of_tokens_by_vocabulary_is_in_the_program(monkeypatch):
     model = tiny_model(num_layers=1, vocab_size=vocabulary_size)
     graphdef, params = nnx.split(model)
     mask = jnp.ones((P, N, T), bool)
-    objective = Objective(entropy_coef=0.1, temperature=0.7, top_p=0.8)
+    settings = LossSettings(entropy_coef=0.1, temperature=0.7, top_p=0.8)
 
     def step(params):
         merged = nnx.merge(graphdef, params)
         answers = rollout(merged, jnp.zeros((P, S), int), jax.random.key(0), N, Settings(T, (), 0.7, 0.8))
         batch = Batch(jnp.zeros((P, S), int), answers.tokens, mask, jnp.ones((P, N)))
-        return loss_and_gradients(merged, batch, objective, Plan(P, (T,), (N,)))
+        return loss_and_gradients(merged, batch, settings, Plan(P, (T,), (N,)))
 
     hidden = model.config.hidden_size
     largest = max(sizes(jax.make_jaxpr(step)(params).jaxpr))

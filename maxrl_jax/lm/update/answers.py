@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from maxrl_jax.lm import sampling, vocabulary
 from maxrl_jax.lm.decoder import Decoder, Layer, Prefix, Rule, attention
-from maxrl_jax.lm.update.batch import Objective, Plan, pad
+from maxrl_jax.lm.update.batch import LossSettings, Plan, pad
 
 Start = tuple[Float[Array, "P E"], Prefix]
 
@@ -67,7 +67,7 @@ def score(
     model: Decoder,
     prompts: Int[Array, "P S"],
     tokens: Int[Array, "P N T"],
-    objective: Objective,
+    settings: LossSettings,
     plan: Plan,
     *,
     prompt_lengths: Int[Array, " P"] | None = None,
@@ -78,7 +78,7 @@ def score(
         model: in its compute dtype.
         prompts: as in `Batch`.
         tokens: of the answers.
-        objective: its temperature and top-p.
+        settings: its temperature and top-p.
         plan: its prompts, and its rollouts of the longest length.
         prompt_lengths: as in `Batch`.
     """
@@ -94,7 +94,7 @@ def score(
     ) -> Float[Array, "parts p n T"]:
         prompts, parts, lengths = group
         begun = start(model, prompts, lengths)
-        return jax.lax.map(lambda part: token_log_probs(model, begun, part, objective, lengths)[0], parts)
+        return jax.lax.map(lambda part: token_log_probs(model, begun, part, settings, lengths)[0], parts)
 
     log_probs = jax.lax.map(of_group, (prompts, parts, lengths)).swapaxes(1, 2)
     return log_probs.reshape(*tokens.shape)[:P, :N]
@@ -104,7 +104,7 @@ def token_log_probs(
     model: Decoder,
     begun: Start,
     tokens: Int[Array, "p n T"],
-    objective: Objective,
+    settings: LossSettings,
     prompt_lengths: Int[Array, " p"] | None = None,
     *,
     remat: bool = False,
@@ -112,9 +112,9 @@ def token_log_probs(
     """Log-probabilities of the tokens and, for an entropy bonus, the entropies they were drawn with."""
     states = answer_states(model, begun, tokens, prompt_lengths, remat=remat)
     if vocabulary.is_large(model.config.vocab_size):
-        distribution = vocabulary.Distribution(objective.temperature, objective.top_p, model.config.final_soft_cap)
+        distribution = vocabulary.Distribution(settings.temperature, settings.top_p, model.config.final_soft_cap)
         hidden, matrix = model.norm(states), model.output_matrix()
         return vocabulary.log_probs_and_entropies(hidden, matrix, tokens, distribution)
-    log_probs = sampling.log_probs(states, objective.temperature, objective.top_p, keep=tokens)
-    entropies = sampling.entropy(log_probs) if objective.entropy_coef else None
+    log_probs = sampling.log_probs(states, settings.temperature, settings.top_p, keep=tokens)
+    entropies = sampling.entropy(log_probs) if settings.entropy_coef else None
     return sampling.pick(log_probs, tokens), entropies

@@ -38,7 +38,7 @@ class Batch:
 
 
 @dataclasses.dataclass(frozen=True)
-class Objective:
+class LossSettings:
     """The loss (`losses.policy_gradient`) and the distribution its log-probabilities are of; static.
 
     Attributes:

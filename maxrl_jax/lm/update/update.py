@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Int, Int32, Shaped
 from maxrl_jax import losses
 from maxrl_jax.lm.decoder import Decoder, cast, wide
 from maxrl_jax.lm.update.answers import Start, start, token_log_probs
-from maxrl_jax.lm.update.batch import Batch, Objective, Plan, pad
+from maxrl_jax.lm.update.batch import Batch, LossSettings, Plan, pad
 
 Answers = dict[str, Shaped[Array, "..."]]  # the fields of a batch that have a rollout axis, [P, N] or [P, N, T]
 Sums = tuple[Float[Array, ""], Any]  # loss and gradients
@@ -59,7 +59,7 @@ class Update:
 def loss_and_gradients(
     model: Decoder,
     batch: Batch,
-    objective: Objective,
+    settings: LossSettings,
     plan: Plan,
     *,
     denominator: Float[Array, ""] | None = None,
@@ -75,7 +75,7 @@ def loss_and_gradients(
     Args:
         model: with master weights; gradients are summed in their type.
         batch: see `Batch`.
-        objective: see `Objective`.
+        settings: see `LossSettings`.
         plan: see `Plan`; it need not divide P or N.
         denominator: `losses.denominator` of the global batch when `batch` is a part of it.
         compute_dtype: type of the forward and backward passes.
@@ -84,10 +84,10 @@ def loss_and_gradients(
     P, _, T = batch.tokens.shape
     plan.check(T)
     if denominator is None:
-        denominator = losses.denominator(batch.mask, objective.aggregation)
+        denominator = losses.denominator(batch.mask, settings.aggregation)
     graphdef, master = nnx.split(model)
     params = cast(master, compute_dtype)
-    lengths = _effective_lengths(batch, objective, plan)
+    lengths = _effective_lengths(batch, settings, plan)
     prompts, answers, lengths = _sorted_and_padded(batch, lengths, plan)
 
     def group_step(group: Int[Array, ""], sums: Sums) -> Sums:
@@ -100,7 +100,7 @@ def loss_and_gradients(
 
         def part_loss(params: Any, begun: Start, answers: Answers) -> Float[Array, ""]:
             model = nnx.merge(graphdef, params)
-            return _loss(model, begun, answers, own.lengths, objective, denominator, remat=remat)
+            return _loss(model, begun, answers, own.lengths, settings, denominator, remat=remat)
 
         def prompt_pass(params: Any) -> Start:
             return start(nnx.merge(graphdef, params), own.tokens, own.lengths, remat=remat)
@@ -166,33 +166,33 @@ def _loss(
     begun: Start,
     answers: Answers,
     prompt_lengths: Int[Array, " p"] | None,
-    objective: Objective,
+    settings: LossSettings,
     denominator: Float[Array, ""],
     *,
     remat: bool,
 ) -> Float[Array, ""]:
     """The share of one micro-batch in the loss of the whole batch."""
-    of_tokens, entropies = token_log_probs(model, begun, answers["tokens"], objective, prompt_lengths, remat=remat)
+    of_tokens, entropies = token_log_probs(model, begun, answers["tokens"], settings, prompt_lengths, remat=remat)
     return losses.policy_gradient(
         of_tokens,
         answers["mask"],
         answers["advantages"],
-        objective.aggregation,
+        settings.aggregation,
         answers.get("old_log_probs"),
-        objective.clip_epsilon,
-        entropies=entropies if objective.entropy_coef else None,
-        entropy_coef=objective.entropy_coef,
+        settings.clip_epsilon,
+        entropies=entropies if settings.entropy_coef else None,
+        entropy_coef=settings.entropy_coef,
         reference_log_probs=answers.get("reference_log_probs"),
-        kl_coef=objective.kl_coef,
+        kl_coef=settings.kl_coef,
         denominator=denominator,
     )
 
 
-def _effective_lengths(batch: Batch, objective: Objective, plan: Plan) -> Int[Array, "P N"]:
+def _effective_lengths(batch: Batch, settings: LossSettings, plan: Plan) -> Int[Array, "P N"]:
     """Answer tokens that can act on the gradient: up to the last one in the mask, or none."""
     T = batch.mask.shape[-1]
     lengths = jnp.max(batch.mask * jnp.arange(1, T + 1), axis=-1)
-    if plan.skip_zeros and losses.may_skip_zero_advantages(objective.entropy_coef, objective.kl_coef):
+    if plan.skip_zeros and losses.may_skip_zero_advantages(settings.entropy_coef, settings.kl_coef):
         lengths = jnp.where(batch.advantages == 0, 0, lengths)
     return lengths
 

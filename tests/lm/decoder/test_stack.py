@@ -8,7 +8,7 @@ from flax import nnx
 
 from maxrl_jax.lm.decoder import Config, Decoder, config, load_hf, save_hf
 from maxrl_jax.lm.rollout import Settings, rollout
-from maxrl_jax.lm.update import Batch, Objective, Plan, loss_and_gradients
+from maxrl_jax.lm.update import Batch, LossSettings, Plan, loss_and_gradients
 from tests.lm.decoder.tiny import CONFIG, GEMMA2, compiled, run_compiled, tiny_model
 
 P, N, S, T, DEEP = 2, 3, 7, 6, 6
@@ -60,7 +60,9 @@ def update_of(graph, params, remat, dtype=jnp.float64):
     batch = batch_of(dtype)
 
     def update(params):
-        return loss_and_gradients(nnx.merge(graph, params), batch, Objective(), PLAN, compute_dtype=dtype, remat=remat)
+        return loss_and_gradients(
+            nnx.merge(graph, params), batch, LossSettings(), PLAN, compute_dtype=dtype, remat=remat
+        )
 
     return update, params
 
