@@ -12,7 +12,11 @@ from maxrl_jax.lm.task import Task
 from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.config.imported import imported
 
-TASKS = {"maze": maze.ROW, "words": words.ROW, "mathematics": mathematics.ROW}
+TASKS = {
+    "maze": maze.ROW,
+    "words": words.ROW,
+    "mathematics": mathematics.ROW,
+}
 
 
 def row(config: Mapping[str, Any]) -> Row:
