@@ -271,6 +271,28 @@ def test_runs_die_with_a_killed_sweep(tmp_path):
     assert started.read_text() == "xx"
 
 
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_acknowledged_and_passed_on_each_time(tmp_path, monkeypatch, signum):
+    """The first asks runs to save, the second ends those that go on."""
+    program = (
+        "import signal, time\nsignal.signal(15, lambda *_: print(signal.signal(15, 0) and 'told', flush=True))\n"
+        "print('up', flush=True)\nwhile True:\n    time.sleep(0.01)"
+    )
+    monkeypatch.setattr(runner, "_command", lambda job: [sys.executable, "-c", program])
+    jobs, said = [runner.Job(name, tmp_path / name, "experiments.maze", []) for name in "ab"], []
+
+    def say(text):
+        said.append(text)
+        if text in ("a: up", "a: told"):
+            signal.raise_signal(signum)
+
+    with pytest.raises(runner.Stopped, match=f"stopped by {signal.Signals(signum).name}; the same command continues"):
+        runner.run_all(jobs, 1, say, echo=True)
+    name = signal.Signals(signum).name
+    assert said[1] == f"{name}: 1 runs finish their call, save and end; a second one ends them at once"
+    assert [job.status for job in jobs] == ["failed", "waiting"] and jobs[0].exit_status == -signal.SIGTERM
+
+
 def test_what_a_run_says_is_passed_on_and_ctrl_c_is_not(tmp_path, monkeypatch):
     """A run leads a session of its own: the terminal's SIGINT reaches the sweep alone, which tells its runs once."""
     program = "import os; print('one'); print(os.getsid(0) == os.getpid()); print('cut', end='')"

@@ -87,13 +87,17 @@ def run_all(jobs: Sequence[Job], parallel: int, say: Callable[[str], None] = pri
         say(f"{len(jobs) - len(todo)} of {len(jobs)} runs finished before")
     total, done = len(todo), 0
     places: list[_Running | None] = [None] * parallel
-    told = False
+    passed_on = 0
     with _Signals() as signals:
         while todo or any(places):
-            if signals.caught and not told:
-                todo, told = [], True
-                for running in filter(None, places):
+            while passed_on < len(signals.caught):
+                todo, at_work = [], [running for running in places if running]
+                for running in at_work:
                     running.process.send_signal(signal.SIGTERM)
+                if not passed_on:
+                    name = signal.Signals(signals.caught[0]).name
+                    say(f"{name}: {len(at_work)} runs finish their call, save and end; a second one ends them at once")
+                passed_on += 1
             for place, running in enumerate(places):
                 if running is None:
                     places[place] = _start_next(todo, place, parallel)
@@ -109,7 +113,7 @@ def run_all(jobs: Sequence[Job], parallel: int, say: Callable[[str], None] = pri
                     say(f"[{done}/{total}] {running.job.name}: {outcome} after {seconds:.0f} s")
             time.sleep(_POLL_SECONDS)
         if signals.caught:
-            raise Stopped(signals.caught)
+            raise Stopped(signals.caught[0])
 
 
 @dataclasses.dataclass
@@ -131,11 +135,10 @@ class _Running:
 
 
 class _Signals:
-    """Notes SIGTERM and SIGINT while it is open."""
-
-    caught: int = 0
+    """Keeps the SIGTERM and SIGINT that come while it is open, in their order."""
 
     def __enter__(self) -> "_Signals":
+        self.caught: list[int] = []
         self._before = {s: signal.signal(s, self._note) for s in (signal.SIGTERM, signal.SIGINT)}
         return self
 
@@ -144,7 +147,7 @@ class _Signals:
             signal.signal(signum, handler)
 
     def _note(self, signum: int, frame: object) -> None:
-        self.caught = signum
+        self.caught.append(signum)
 
 
 def _start_next(todo: list[Job], place: int, parallel: int) -> _Running | None:

@@ -3,12 +3,16 @@
 import contextlib
 import os
 import random
+import re
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
 from maxrl_jax.runs.folder.metric_writer import read_metrics
+from maxrl_jax.runs.folder.stopping import StopRequest
 from tests.runs.runs import deterministic
 
 SLOWER = "sleep=0.05"  # seconds an evaluation takes longer: a wider window for the kill
@@ -95,12 +99,74 @@ def test_a_signal_saves_and_exits_and_the_same_command_continues(toy, uninterrup
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signum, err
     assert "Traceback" not in err
+    said = (
+        rf"^{signum.name}: finishing the (call|evaluation|save).* train step \d+, then the run saves and ends; a second"
+    )
+    assert re.search(said, err, re.MULTILINE)
     assert err.splitlines()[-1].startswith("stopped at train step ")
     assert err.splitlines()[-1].endswith(" and saved; the same command continues")
     ended = toy.run(tmp_path / "a", "sleep=0.3")
     assert ended.status == 0, ended.err
     assert f"resuming {tmp_path}/a from train step" in ended.err
     assert deterministic(tmp_path / "a") == deterministic(uninterrupted)
+
+
+SLOW_CALL = """
+import ctypes, threading, time
+from maxrl_jax.runs.folder.stopping import StopRequest
+def compiled_call(seconds):
+    "Waits for a lock of its own, in C: no signal ends that, and no Python handler runs before it returns."
+    libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+    libc.pthread_mutex_lock(mutex)
+    threading.Timer(0.5, print, ["in"], {"flush": True}).start()
+    libc.pthread_mutex_timedlock(mutex, (ctypes.c_long * 2)(int(time.time() + seconds), 0))
+with StopRequest(doing="the call up to train step 7") as stop:
+    compiled_call(SECONDS)
+    print("out", stop.signum, flush=True)
+"""
+
+
+@pytest.mark.parametrize(("signum", "name"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "SIGINT")])
+def test_a_signal_in_a_compiled_call_is_acknowledged_within_a_second(signum, name):
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW_CALL.replace("SECONDS", "3")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.readline() == "in\n"
+    sent = time.monotonic()
+    process.send_signal(signum)
+    assert process.stderr.readline() == (
+        f"{name}: finishing the call up to train step 7, then the run saves and ends; a second signal ends it at once\n"
+    )
+    assert time.monotonic() - sent < 1
+    out, err = process.communicate(timeout=60)
+    assert (out, err, process.returncode) == (f"out {int(signum)}\n", "", 0)
+
+
+def test_a_second_signal_ends_a_compiled_call_at_once():
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW_CALL.replace("SECONDS", "600")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.readline().startswith("SIGINT: finishing")
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=10)
+    assert (out, err, process.returncode) == ("", "SIGTERM again: ended before the save\n", 128 + signal.SIGTERM)
+
+
+def test_signals_are_as_they_were_once_it_is_closed():
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with StopRequest(lambda text: None) as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.signum == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    assert signal.set_wakeup_fd(-1) == -1
 
 
 def test_not_finite_is_one_line_and_status_1(toy, tmp_path):

@@ -45,7 +45,7 @@ class Run:
         self.figures = path / "figures"
         self.checkpoints, self.progress = checkpoints, progress
         self.saved: Saved | None = None
-        self.stop = StopRequest()
+        self.stop = StopRequest(progress.say)
         self.position: dict[str, int] = {}
         self._shown: set[str] = set()
         self._headline = headline.DEFAULT

@@ -1,9 +1,14 @@
-"""What ends a run early: a signal (noted; the loop finishes its call, saves, and leaves), or a named failure."""
+"""How a run ends early: by a signal, which is acknowledged at once, or by a named failure."""
 
+import os
 import signal
+import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
+
+_GRACE = 1.0  # seconds for Python to act on a second signal, before the process ends in the middle of a compiled call
 
 
 class Interrupted(Exception):
@@ -33,27 +38,51 @@ class CheckpointError(RuntimeError):
         super().__init__(" ".join(text.split()))
 
 
+def say_plainly(text: str) -> None:
+    """One line on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
 class StopRequest:
     """Catches SIGTERM and SIGINT while it is open; a second signal acts at once as if it were not there.
 
-    In a run of several processes the preemption service of `jax.distributed` handles SIGTERM, and `at`
-    agrees on one step for all of them.
+    A Python handler runs only between bytecodes, and a compiled call may last minutes. So a thread, to which the
+    signal itself writes, tells the user what is being finished.
+
+    In a run of several processes the preemption service of `jax.distributed` handles SIGTERM, and `at` agrees on one
+    step for all of them.
+
+    Attributes:
+        signum: the first signal; None before it.
+        doing: what the loop has to finish first, in words.
     """
 
-    def __init__(self):
+    def __init__(self, say: Callable[[str], None] = say_plainly, doing: str = "the preparations"):
         self.signum: int | None = None
+        self.doing = doing
+        self._say = say
         self._before: dict[int, Any] = {}
+        self._pipe: tuple[int, int] | None = None
+        self._ending = False  # Python has seen a second signal
 
     def __enter__(self) -> "StopRequest":
         import jax
 
         if threading.current_thread() is threading.main_thread():
             caught = (signal.SIGINT,) if jax.process_count() > 1 else (signal.SIGTERM, signal.SIGINT)
+            self._pipe = os.pipe()
+            os.set_blocking(self._pipe[1], False)
+            self._woken_before = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
+            threading.Thread(target=self._acknowledge, args=(self._pipe[0], set(caught)), daemon=True).start()
             self._before = {signum: signal.signal(signum, self._note) for signum in caught}
         return self
 
     def __exit__(self, *_: object) -> None:
         self._restore()
+        if self._pipe is not None:
+            signal.set_wakeup_fd(self._woken_before)
+            os.close(self._pipe[1])  # ends the thread
+            self._pipe = None
 
     def at(self, step: int) -> int | None:
         """The signal to stop for, or None; every process of the run gets the same answer.
@@ -70,8 +99,31 @@ class StopRequest:
         return self.signum
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
-        self.signum = signum
+        if self.signum is None:
+            self.signum = signum
+            return
+        self._ending = True
         self._restore()
+        os.kill(os.getpid(), signum)
+
+    def _acknowledge(self, pipe: int, caught: set[int]) -> None:
+        """Says what the first signal leads to; ends the process at a second one that Python does not get to see."""
+        seen = 0
+        while written := os.read(pipe, 1):
+            if written[0] not in caught:
+                continue
+            seen += 1
+            name = signal.Signals(written[0]).name
+            if seen == 1:
+                self._say(
+                    f"{name}: finishing {self.doing}, then the run saves and ends; a second signal ends it at once"
+                )
+            elif seen == 2:
+                threading.Event().wait(_GRACE)
+                if not self._ending:
+                    self._say(f"{name} again: ended before the save")
+                    os._exit(128 + written[0])
+        os.close(pipe)
 
     def _restore(self) -> None:
         for signum, handler in self._before.items():

@@ -113,6 +113,7 @@ class _Keeper:
         if compiles and self.pending is None:  # later on, a new length of call compiles while the last one is shown
             self.run.progress.working("compiling the step")
         began = None if compiles else time.perf_counter()
+        self.run.stop.doing = f"the call up to {self.phase.name} step {end}"
         state, metrics = calls(state, step, end)
         self.fetch()
         self.pending = _Pending(step, end, metrics, began, calls.starved)
@@ -141,12 +142,14 @@ class _Keeper:
                 if hook not in self._met:
                     self._met.append(hook)
                     self.run.progress.working("compiling the evaluation")
+                self.run.stop.doing = f"the evaluation after {self.phase.name} step {step}"
                 values = hook.action(state, step)
                 if values:
                     self.run.evaluated(step, self.phase.num_steps, values, hook.show)
 
     def save(self, state: Any, step: int) -> None:
         """Saves in the background, after the metrics up to here are durable."""
+        self.run.stop.doing = f"the save of {self.phase.name} step {step}"
         self.run.sync()
         position = {**self.run.position, self.phase.name: step}
         try:
