@@ -26,6 +26,7 @@ check: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+	JAX_PLATFORMS=cpu $(BIN)/python -m experiments.results.check
 
 mutants: $(VENV)/installed
 	$(BIN)/python tests/mutants.py --out docs/mutants.md
