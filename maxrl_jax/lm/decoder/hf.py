@@ -121,7 +121,7 @@ def save_hf(
     dtype = str(tensors["model.embed_tokens.weight"].dtype)
     source = tokenizer_from or model.source
     if source is not None:
-        fields |= _pass_on(epath.Path(source), folder)
+        fields |= pass_on(epath.Path(source), folder)
     (folder / SINGLE_FILE).write_bytes(safetensors_numpy.save(tensors, metadata={"format": "pt"}))
     # Both names of the type: `torch_dtype` is read by older versions of transformers.
     fields |= {"dtype": dtype, "torch_dtype": dtype}
@@ -178,7 +178,7 @@ def _reader(
     return read_once
 
 
-def _pass_on(source: epath.Path, folder: epath.Path) -> dict[str, object]:
+def pass_on(source: epath.Path, folder: epath.Path) -> dict[str, object]:
     """Copies the tokenizer's files and returns the special token ids of config.json, as far as they are there."""
     for name in TOKENIZER_FILES:
         if (source / name).exists() and source / name != folder / name:

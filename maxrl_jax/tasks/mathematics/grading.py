@@ -9,6 +9,7 @@ SIGALRM.
 import dataclasses
 import functools
 import importlib
+import inspect
 import logging
 import signal
 import traceback
@@ -36,8 +37,8 @@ def prepare(grade: Callable[[str, str], int] | None = None) -> None:
     try:
         if grade is None:
             _metric()
-        elif isinstance(grade, OwnGrade):
-            _ = grade.function
+        elif not inspect.isfunction(grade):
+            grade.load()  # type: ignore[attr-defined]
     except BaseException as error:  # a module may even exit
         _failures.extend(traceback.format_exception(error))
 
@@ -60,6 +61,10 @@ class OwnGrade:
     def __call__(self, answer: str, gold: str) -> int:
         """Judges one answer; an exception of the function is counted as an error, and the answer as wrong."""
         return RIGHT if self.function(answer, gold) else WRONG
+
+    def load(self) -> None:
+        """Imports the function."""
+        _ = self.function
 
     @property
     def function(self) -> Callable[[str, str], bool]:

@@ -28,6 +28,9 @@ def make(
     vocabulary_size: int,
     answer_length: int,
     cut_is_wrong: bool,
+    name: str = "mathematical problems",
+    rewards: str = "binary",
+    said: Callable[[str], str | None] = last_box,
 ) -> task.Task:
     """The task of two sets of problems.
 
@@ -40,6 +43,9 @@ def make(
         vocabulary_size: of the model.
         answer_length: tokens of the longest answer.
         cut_is_wrong: whether an answer that reaches this length is wrong unread, or judged as it stands.
+        name: of the problems, for the user.
+        rewards: which kind the verifier gives, one of ``REWARD_KINDS``.
+        said: what an answer says, from its text; None for nothing. Majorities count it.
     """
     golds = (*training.golds, *held_out.golds)
     order = jax.jit(functools.partial(epoch_indices, keys.stream(seed, "rl_order")), static_argnums=(1, 2))
@@ -59,14 +65,14 @@ def make(
 
     def votes(found: np.ndarray) -> np.ndarray:
         rows = found.reshape(-1, found.shape[-1]).tolist()
-        said = [_number(last_box(tokenizer.decode_answer(row))) for row in rows]
-        return np.array(said, np.int32).reshape(found.shape[:-1])
+        numbers = [_number(said(tokenizer.decode_answer(row))) for row in rows]
+        return np.array(numbers, np.int32).reshape(found.shape[:-1])
 
     def counts() -> dict[str, float]:
         return {f"answers_{_name(reason)}": float(verifier.counts[reason]) for reason in grading.REASONS}
 
     return task.Task(
-        name=f"{len(training)} mathematical problems",
+        name=f"{len(training)} {name}",
         vocabulary_size=vocabulary_size,
         answer_length=answer_length,
         prompts=prompts,
@@ -75,6 +81,7 @@ def make(
             held_out.tokens, state=len(training) + np.arange(len(held_out)), lengths=held_out.lengths
         ),
         votes=votes,
+        rewards=rewards,
         reasons=grading.REASONS,
         stop_tokens=tokenizer.eos,
         pad_token=tokenizer.pad,
@@ -91,9 +98,9 @@ def make(
     )
 
 
-def _number(box: str | None) -> int:
-    """A number that stands for the text of a box; -1 for none."""
-    return -1 if not box else zlib.crc32(box.encode()) >> 1
+def _number(said: str | None) -> int:
+    """A number that stands for a text; -1 for none."""
+    return -1 if not said else zlib.crc32(said.encode()) >> 1
 
 
 def _name(reason: str) -> str:

@@ -35,7 +35,7 @@ class Verdicts(NamedTuple):
     """What became of each answer, in the order they were given.
 
     Attributes:
-        rewards: 1.0 where Math-Verify finds the gold in the answer, else 0.0.
+        rewards: 1.0 where Math-Verify finds the gold in the answer, else 0.0; of another judge, its own.
         reasons: indices into ``REASONS``.
     """
 
@@ -65,8 +65,8 @@ class Verifier:
         Args:
             workers: processes, by default one a core up to 16.
             seconds_per_answer: after which a worker is killed and the answer counts 0.
-            grade: judges (answer, gold) in a worker, as ``grading.grade`` does; a function of a module, or an
-                ``OwnGrade``.
+            grade: judges (answer, gold) in a worker, as ``grading.grade`` does, or returns (index, reward); a function
+                of a module, or an object with ``load``, such as an ``OwnGrade``.
 
         Raises:
             ValueError: a number of workers or seconds that is not positive.
@@ -211,8 +211,10 @@ class Pending:
         # After all others: an answer that kills its workers delays none of them twice.
         for place, reason in zip(died, Pending(self._verifier, [self._pairs[i] for i in died])._reasons(), strict=True):
             reasons[place] = reason
+        graded = [found if isinstance(found, tuple) else (found, float(found == grading.RIGHT)) for found in reasons]
+        rewards, reasons = [reward for _, reward in graded], [reason for reason, _ in graded]
         self._verifier._count(reasons)
-        return Verdicts([float(reason == grading.RIGHT) for reason in reasons], reasons)
+        return Verdicts(rewards, reasons)
 
     def _reasons(self) -> list[int]:
         """Waits for each answer. A pool that breaks (a worker killed while idle) is replaced, once for an answer."""
