@@ -39,10 +39,10 @@ def get_config(variant: str = "words") -> ConfigDict:
     config = common.base("tiny" if variant == "words" else variant)
     config.task = "words"  # mathematics, or your own, my.module:factory (maxrl_jax/lm/task.py)
     config.words = _words()
-    config.data = _data()
-    config.verifier = _verifier()
+    config.data = data()
+    config.verifier = verifier()
     config.model = language_model.model(hidden_size=128, intermediate_size=512, max_positions=128)
-    config.sft = _sft()
+    config.sft = sft()
     config.rl = language_model.rl(steps=1500, num_prompts=256, learning_rate=1e-5)
     config.eval = _evaluation()
     {
@@ -64,7 +64,7 @@ def _words() -> ConfigDict:
     return words
 
 
-def _data() -> ConfigDict:
+def data() -> ConfigDict:
     data = ConfigDict()  # of the task mathematics
     data.train = ""  # a .jsonl or .parquet file of problems
     data.eval = ""
@@ -78,7 +78,7 @@ def _data() -> ConfigDict:
     return data
 
 
-def _verifier() -> ConfigDict:
+def verifier() -> ConfigDict:
     verifier = ConfigDict()  # of the task mathematics
     verifier.grade = "math-verify"  # or your own function (answer, gold) -> bool, as my.module:function
     verifier.workers = 0  # processes; 0: one a core, up to 16
@@ -86,7 +86,7 @@ def _verifier() -> ConfigDict:
     return verifier
 
 
-def _sft() -> ConfigDict:
+def sft() -> ConfigDict:
     sft = language_model.sft(steps=0, batch_size=64, learning_rate=2e-3)
     sft.micro_batch = 32
     sft.optimizer.b2 = 0.95

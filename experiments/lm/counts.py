@@ -97,14 +97,16 @@ class Counts:
             for name in parts[0]
         }
 
-    def summarised(self, samples: int, measures: Sequence[str]) -> dict[str, Any]:
+    def summarised(self, samples: int, measures: Sequence[str], groups: Sequence[str] = ()) -> dict[str, Any]:
         """The metrics of the first samples, kept in summary.json beside the settings.
 
         Args:
             samples: of each prompt, a multiple of the settings' ``round``.
             measures: names of the task's measures.
+            groups: of each prompt, the name of its group.
         """
-        found = evaluation.summary(self.total(samples // self._settings["round"]), samples, measures)
+        total = self.total(samples // self._settings["round"])
+        found = evaluation.summary(total, samples, measures, groups=groups)
         text = json.dumps({**self._settings, "samples": samples, **found})
         self._summary.write_text(text + "\n")
         return found

@@ -84,7 +84,7 @@ def evaluate(arguments: Sequence[str]) -> dict[str, Any]:
         drawn.draw(functools.partial(make_sampler(setup, options.round), params), options)
         if options.norms:
             norms(setup, params, options.norms).to_csv(folder / NORMS, index=False)
-        return drawn.summarised(options.samples, setup.task.measures)
+        return drawn.summarised(options.samples, setup.task.measures, setup.task.groups[: len(setup.held_out)])
     finally:
         setup.task.close()
 

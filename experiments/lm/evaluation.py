@@ -32,6 +32,7 @@ class Evaluator:
 
     def __call__(self, state: dict[str, Any], step: int) -> dict[str, Any]:
         """Samples every prompt and returns what is logged, in plain numbers and lists."""
-        config = self._setup.config
+        config, task = self._setup.config, self._setup.task
+        groups = task.groups[: len(self._setup.held_out)]
         found = self._sampler(state["params"], keys.stream(config.seed, STREAMS[self._prefix], step))
-        return evaluation.summary(found, config.eval.num_samples, self._setup.task.measures, self._prefix)
+        return evaluation.summary(found, config.eval.num_samples, task.measures, self._prefix, groups)

@@ -158,7 +158,11 @@ def orders(num_samples: int) -> list[int]:
 
 
 def summary(
-    found: Mapping[str, np.ndarray], num_samples: int, measures: Sequence[str] = (), prefix: str = "eval"
+    found: Mapping[str, np.ndarray],
+    num_samples: int,
+    measures: Sequence[str] = (),
+    prefix: str = "eval",
+    groups: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What one evaluation logs.
 
@@ -167,9 +171,11 @@ def summary(
         num_samples: n.
         measures: names of the task's measures.
         prefix: of the names, PREFIX below.
+        groups: the name of each prompt's group, where they have any.
 
     Returns:
-        PREFIX/pass@K (unbiased, mean over prompts) for K in powers of two, PREFIX/neg_log_pass@1 and of the largest K,
+        PREFIX/pass@K (unbiased, mean over prompts) for K in powers of two, PREFIX/GROUP/pass@K,
+        PREFIX/neg_log_pass@1 and of the largest K,
         PREFIX/MEASURE (share of the right answers that have it), PREFIX/answer_length (tokens), PREFIX/coverage (share
         of prompts solved at least once) and PREFIX/solved, the counts themselves: pass@k for every k, support and
         efficiency follow from them. With graded rewards also PREFIX/reward_mean, PREFIX/best@K (unbiased max@K of the
@@ -182,6 +188,9 @@ def summary(
     for k, value in ((ks[0], curve[0]), (ks[-1], curve[-1])):
         if value > 0:
             out[f"{prefix}/neg_log_pass@{k}"] = float(-np.log(value))
+    for group in dict.fromkeys(groups):
+        own = metrics.pass_at_k(num_samples, solved[np.asarray(groups) == group], ks).mean(axis=0)
+        out |= {f"{prefix}/{group}/pass@{k}": float(value) for k, value in zip(ks, own, strict=True)}
     total = int(solved.sum())
     for name in measures:
         out[f"{prefix}/{name}"] = float(found[name].sum() / total) if total else 0.0

@@ -99,6 +99,7 @@ class Task:
             resumed run sees the same ones and a device makes just its own.
         judge: ``judge(state, answers int32 [P, N, T]) -> Verdict``.
         held_out: prompts that no training batch holds, all of them; evaluations take the first ones.
+        groups: of each held-out prompt, the name of a group that evaluations report on its own; () for none.
         votes: ``votes(answers) -> int [P, N]``, what each answer says: equal for answers that say the same, negative
             for one that says nothing. None where the majority of several answers is no answer.
         rewards: one of `REWARD_KINDS`, 0 or 1 (binary), in [0, 1] (unit) or real: which estimators fit.
@@ -122,6 +123,7 @@ class Task:
     prompts: Callable[[str, Any, Any, int], Prompts]
     judge: Callable[[Any, Any], Verdict]
     held_out: Prompts
+    groups: tuple[str, ...] = ()
     votes: Callable[[Any], Any] | None = None
     rewards: str = "binary"
     reasons: tuple[str, ...] = ("solved", "wrong")

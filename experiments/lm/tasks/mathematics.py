@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from experiments.lm.setup import Row
-from experiments.lm.tasks.verifying import OwnGrade
 from maxrl_jax.lm import decoder
 from maxrl_jax.lm.task import Task
 from maxrl_jax.runs.config import checks
@@ -16,6 +15,7 @@ from maxrl_jax.runs.config.imported import imported
 from maxrl_jax.tasks import mathematics
 from maxrl_jax.tasks.mathematics import grading
 from maxrl_jax.tasks.mathematics import task as mathematics_task
+from maxrl_jax.tasks.mathematics.grading import OwnGrade
 
 Result = TypeVar("Result")
 
@@ -29,6 +29,26 @@ def make(config: Any) -> Task:
     Raises:
         ConfigError: a file, a column, the tokenizer or the verifier is not what it should be.
     """
+    tokenizer, vocabulary_size = read_model(config)
+    training, held_out = (_prompts(config, name, tokenizer) for name in SETS)
+    return mathematics_task.make(
+        seed=config.seed,
+        training=training,
+        held_out=held_out,
+        tokenizer=tokenizer,
+        verifier=make_verifier(config),
+        vocabulary_size=vocabulary_size,
+        answer_length=config.data.max_answer_length,
+        cut_is_wrong=config.data.cut_is_wrong,
+    )
+
+
+def read_model(config: Any) -> tuple[mathematics.Tokenizer, int]:
+    """The tokenizer and the size of the vocabulary of the model that a text task needs.
+
+    Raises:
+        ConfigError: no such model, or one of too few positions.
+    """
     folder = config.model.init_from
     if not folder:
         raise ConfigError("model.init_from", folder, "the folder of a model with its tokenizer, for this task")
@@ -37,18 +57,7 @@ def make(config: Any) -> Task:
     if needed > shape.max_positions:
         allowed = f"{needed} positions, of a prompt and its answer, in a model of {shape.max_positions}"
         raise ConfigError("data.max_answer_length", config.data.max_answer_length, allowed)
-    tokenizer = _named("model.init_from", folder, lambda: mathematics.Tokenizer.load(folder))
-    training, held_out = (_prompts(config, name, tokenizer) for name in SETS)
-    return mathematics_task.make(
-        seed=config.seed,
-        training=training,
-        held_out=held_out,
-        tokenizer=tokenizer,
-        verifier=make_verifier(config),
-        vocabulary_size=shape.vocab_size,
-        answer_length=config.data.max_answer_length,
-        cut_is_wrong=config.data.cut_is_wrong,
-    )
+    return named("model.init_from", folder, lambda: mathematics.Tokenizer.load(folder)), shape.vocab_size
 
 
 def check(config: Any) -> None:
@@ -75,7 +84,7 @@ def make_verifier(config: Any) -> mathematics.Verifier:
         imported(config, "verifier.grade", MATH_VERIFY)
         grade = OwnGrade(name)
     make = functools.partial(mathematics.Verifier, config.verifier.workers or None, config.verifier.seconds, grade)
-    return _named("verifier.grade", name, make)
+    return named("verifier.grade", name, make)
 
 
 def _prompts(config: Any, name: str, tokenizer: mathematics.Tokenizer) -> mathematics.Prompts:
@@ -84,12 +93,19 @@ def _prompts(config: Any, name: str, tokenizer: mathematics.Tokenizer) -> mathem
     if ":" in layout:
         layout = imported(config, f"data.{name}_layout", ", ".join(mathematics.LAYOUTS))
     read = functools.partial(mathematics.read_records, question=data.question, answer=data.answer)
-    records = _named(f"data.{name}", data[name], lambda: read(data[name], layout))
-    limit = data.max_prompt_length
-    return _named("data.max_prompt_length", limit, lambda: mathematics.make_prompts(records, tokenizer, limit))
+    records = named(f"data.{name}", data[name], lambda: read(data[name], layout))
+    return make_prompts(config, records, tokenizer)
 
 
-def _named(key: str, got: Any, call: Callable[[], Result]) -> Result:
+def make_prompts(
+    config: Any, records: Sequence[mathematics.Record], tokenizer: mathematics.Tokenizer
+) -> mathematics.Prompts:
+    """Problems as prompts; ConfigError where all of them are too long."""
+    limit = config.data.max_prompt_length
+    return named("data.max_prompt_length", limit, lambda: mathematics.make_prompts(records, tokenizer, limit))
+
+
+def named(key: str, got: Any, call: Callable[[], Result]) -> Result:
     """The call's result; what is wrong with its input, or a package that is missing, as an error about ``key``."""
     try:
         return as_config_error(key, got, call)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.lm.setup import Row, Setup
-from experiments.lm.tasks import mathematics, maze, words
+from experiments.lm.tasks import mathematics, maze, reasoning_gym, words
 from maxrl_jax.lm.task import Task
 from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.config.imported import imported
@@ -16,6 +16,7 @@ TASKS = {
     "maze": maze.ROW,
     "words": words.ROW,
     "mathematics": mathematics.ROW,
+    "reasoning_gym": reasoning_gym.ROW,
 }
 
 

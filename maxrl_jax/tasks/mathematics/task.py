@@ -31,6 +31,8 @@ def make(
     name: str = "mathematical problems",
     rewards: str = "binary",
     said: Callable[[str], str | None] = last_box,
+    groups: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
 ) -> task.Task:
     """The task of two sets of problems.
 
@@ -46,6 +48,8 @@ def make(
         name: of the problems, for the user.
         rewards: which kind the verifier gives, one of ``REWARD_KINDS``.
         said: what an answer says, from its text; None for nothing. Majorities count it.
+        groups: of each held-out problem, the name of a group that evaluations report on its own.
+        notes: lines for the user.
     """
     golds = (*training.golds, *held_out.golds)
     order = jax.jit(functools.partial(epoch_indices, keys.stream(seed, "rl_order")), static_argnums=(1, 2))
@@ -80,12 +84,14 @@ def make(
         held_out=task.Prompts(
             held_out.tokens, state=len(training) + np.arange(len(held_out)), lengths=held_out.lengths
         ),
+        groups=groups,
         votes=votes,
         rewards=rewards,
         reasons=grading.REASONS,
         stop_tokens=tokenizer.eos,
         pad_token=tokenizer.pad,
-        notes=tuple(
+        notes=notes
+        + tuple(
             f"{prompts.dropped} problems of {name} have too long a prompt and are left out"
             for name, prompts in (("data.train", training), ("data.eval", held_out))
             if prompts.dropped

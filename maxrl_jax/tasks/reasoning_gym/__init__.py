@@ -9,7 +9,7 @@ Needs the extra ``reasoning_gym``, imported where it is used.
 
 from maxrl_jax.tasks.reasoning_gym.extraction import RULES, extract
 from maxrl_jax.tasks.reasoning_gym.grading import Gold, Grade
-from maxrl_jax.tasks.reasoning_gym.problems import make_sets
+from maxrl_jax.tasks.reasoning_gym.problems import constant_pass_rate, make_sets
 from maxrl_jax.tasks.reasoning_gym.specs import Spec, read_tasks
 
-__all__ = ["RULES", "Gold", "Grade", "Spec", "extract", "make_sets", "read_tasks"]
+__all__ = ["RULES", "Gold", "Grade", "Spec", "constant_pass_rate", "extract", "make_sets", "read_tasks"]

@@ -1,5 +1,6 @@
 """Training and held-out problems of several tasks, without one that is in both."""
 
+import collections
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -58,6 +59,15 @@ def make_sets(
         training.append(problems(rest))
         held_out.append(problems(kept))
     return list(_in_turn(training)), list(_in_turn(held_out))
+
+
+def constant_pass_rate(training: Sequence[Record], held_out: Sequence[Record]) -> float:
+    """Share of held-out problems whose answer is their task's most frequent one in training: needs no reading."""
+    counts = collections.Counter((record.gold.spec, str(record.gold)) for record in training)
+    best: dict[Spec, str] = {}
+    for (spec, answer), _ in counts.most_common():
+        best.setdefault(spec, answer)
+    return sum(best[record.gold.spec] == str(record.gold) for record in held_out) / len(held_out)
 
 
 def _distinct(spec: Spec, seed: int, count: int) -> dict[str, dict[str, Any]]:

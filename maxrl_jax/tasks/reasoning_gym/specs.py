@@ -65,7 +65,8 @@ def _spec(node: ast.expr) -> Spec:
         return Spec(node.id)
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.args:
         raise ValueError
-    return Spec(node.func.id, tuple((str(word.arg), ast.literal_eval(word.value)) for word in node.keywords))
+    given = ((str(word.arg), ast.literal_eval(word.value)) for word in node.keywords)
+    return Spec(node.func.id, tuple((name, tuple(v) if isinstance(v, list) else v) for name, v in given))
 
 
 def _check(spec: Spec) -> None:

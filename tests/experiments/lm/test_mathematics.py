@@ -9,10 +9,10 @@ from experiments.lm import counts, evaluate
 from experiments.lm.__main__ import check, run
 from experiments.lm.check import estimator_phases
 from experiments.lm.tasks.table import set_up
-from experiments.lm.tasks.verifying import OwnGrade
 from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.config.load import load
 from maxrl_jax.tasks.mathematics import Tokenizer, grading
+from maxrl_jax.tasks.mathematics.grading import OwnGrade
 from tests.experiments.lm.small import ROOT, lines, mathematics, model_folder
 
 
