@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from maxrl_jax.advantages import contracts
+from maxrl_jax.advantages.binomial_ratios import choose_ratio
 from maxrl_jax.categorical import categorical_rollouts
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "categorical_rollouts",
     "denominator",
     "entropy",
+    "max_at_k",
     "may_skip_zero_advantages",
     "policy_gradient",
 ]
@@ -182,6 +185,65 @@ def policy_gradient(
         reference = jnp.where(mask, reference_log_probs, 0)
         objective = objective - kl_coef * _kl_term(log_probs, reference, old_log_probs)
     return -aggregate(objective, mask, aggregation, denominator)
+
+
+def max_at_k(
+    log_probs: Float[Array, "*batch N T"],
+    mask: Bool[Array, "*batch N T"],
+    rewards: Float[Array, "*batch N"],
+    old_log_probs: Float[Array, "*batch N T"],
+    *,
+    k: int,
+) -> Float[Array, ""]:
+    """Loss for max@k on rollouts of an older policy, importance-weighted exactly (Bagirov et al. 2510.23393).
+
+    With rho_i the ratio of the whole answer i, minus the gradient is the mean over prompts of
+    (1/N) sum_i rho_i A_i S_i, where A_i / k is the mean over (k-1)-subsets I of the others of
+    prod_I rho x max(g_i, g_I), less the mean over their k-subsets J of prod_J rho x max g_J. The second term depends
+    on the others alone, so this is unbiased for grad max@k of the current policy; at rho = 1 it is `maxpo`.
+
+    Args:
+        log_probs: of the sampled tokens under the current policy.
+        mask: true on answer tokens.
+        rewards: real.
+        old_log_probs: under the policy that sampled.
+        k: 1 <= k <= N - 1.
+    """
+    if not log_probs.shape == mask.shape == old_log_probs.shape or log_probs.shape[:-1] != rewards.shape:
+        raise ValueError(
+            "max_at_k: log_probs, mask and old_log_probs must have shape [*batch, N, T] and rewards [*batch, N], got "
+            f"{log_probs.shape}, {mask.shape}, {old_log_probs.shape} and {rewards.shape}"
+        )
+    n = rewards.shape[-1]
+    contracts.count("max_at_k", "k", k, low=1, num_rollouts=n, below_n=1)
+    difference = jnp.where(mask, log_probs - jax.lax.stop_gradient(old_log_probs), 0)
+    ratios = jnp.exp(jnp.sum(difference, axis=-1))
+    fixed = jax.lax.stop_gradient(ratios)
+    own = jax.grad(lambda r: jnp.sum(_weighted_max(r, rewards, k)))(fixed)
+    value = _weighted_max(fixed, rewards, k)[..., None]
+    # The mean over all k-subsets is linear in each ratio: (k/N) G_i rho_i + (1 - k/N) B_i.
+    containing = own * (n / k)
+    excluding = (value - fixed * own) * (n / (n - k))
+    return -jnp.mean(ratios * jax.lax.stop_gradient(k * (containing - excluding)))
+
+
+def _weighted_max(ratios: jax.Array, rewards: jax.Array, k: int) -> jax.Array:
+    """Mean over k-subsets I of prod_I ratios x max g_I, [*batch], in O(N k) by symmetric means of the sorted ratios."""
+    order = jnp.argsort(rewards, axis=-1)
+    g, r = (jnp.moveaxis(jnp.take_along_axis(x, order, axis=-1), -1, 0) for x in (rewards, ratios))
+    n = g.shape[0]
+    j = jnp.arange(k)
+    largest = jnp.asarray(choose_ratio(n - 1, k - 1) * k / n, g.dtype)  # chance that the i-th smallest is the max
+
+    def add(means: jax.Array, item: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
+        """means[..., j]: of the products of j of the smaller ones, 0 where there are fewer than j."""
+        i, g, r, chance = item
+        term = chance * g * r * means[..., -1]
+        lower = jnp.concatenate([jnp.zeros_like(means[..., :1]), means[..., :-1]], axis=-1)
+        return jnp.maximum(i + 1 - j, 0) / (i + 1) * means + j / (i + 1) * r[..., None] * lower, term
+
+    start = jnp.zeros((*g.shape[1:], k), g.dtype).at[..., 0].set(1)
+    return jnp.sum(jax.lax.scan(add, start, (jnp.arange(n), g, r, largest))[1], axis=0)
 
 
 def may_skip_zero_advantages(entropy_coef: float, kl_coef: float) -> bool:

@@ -18,7 +18,7 @@ import maxrl_jax
 from maxrl_jax import advantages, categorical, losses, metrics, objectives
 
 ROOT = Path(__file__).parents[1]
-CORE = ("advantages", "objectives", "losses", "categorical", "metrics", "binomial", "documentation")
+CORE = ("advantages", "objectives", "losses", "categorical", "metrics", "binomial", "documentation", "practice")
 
 
 def test_the_flat_names_are_the_modules_own():

@@ -123,6 +123,7 @@ const controls = (() => {
     on("noise", "change", (value) => (value !== "" && value >= 0 && value <= 1e6 ? { noise: Number(value) } : {}));
     on("measure", "change", (value) => ({ measure: value }));
     on("axes", "change", (value) => ({ axes: value }));
+    on("filter", "change", (value) => ({ filter: value }));
     on("against", "change", (value) => ({ against: value }));
     on("number", "change", (value) => (Number(value) >= 1 ? { number: Math.round(Number(value)) } : {}));
     find("theme").addEventListener("click", () => {
@@ -145,7 +146,7 @@ const controls = (() => {
     const K = find("successes");
     K.max = state.n;
     K.value = state.successes;
-    ["measure", "axes", "against"].forEach((id) => (find(id).value = state[id]));
+    ["measure", "axes", "against", "filter"].forEach((id) => (find(id).value = state[id]));
     if (document.activeElement !== find("noise")) find("noise").value = state.noise;
     const counted = ["maxrl", "pass_at_k"].includes(state.against);
     find("number-label").hidden = !counted;

@@ -32,6 +32,25 @@ const mathematics = (() => {
     return mean(binomial(success.length - 2, p), (m) => success[m + 1] - fail[m]);
   }
 
+  // Which groups a filter keeps, and whether the same prompt is drawn again until its group is kept (docs/practice.md).
+  const FILTERS = {
+    none: { keep: () => true },
+    mixed: { keep: (K, n) => K > 0 && K < n },
+    mixed_again: { keep: (K, n) => K > 0 && K < n, again: true },
+    solved_again: { keep: (K) => K > 0, again: true },
+    between: { keep: (K, n) => K > 0.2 * n && K < 0.8 * n },
+  };
+
+  // The weight under a filter, and the rollouts drawn for each group: groups that are not kept have no gradient.
+  function filtered(table, p, name) {
+    const n = table.success.length - 1;
+    const { keep, again } = FILTERS[name];
+    const kept = (values) => values.map((value, K) => (keep(K, n) ? value : 0));
+    const w = weight({ success: kept(table.success), fail: kept(table.fail) }, p);
+    const share = again ? mean(binomial(n, p), (K) => (keep(K, n) ? 1 : 0)) : 1;
+    return { weight: w / share, rollouts: n / share };
+  }
+
   // Trace of the covariance of (1/N) sum_i A_i S_i; e1, e0: mean squared norm of a success' and a failure's score,
   // v = |grad p|^2.
   function variance(table, p, e1, e0, v) {
@@ -117,5 +136,5 @@ const mathematics = (() => {
     });
   }
 
-  return { binomial, weight, variance, scores, objective, overThresholds, overSpread, overSubsetSpread, overAcceptances };
+  return { binomial, weight, FILTERS, filtered, variance, scores, objective, overThresholds, overSpread, overSubsetSpread, overAcceptances };
 })();

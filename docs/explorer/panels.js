@@ -19,7 +19,7 @@ const panels = (() => {
       .filter((found) => found.table && found.chosen.shown);
   }
 
-  const identity = () => [state.estimators, state.n, state.against, state.number, state.axes];
+  const identity = () => [state.estimators, state.n, state.against, state.number, state.filter, state.axes];
 
   function variance(table, p) {
     const scores = mathematics.scores(p, state.noise);
@@ -53,16 +53,22 @@ const panels = (() => {
     const keep = log ? positive : (value) => value;
     const lines = found.map(({ table }) => GRID.map((p) => keep(mathematics.weight(table, p))));
     const aims = state.against === "own" ? found.filter((f, i) => f.aim && found.findIndex((g) => sameAim(f, g)) === i) : [{ slot: 0 }];
+    const kept = state.filter === "none" ? [] : found;
+    const filtered = kept.map(({ table }) => GRID.map((p) => keep(mathematics.filtered(table, p, state.filter).weight)));
     const targets = aims.map((f) => GRID.map((p) => keep(settings.target(f, p))));
-    const top = Math.max(1, ...finite(lines));
-    const low = log ? Math.max(1e-2, Math.min(0.5, ...finite(lines))) : Math.min(0, ...finite(lines));
+    const top = Math.max(1, ...finite([lines, filtered]));
+    const low = log ? Math.max(1e-2, Math.min(0.5, ...finite([lines, filtered]))) : Math.min(0, ...finite([lines, filtered]));
     const range = log ? [10 ** Math.floor(Math.log10(low)), 1.6 * top] : [low * 1.05, top * 1.08];
     const ink = plots.css("--ink");
     const dotted = { stroke: ink, width: 1.4, dash: [1.5, 3], points: { show: false }, told: true };
     return {
       ...overP(range, log ? "log" : "linear", "weight w(p)", found.map((f) => (p) => mathematics.weight(f.table, p)), found),
-      data: [GRID, ...targets, ...lines],
-      series: [...aims.map((f) => ({ ...dotted, label: aimName(f.aim) })), ...found.map((f) => plots.line(f.slot, f.label, f.entry.colour))],
+      data: [GRID, ...targets, ...filtered, ...lines],
+      series: [
+        ...aims.map((f) => ({ ...dotted, label: aimName(f.aim) })),
+        ...kept.map((f) => plots.line(f.slot, `${f.label}, filtered`, f.entry.colour, { width: 1 })),
+        ...found.map((f) => plots.line(f.slot, f.label, f.entry.colour)),
+      ],
     };
   }
 
@@ -191,7 +197,13 @@ const panels = (() => {
     const { p, n, successes: K } = state;
     const at = `at p = ${plots.show(p)}`;
     const rows = (values) => found.map((f) => ({ found: f, values: values(f) }));
-    table("weights", [at, "w(p)", "objective", "w(p)"], rows((f) => [mathematics.weight(f.table, p), state.against === "own" && !f.aim ? "none named" : aimName(f.aim), settings.target(f, p)]));
+    const filter = (f) => {
+      if (state.filter === "none") return [];
+      const { weight, rollouts } = mathematics.filtered(f.table, p, state.filter);
+      return [weight, rollouts];
+    };
+    const heads = [at, "w(p)", "objective", "w(p)", ...(state.filter === "none" ? [] : ["with filter", "rollouts"])];
+    table("weights", heads, rows((f) => [mathematics.weight(f.table, p), state.against === "own" && !f.aim ? "none named" : aimName(f.aim), settings.target(f, p), ...filter(f)]));
     table("biases", [at, "bias of w", "in %"], rows((f) => [bias(f, p), relativeBias(f, p)]));
     table("variances", [at, "variance", "/ signal²"], rows((f) => [variance(f.table, p), variance(f.table, p) / (mathematics.weight(f.table, p) ** 2 * mathematics.scores(p, state.noise).gradient)]));
     table("groups", [`K = ${K} of ${n}`, "success", "failure"], rows((f) => [K ? f.table.success[K] : null, K < n ? f.table.fail[K] : null]));

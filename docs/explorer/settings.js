@@ -16,6 +16,7 @@ const settings = (() => {
     noise: 1,
     against: "ml", // "own" or an objective
     number: 4, // order or k of that objective
+    filter: "none",
     axes: "log",
     measure: "variance",
     rewards: [0.1, 0.22, 0.3, 0.38, 0.5, 0.55, 0.7, 0.92],
@@ -159,6 +160,7 @@ const settings = (() => {
       `K=${state.successes}`,
       `noise=${state.noise}`,
       `against=${state.against}:${state.number}`,
+      `filter=${state.filter}`,
       `axes=${state.axes}`,
       `measure=${state.measure}`,
       `g=${state.rewards.map(number).join(",")}`,
@@ -180,6 +182,7 @@ const settings = (() => {
     const [against, order] = (given.against ?? "").split(":");
     if (against === "own" || data.objectives.includes(against)) state.against = against;
     state.number = Math.round(within(order ?? "", 1, 1e6) ?? state.number);
+    if (Object.keys(mathematics.FILTERS).includes(given.filter)) state.filter = given.filter;
     if (["log", "linear"].includes(given.axes)) state.axes = given.axes;
     if (["variance", "relative"].includes(given.measure)) state.measure = given.measure;
     const rewards = (given.g ?? "").split(",").map((g) => within(g, 0, 1));

@@ -11,6 +11,7 @@ pytest.importorskip("jinja2")
 
 from docs.explorer import build, tables
 from maxrl_jax import advantages, binomial, objectives
+from maxrl_jax.practice import Rule, between, mixed, practice, solved_once
 from tests.docs import chromium
 
 RATES = (1e-4, 0.03, 0.5, 0.97, 1.0)
@@ -123,6 +124,26 @@ def test_objectives_and_binomials_are_the_cores(browser):
     for (name, hyper), values in zip(named, weights, strict=True):
         close(values, objectives.weight(name, p, **hyper))
     close(masses, binomial.probabilities(p, 1023))
+
+
+def test_weights_under_a_filter_are_the_cores(browser):
+    rules = {"mixed": Rule(mixed), "mixed_again": Rule(mixed, "redraw"), "solved_again": Rule(solved_once, "redraw")}
+    rules |= {"between": Rule(between(0.2, 0.8))}
+    browser.open(browser.page + "#e=maxrl;success_mean&n=8&p=0.9&filter=between")
+    script = """return [Object.keys(mathematics.FILTERS), given.cases.map(([name, estimator, p]) => {
+      const { table } = settings.resolve(settings.choice(estimator), 8);
+      return Object.values(mathematics.filtered(table, p, name)); })];"""
+    cases = list(itertools.product(rules, ("maxrl", "success_mean", "grpo"), RATES[:-1]))
+    names, got = browser.run(script, {"cases": cases})
+    assert names == ["none", *rules]
+    for (rule, name, p), values in zip(cases, got, strict=True):
+        wanted = practice(advantages.get(name), p, 8, rules[rule])
+        close(values, [wanted.weight, wanted.rollouts])
+    shown = browser.run(READ)["weights"]
+    close(
+        [row[3] for row in shown],
+        [practice(advantages.get(e), 0.9, 8, rules["between"]).weight for e in ("maxrl", "success_mean")],
+    )
 
 
 READ = """
