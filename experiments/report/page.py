@@ -15,6 +15,8 @@ import pandas as pd
 
 from experiments.report import curves, mazes, plots
 from experiments.report.curves import Chart
+from experiments.results import completions
+from experiments.results.completions import before_and_after
 from experiments.results.folders import RunFolder
 from experiments.results.groups import Group, differing, group
 
@@ -23,6 +25,7 @@ LARGEST_PICTURE = 6 * 2**20
 
 _FOLDER = Path(__file__).parent
 _MOST_TILES = 6
+_MOST_PROMPTS = 12
 _TITLES = {
     "eval": "Evaluation",
     "train": "Training",
@@ -81,6 +84,11 @@ def write(found: Sequence[RunFolder], title: str = "") -> str:
             run.name: mazes.read(run.folder / "figures" / "answers.npz")
             for run in found
             if (run.folder / "figures" / "answers.npz").exists()
+        },
+        completions={
+            run.name: before_and_after(completions.read(run.folder))[:_MOST_PROMPTS]
+            for run in found
+            if (run.folder / completions.FILE).exists()
         },
         pictures=list(_pictures(found)),
         environments=_environments(found),
