@@ -108,9 +108,10 @@ class Setup:
         return sharding.init(build, self.mesh, jnp.uint32(self.config.seed))
 
     def save(self, params: Any, folder: Path) -> None:
-        """Writes a model folder, with the tokenizer's files of the model that the run began with."""
+        """Writes a model folder, in the type and with the tokenizer's files of the model that the run began with."""
         source = self.config.model.init_from or None
-        decoder.save_hf(self.policy.master(params), folder, tokenizer_from=source)
+        dtype = decoder.stored_type(source) if source else None
+        decoder.save_hf(self.policy.master(params), folder, tokenizer_from=source, dtype=dtype)
         self.row.save(self.config, folder)
 
     @property

@@ -28,6 +28,7 @@ TOKENIZER_FILES = (
     "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json", "generation_config.json",
 )  # fmt: skip
 TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
+_EMBEDDING = "model.embed_tokens.weight"
 _UNUSED = ("rotary_emb.inv_freq", "lm_head.weight")  # endings of tensors that hold nothing of their own
 
 
@@ -95,16 +96,26 @@ def load_hf(
     return model
 
 
+def stored_type(folder: str | os.PathLike[str]) -> jax.typing.DTypeLike:
+    """The type in which a folder's files hold the embedding, and with it the model: bfloat16 for most."""
+    return Weights(_local(folder)).dtype(_EMBEDDING)
+
+
 def save_hf(
-    model: Decoder, folder: str | os.PathLike[str], *, tokenizer_from: str | os.PathLike[str] | None = None
+    model: Decoder,
+    folder: str | os.PathLike[str],
+    *,
+    tokenizer_from: str | os.PathLike[str] | None = None,
+    dtype: jax.typing.DTypeLike | None = None,
 ) -> None:
     """Writes config.json and model.safetensors, which transformers opens.
 
     Args:
-        model: saved in the type of its parameters.
+        model: to be saved.
         folder: of the file system or of a bucket, made if it is not there; files of these names are replaced.
         tokenizer_from: folder whose tokenizer files and special token ids are passed on; by default the one the
             model was read from, if it was.
+        dtype: of the saved tensors; by default that of the model's parameters.
 
     Raises:
         ValueError: no family of Hugging Face's can express the model's config.
@@ -117,14 +128,15 @@ def save_hf(
     for parameter in families.parameters(model.config):
         value = np.asarray(flat[parameter.path].get_value())
         for name, entry in zip(parameter.names, value if parameter.stacked else [value], strict=True):
-            tensors[name] = np.ascontiguousarray(entry.T if parameter.transposed else entry)
-    dtype = str(tensors["model.embed_tokens.weight"].dtype)
+            entry = entry.T if parameter.transposed else entry
+            tensors[name] = np.ascontiguousarray(entry if dtype is None else entry.astype(dtype))
+    name_of_type = str(tensors[_EMBEDDING].dtype)
     source = tokenizer_from or model.source
     if source is not None:
         fields |= pass_on(epath.Path(source), folder)
     (folder / SINGLE_FILE).write_bytes(safetensors_numpy.save(tensors, metadata={"format": "pt"}))
     # Both names of the type: `torch_dtype` is read by older versions of transformers.
-    fields |= {"dtype": dtype, "torch_dtype": dtype}
+    fields |= {"dtype": name_of_type, "torch_dtype": name_of_type}
     (folder / CONFIG_FILE).write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n")
     (folder / INDEX_FILE).unlink(missing_ok=True)
 

@@ -53,6 +53,10 @@ class Weights:
                 f"{path}: tensor {name} has shape {list(header.get_shape())}, config.json says {list(shape)}"
             )
 
+    def dtype(self, name: str) -> np.dtype:
+        """The type in which the tensor is stored."""
+        return self.read(name, (slice(0, 0),)).dtype
+
     def read(self, name: str, part: tuple[slice, ...]) -> np.ndarray:
         """A part of the tensor in the type it is stored in; nothing else of the file is read."""
         return self._files[name][1].get_slice(name)[part]

@@ -102,6 +102,20 @@ def test_token_ids_are_those_of_transformers(tmp_path):
     assert tokenizer.decode_answer(tokenizer.tokens.encode("2 * 4 = 8<|im_end|>").ids) == "2 * 4 = 8"
 
 
+def test_a_model_in_bfloat16_is_written_back_so(tmp_path):
+    gguf_files.write(unpacked("llama", tmp_path / "source"), tmp_path / "file.gguf")
+    gguf.convert(tmp_path / "file.gguf", tmp_path / "out")
+    assert decoder.stored_type(tmp_path / "source") == np.float32
+    dtype = decoder.stored_type(tmp_path / "out")
+    decoder.save_hf(decoder.load_hf(tmp_path / "out"), tmp_path / "back", dtype=dtype)
+    before, after = tensors(tmp_path / "out"), tensors(tmp_path / "back")
+    assert before.keys() == after.keys()
+    for name, tensor in after.items():
+        assert tensor.dtype == ml_dtypes.bfloat16
+        np.testing.assert_array_equal(tensor, before[name])
+    assert json.loads((tmp_path / "back" / "config.json").read_text())["dtype"] == "bfloat16"
+
+
 def cut(file, size):
     file.write_bytes(file.read_bytes()[:size])
 
