@@ -43,7 +43,7 @@ from maxrl_jax.vision.imagenet2012 import source as imagenet2012
 
 
 class Constant:
-    """A source of one batch that lies on the device."""
+    """A source of one batch, kept on the device."""
 
     def __init__(self, config: Any, mesh: Any):
         shape = (config.batch_size, config.data.image_size, config.data.image_size, model_config(config).channels)
@@ -51,10 +51,10 @@ class Constant:
         labels = jax.random.randint(jax.random.key(1), shape[:1], 0, config.data.num_classes)
         self.batch = sharding.shard_batch((images, labels), mesh)
 
-    def training_batch(self, step: jax.Array, brought: Any) -> tuple[jax.Array, jax.Array]:
-        """The batch; it is brought by the caller, so that it is no constant of the program."""
+    def training_batch(self, step: jax.Array, host_batch: Any) -> tuple[jax.Array, jax.Array]:
+        """The batch, which is an argument so that it is not a constant of the program."""
         del step
-        return brought
+        return host_batch
 
 
 class Programs:
@@ -69,7 +69,7 @@ class Programs:
         network = resnet.Network.make(model_config(config), compute_dtype(config.model.compute_dtype))
         self.problem = Problem(config, network, self.source, mesh)
         self.state = sharding.shard_parameters(training.make_state(self.problem), mesh)
-        self.brought = None if self.drawn else jax.tree.map(lambda leaf: leaf[None], self.source.batch)
+        self.host_batch = None if self.drawn else jax.tree.map(lambda leaf: leaf[None], self.source.batch)
         self.counter = itertools.count()
         estimator = advantages.get(advantage)
         self.losses: dict[str, tuple[Any, int, str]] = {"cross_entropy": (None, 1, "counts")}
@@ -85,7 +85,7 @@ class Programs:
         with self.config.unlocked():
             self.config.loss.num_rollouts, self.config.loss.sampling = n, sampling
         chunk = training.make_chunk(self.problem, estimator)
-        first = (self.state, np.zeros(1, np.int32), self.brought)
+        first = (self.state, np.zeros(1, np.int32), self.host_batch)
         lowered = jax.jit(chunk, donate_argnums=0).lower(*first)
         if estimator is None:
             self.flops = float((lowered.cost_analysis() or {}).get("flops", 0.0))
@@ -93,7 +93,7 @@ class Programs:
 
         def call() -> Any:
             step = np.full(1, next(self.counter), np.int32)
-            self.state, metrics = compiled(self.state, step, self.brought)
+            self.state, metrics = compiled(self.state, step, self.host_batch)
             return metrics
 
         return call

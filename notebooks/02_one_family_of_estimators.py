@@ -1,22 +1,9 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # 02 One family of estimators
 #
-# RLOO, MaxPO and MaxRL are the same few vectors in different proportions; so is every other centred estimator of
-# binary rewards, GRPO included. Here they are taken apart, and at the end you write your own and read off its exact
-# weight, bias and variance. Proofs are in [docs/theory.md](../docs/theory.md), sections 2 to 6.
+# RLOO, MaxPO and MaxRL are combinations of the same few vectors in different proportions; so is every other centred
+# estimator of binary rewards, including GRPO. This notebook takes them apart. At the end you write your own estimator and
+# compute its exact weight, bias and variance. Proofs are in [docs/theory.md](../docs/theory.md), sections 2 to 6.
 
 # %%
 # %matplotlib inline
@@ -37,10 +24,10 @@ pd.options.display.width = 120
 # %% [markdown]
 # ## The building blocks
 #
-# Take a group of $N$ rewards. How much does rollout $i$ add to a team of $k$? Average the best reward over all
-# teams of $k$ that contain it, subtract the average over all teams that do not: $\Delta_i^{(k)}$. Times $k$ this is
-# MaxPO's advantage, and $\frac1N \sum_i k \Delta_i^{(k)} S_i$ is unbiased for the gradient of max@k, the expected
-# best of $k$. Each column below sums to zero, in every group.
+# Take a group of $N$ rewards. How much does rollout $i$ add to a team of $k$ rollouts? Average the best reward over all
+# teams of $k$ that contain it, and subtract the average over all teams that do not: this is $\Delta_i^{(k)}$. Times $k$ it
+# is MaxPO's advantage, and $\frac1N \sum_i k \Delta_i^{(k)} S_i$ is unbiased for the gradient of max@k, the expected best
+# of $k$. Each column below sums to zero, in every group.
 
 # %%
 group = jnp.asarray([0.0, 1.0, 1.5, 1.5, 2.0, 5.0])
@@ -49,8 +36,7 @@ blocks = {f"k = {k}": np.asarray(advantages.maxpo(group, k=k)) / k for k in team
 pd.DataFrame({"reward": np.asarray(group), **blocks})
 
 # %% [markdown]
-# With $k = 1$ it is RLOO. With growing $k$ the best rollout takes over: in a team of five, only the 5.0 makes a
-# difference.
+# With $k = 1$ it is RLOO. As $k$ grows the best rollout dominates: in a team of five, only the 5.0 matters.
 
 # %% [markdown]
 # ## Mixtures
@@ -78,10 +64,10 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# On binary rewards the last one is practical MaxRL, $(r_i - \mu)/\mu$. That makes MaxRL an estimator for real
-# rewards too. What does it maximise there? Cut the rewards at every threshold: each cut gives a binary group. MaxRL
-# of the real rewards is the sum over cuts of MaxRL of the binary groups, weighted by the gap that the cut falls
-# into. It is maximum likelihood of the reward exceeding $t$, summed over all $t$.
+# On binary rewards the last one is practical MaxRL, $(r_i - \mu)/\mu$, so MaxRL is an estimator for real rewards too. For
+# its objective there, cut the rewards at every threshold; each cut gives a binary group. MaxRL of the real rewards is the
+# sum over cuts of MaxRL of the binary groups, weighted by the gap around the cut. It maximises the likelihood that the
+# reward exceeds $t$, summed over all $t$.
 
 # %%
 levels = np.unique(np.asarray(group))
@@ -96,8 +82,8 @@ table
 # %% [markdown]
 # ## Every centred binary estimator is a mixture
 #
-# With binary rewards an estimator is two numbers for each number of successes $K$. If it is symmetric and sums to
-# zero in every group, it has exactly one set of coefficients: a linear system whose columns are the building
+# With binary rewards an estimator is two numbers for each number of successes $K$. If it is symmetric and sums to zero in
+# every group, it has exactly one set of coefficients, the solution of a linear system whose columns are the building
 # blocks.
 
 # %%
@@ -125,17 +111,16 @@ pd.DataFrame(
 ).T
 
 # %% [markdown]
-# Four things to see. MaxRL has $c_k = 1/k$: all of pass@1 to pass@7. The one-sided variant of GRPO lies between
-# RLOO and MaxRL. **GRPO alternates in sign**: next to $\sqrt7$ times pass@1 it works *against* pass@2, pass@4 and
-# pass@6. And EI with the leave-one-out baseline ($k = 4$), known to be biased for max@4, is exactly 4/7 of max@4
-# plus 4/7 of max@3.
+# Four observations. MaxRL has $c_k = 1/k$ for all of pass@1 to pass@7. The one-sided variant of GRPO is between RLOO and
+# MaxRL. **GRPO alternates in sign**: beside $\sqrt7$ times pass@1 it works *against* pass@2, pass@4 and pass@6. And EI with
+# the leave-one-out baseline ($k = 4$), known to be biased for max@4, is exactly 4/7 of max@4 plus 4/7 of max@3.
 
 # %% [markdown]
 # ## Weights
 #
 # The exact weight of a mixture is the polynomial $\sum_k c_k k (1-p)^{k-1}$, so a centred estimator from $N$
-# rollouts can be any polynomial of degree $N-2$ in $p$, and nothing else: $1/p$ is out of reach, and so is MaxRL of
-# order $N$.
+# rollouts can have any polynomial of degree $N-2$ in $p$ as its weight and nothing else: neither $1/p$ nor the weight of
+# MaxRL of order $N$ is possible.
 
 # %%
 rates = np.linspace(0.005, 1, 200)
@@ -152,13 +137,13 @@ with style.settings():
 fig
 
 # %% [markdown]
-# MaxPO's weight has died out by $p = 0.7$: once a prompt is solved now and then, best-of-4 has little left to gain.
-# GRPO starts at $\sqrt{N-1}$ and comes back to it at $p = 1$, where there is nothing to learn.
+# MaxPO's weight is nearly zero from $p = 0.7$ on: on a prompt that is solved often, best-of-4 has little left to gain.
+# GRPO starts at $\sqrt{N-1}$ and returns to it at $p = 1$, where there is nothing to learn.
 
 # %% [markdown]
 # ## Same expectation, different noise
 #
-# PKPO's estimators, EI and MaxPO are all unbiased for max@4; they differ in what they subtract. Exact total
+# PKPO's estimators, EI and MaxPO are all unbiased for max@4 and differ in their baselines. The table has their exact total
 # variance on a prompt with 100 possible answers, 50 of them right with total probability $p$, in units of MaxPO's.
 
 # %%
@@ -186,16 +171,15 @@ for p in (0.02, 0.1, 0.3, 0.6):
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# Without a baseline the common level of the rewards is noise, more of it the easier the prompt. MaxPO is the only
-# one that is centred in every group *and* unbiased: there is no second symmetric estimator with both properties.
-# Centring is not the same as least variance, though: on hard prompts EI, which gives failures nothing, can be the
-# quieter one.
+# Without a baseline the common level of the rewards adds noise, and more of it on easier prompts. MaxPO is the only
+# symmetric estimator that is both centred in every group *and* unbiased. Being centred does not mean least variance,
+# however: on hard prompts EI, which gives failures zero, can have less.
 
 # %% [markdown]
 # ## Write your own
 #
-# An estimator is a function of the rewards. This one divides as if half a success more had been seen, so that a
-# single lucky rollout counts for less than under MaxRL:
+# An estimator is a function of the rewards. This one divides as if there had been half a success more, so that a single
+# lucky rollout counts less than under MaxRL:
 
 
 # %%
@@ -217,8 +201,8 @@ print(own(jnp.asarray([1.0, 0, 0, 0, 0, 0, 0, 0])))
 print(softened(jnp.asarray([1.0, 0, 0, 0, 0, 0, 0, 0])))
 
 # %% [markdown]
-# Its exact weight at $N = 8$, the bias of that weight against maximum likelihood and against MaxRL of order 7, and
-# its variance:
+# Its exact weight at $N = 8$, the bias of that weight relative to maximum likelihood and to MaxRL of order 7, and its
+# variance:
 
 # %%
 maxrl = advantages.get("maxrl")
@@ -237,7 +221,7 @@ own_table = pd.DataFrame(rows).T
 own_table
 
 # %% [markdown]
-# And being symmetric and centred, it has coordinates:
+# Since it is symmetric and centred, it has coefficients:
 
 # %%
 own_coefficients = pd.DataFrame(
@@ -247,6 +231,5 @@ own_coefficients = pd.DataFrame(
 own_coefficients
 
 # %% [markdown]
-# The imagined half success turns down the coefficient of every pass@k, the more the larger $k$: less pull on hard
-# prompts than MaxRL, less variance. Under its name it is ready for every driver of the project, without a change to
-# the package.
+# The added half success lowers the coefficient of every pass@k, the more the larger $k$: less weight on hard prompts than
+# MaxRL, and less variance. Every driver of the project takes the estimator by its name, without a change to the package.

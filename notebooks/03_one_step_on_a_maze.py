@@ -1,22 +1,9 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # 03 One RL step on a maze
 #
-# One step of `experiments.maze`, taken apart: what the policy reads, what it answers, what the verifier says, what
-# each estimator makes of the verdicts, and what the gradients have in common. The policy is the small transformer
-# that `make demo` fine-tunes first (9 x 9 mazes, two layers, 125,504 parameters), kept in `results/maze_9/base`.
+# One step of `experiments.maze` in its parts: the prompt, the answers, the verifier's verdicts, each estimator's
+# advantages, and the gradients. The policy is the small transformer that `make demo` fine-tunes first (9 x 9 mazes, two
+# layers, 125,504 parameters), stored in `results/maze_9/base`.
 
 # %%
 # %matplotlib inline
@@ -57,8 +44,8 @@ settings = dataclasses.replace(setup.step, num_prompts=NUM_MAZES, num_rollouts=N
 # %% [markdown]
 # ## The prompt
 #
-# A maze is a sequence of tokens, row by row. The policy sees it once; all its rollouts share the keys and values
-# of that one pass.
+# A maze is a sequence of tokens, row by row. The policy processes it once; all rollouts share the keys and values of that
+# one pass.
 
 # %%
 print(f"{prompts.tokens.shape[1]} tokens: {maze.decode(prompts.tokens[0])[:90]} ...\n")
@@ -88,7 +75,7 @@ print("successes of each maze:", successes)
 reasons.to_frame("answers")
 
 # %% [markdown]
-# A maze that few of its rollouts solve, with a right and a failed answer:
+# A maze that few rollouts solve, with a right and a failed answer:
 
 # %%
 chosen = int(np.argmin(np.where(successes > 0, successes, NUM_ROLLOUTS)))
@@ -103,8 +90,9 @@ pictures.figure(
 # %% [markdown]
 # ## The advantages
 #
-# Now the methods part. Each turns one maze's rewards into one number a rollout; the gradient estimate is always
-# $\frac1N \sum_i A_i S_i$. The hardest maze that was solved at all, and the easiest that was not always:
+# Here the methods differ. Each turns one maze's rewards into one number per rollout; the gradient estimate is always
+# $\frac1N \sum_i A_i S_i$. The table shows the hardest maze that was solved at all and the easiest that was not always
+# solved:
 
 # %%
 methods = {
@@ -129,9 +117,9 @@ by_maze = pd.DataFrame(rows).T
 by_maze
 
 # %% [markdown]
-# All of them are centred. On the hard maze a single success weighs $N - 1$ under MaxRL, whatever it took to get it;
-# under RLOO it weighs one. On the easy maze the order turns round: there MaxRL asks for little. A maze that no
-# rollout solves, or all do, gets exactly zero from each, and its answers are left out of the backward pass.
+# All of them are centred. On the hard maze a single success has advantage $N - 1$ under MaxRL and 1 under RLOO. On the
+# easy maze the order is reversed: there MaxRL's advantages are small. On a maze that no rollout or every rollout solves,
+# all advantages are exactly zero, and its answers are left out of the backward pass.
 
 # %%
 idle = (successes == 0) | (successes == NUM_ROLLOUTS)
@@ -141,9 +129,9 @@ assert all(not np.asarray(method(rewards))[idle].any() for method in methods.val
 # %% [markdown]
 # ## The gradients
 #
-# In expectation each method multiplies $\nabla p$ of a maze by a weight $w(p)$ that depends on its pass rate alone,
-# and that we know exactly at this $N$. The norm of a maze's own gradient shows it: relative to RLOO, whose weight
-# is one, the dots are the ratios of norms on the same rollouts, the lines the exact weights.
+# In expectation each method multiplies a maze's $\nabla p$ by a weight $w(p)$ that depends on the pass rate alone and is
+# known exactly at this $N$. The norm of each maze's gradient shows it, relative to RLOO, whose weight is one: dots are
+# ratios of norms on the same rollouts, lines the exact weights.
 
 
 # %%
@@ -178,10 +166,10 @@ with style.settings():
 fig
 
 # %% [markdown]
-# The dots follow the lines and are not on them: the lines are expectations over groups, and the dots one group each,
-# with the pass rate itself estimated from the same rollouts. For a group of binary rewards a centred estimator is
-# RLOO times a number, so on one group the gradients differ in length alone, not in direction; what differs is which
-# maze gets how much of the step. That share is what decides whether hard mazes are learnt or given up:
+# The dots follow the lines without lying on them: a line is an expectation over groups, a dot is one group, whose pass
+# rate is estimated from the same rollouts. On one group of binary rewards every centred estimator is RLOO times a number,
+# so the gradients differ in length but not in direction. The methods differ in each maze's share of the step, and that
+# share decides whether hard mazes are learned or abandoned:
 
 # %%
 share = pd.DataFrame(norms / norms.sum(axis=0), columns=[LABELS[name] for name in methods])
@@ -192,7 +180,7 @@ by_band.insert(0, "mazes", bands.value_counts().reindex(by_band.index))
 by_band
 
 # %% [markdown]
-# The driver does this for every maze of a batch in one jitted program, several steps a call:
+# The driver does this for every maze of a batch in one jitted program, several steps per call:
 #
 #     python -m experiments.maze --config=configs/maze.py:tiny --workdir=runs/maze
 #

@@ -1,22 +1,9 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # 04 What RL does to a classifier
 #
-# A classifier is a policy that takes one action, the class, and is rewarded if it is right. Its likelihood is known,
-# so cross-entropy, exact maximum likelihood, can stand beside every RL method. Here: which images each method learns
-# from, and what sampling adds to that.
+# A classifier is a policy with one action, the class, and a reward for the right one. Its likelihood is known, so every RL
+# method can be compared with cross-entropy, which is exact maximum likelihood. This notebook shows which images each
+# method learns from, and the noise that sampling adds.
 
 # %%
 # %matplotlib inline
@@ -43,8 +30,8 @@ pd.options.display.width = 120
 # %% [markdown]
 # ## A classifier that has begun to learn
 #
-# The experiment's own driver, at a small size: a thin ResNet-8 and 100 classes of drawn glyphs, cross-entropy. It
-# keeps the pass rate and the gradient norm of 400 validation images, each under the loss it is trained with.
+# The experiment's own driver at a small size: a thin ResNet-8, 100 classes of drawn glyphs, cross-entropy. It records the
+# pass rate and the gradient norm of 400 validation images under the training loss.
 
 # %%
 STEPS = 60
@@ -77,7 +64,7 @@ with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.Stri
 run.evaluations[["loss", "top1", "pass@1", "pass@16", "pass@128"]]
 
 # %% [markdown]
-# Its images now have pass rates of all sizes, hard ones among them. That is what the methods differ on.
+# Its images now have pass rates of all sizes. The methods differ on the hard ones.
 
 # %%
 p = np.clip(images.pass_rate.to_numpy(), 1e-6, 1 - 1e-6)
@@ -86,9 +73,9 @@ images.pass_rate.describe()[["min", "25%", "50%", "75%", "max"]].to_frame().T
 # %% [markdown]
 # ## Weights on images
 #
-# Every symmetric estimator's expected gradient is $w(p)\,\nabla p$ with a weight of its own. Cross-entropy's gradient
-# is $\nabla \log p = \nabla p / p$. So image by image each method's gradient is cross-entropy's, times $p\,w(p)$:
-# the share it keeps. These are exact at this $N$, nothing is sampled.
+# Every symmetric estimator's expected gradient is $w(p)\,\nabla p$ with its own weight. Cross-entropy's gradient is
+# $\nabla \log p = \nabla p / p$. So each method's gradient on an image is cross-entropy's times $p\,w(p)$, the share it
+# keeps. These shares are exact at this $N$; nothing is sampled.
 
 # %%
 N = 64
@@ -113,9 +100,9 @@ with style.settings():
 fig
 
 # %% [markdown]
-# MaxRL keeps everything of an image with $p \gg 1/N$ and loses the rest by $(1-p)^{N-1}$, the chance that the other
-# rollouts all fail. RL on expected reward keeps $p$: an image solved one time in a thousand counts a thousandth.
-# GRPO is in between on hard images, and pushes harder than cross-entropy where $p$ is above a half.
+# MaxRL keeps the whole gradient of an image with $p \gg 1/N$; it loses $(1-p)^{N-1}$, the probability that the other
+# rollouts all fail. RL on expected reward keeps $p$: an image solved one time in a thousand counts a thousandth. GRPO is
+# in between on hard images, and its gradient is larger than cross-entropy's where $p$ is above a half.
 #
 # How much of the whole gradient comes from the harder half of these images?
 
@@ -131,9 +118,9 @@ share_table
 # %% [markdown]
 # ## Exact against sampled
 #
-# Training draws rollouts. With `counts` a gradient has all the noise of $N$ of them; `marginal` draws only how many
-# succeed and sums the failures out; `expected` draws nothing, so its distance from cross-entropy is the method's own.
-# One image, 1,000 classes, $p$ = 2 %: the gradient with respect to the logits, 500 times.
+# Training samples rollouts. With `counts` a gradient has all the noise of $N$ rollouts; `marginal` samples only the number
+# of successes and sums over failures exactly; `expected` samples nothing, so its distance from cross-entropy is the bias.
+# For one image, 1,000 classes and $p$ = 2 %, the gradient with respect to the logits is computed 500 times.
 
 # %%
 CLASSES, P = 1000, 0.02
@@ -167,10 +154,10 @@ noise_table = pd.DataFrame(rows).set_index("N")
 noise_table
 
 # %% [markdown]
-# In units of cross-entropy's gradient. The bias is the same three times, $(1-p)^{N-1}$, up to what 500 draws can
-# resolve: it comes from $N$ and not from the sampling. The noise of `marginal` is below that of `counts`, which also
-# spreads the failures at random over 999 classes; both need $N \gg 1/p$ to be small. The cost of `marginal` does not
-# depend on $N$, so the table can be continued to a million rollouts.
+# All values are in units of cross-entropy's gradient. The bias is $(1-p)^{N-1}$ in all three cases, within the resolution
+# of 500 draws: it comes from $N$ and not from the sampling. `marginal` has less noise than `counts`, which also spreads
+# the failures at random over 999 classes; both need $N \gg 1/p$. The cost of `marginal` does not depend on $N$, so the
+# table could go on to a million rollouts.
 
 # %%
 fig, ax = new_figure()

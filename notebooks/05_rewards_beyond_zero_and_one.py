@@ -1,21 +1,8 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # 05 Rewards beyond 0 and 1
 #
-# MaxRL is maximum likelihood of being right. What if an answer can be half right? If the judge says how likely it is
-# to be right? If the judge errs? One prompt is followed through all three. Proofs are in
+# MaxRL maximises the likelihood of being right. What if an answer can be half right, if the judge returns the probability
+# that it is right, or if the judge errs? One prompt is followed through all three cases. Proofs are in
 # [docs/theory.md](../docs/theory.md), sections 3.5 to 3.8 and 5.5.
 
 # %%
@@ -38,8 +25,8 @@ pd.options.display.width = 120
 # %% [markdown]
 # ## The prompt
 #
-# A judge grades the answers: worthless 0, half right 1/2, right 1. The policy has learned the half-right answer and
-# hardly ever finds the right one.
+# A judge grades the answers: worthless 0, half right 1/2, right 1. The policy has learned the half-right answer and rarely
+# gives the right one.
 
 # %%
 levels = np.array([0.0, 0.5, 1.0])
@@ -49,8 +36,8 @@ mean_reward = float(chances @ levels)
 pd.DataFrame({"reward": levels, "chance": chances}, index=names).T
 
 # %% [markdown]
-# Eight rollouts, one of them lucky, and what four estimators make of the group. `tailrl` and `maxrl_likelihood` are
-# two extensions of MaxRL to graded rewards; on rewards of 0 and 1 both are `maxrl`.
+# Four estimators' advantages for eight rollouts, one of them right. `tailrl` and `maxrl_likelihood` are two extensions of
+# MaxRL to graded rewards; on rewards of 0 and 1 both are `maxrl`.
 
 # %%
 group = jnp.array([0.0, 0.0, 0.0, 0.0, 0.5, 0.5, 0.5, 1.0])
@@ -62,13 +49,13 @@ advantages = pd.DataFrame(
 advantages
 
 # %% [markdown]
-# All columns sum to zero. Counted from a worthless answer, the right one gets twice what a half-right one gets under
-# RLOO and GRPO, as in the rewards; 2.6 times as much under `maxrl_likelihood`, and 5 times under `tailrl`.
+# All columns sum to zero. Relative to a worthless answer, the right one gets twice as much as a half-right one under RLOO
+# and GRPO, as in the rewards, 2.6 times as much under `maxrl_likelihood` and 5 times under `tailrl`.
 #
 # ## Layers
 #
-# Why? Cut the rewards at a threshold: above it an answer counts as right, below as wrong, and the group is binary.
-# TailRL is practical MaxRL of every such group, times the reward that lies between one cut and the next:
+# To see why, cut the rewards at a threshold: an answer above it counts as right, below it as wrong, and the group is
+# binary. TailRL is the sum over thresholds of practical MaxRL on these groups, times the reward between two thresholds:
 
 # %%
 maxrl = jax.jit(maxrl_jax.get("maxrl"))
@@ -84,16 +71,15 @@ np.testing.assert_allclose(layers["sum"], advantages[LABELS["tailrl"]], atol=1e-
 layers
 
 # %% [markdown]
-# Each layer is maximum likelihood of its own event, so the sum ascends
+# Each layer maximises the likelihood of its own event, so the sum ascends
 # $\frac12 \log P(g \ge \frac12) + \frac12 \log P(g = 1)$: in general $\int \log P(g > t)\,dt$, truncated at order
-# $N-1$. One success in eight weighs $8 - 1 = 7$ in its layer, as it would under MaxRL.
+# $N-1$. One success in eight has advantage $8 - 1 = 7$ in its layer, as it would under MaxRL.
 #
-# ## The exact pull
+# ## The exact weights
 #
-# In expectation a symmetric estimator pulls every level with a weight of its own, $\sum_l a_l \nabla p_l$, where $a_l$
-# is the mean advantage of a rollout on level $l$ over everything the other $N - 1$ may be. With $N = 6$ these are
-# $3^5$ cases: we go through all of them. A constant added to all $a_l$ changes nothing, as the chances sum to one, so
-# worthless is set to 0.
+# In expectation a symmetric estimator's gradient is $\sum_l a_l \nabla p_l$, where $a_l$ is the mean advantage of a rollout
+# on level $l$ over all outcomes of the other $N - 1$ rollouts. With $N = 6$ there are $3^5$ outcomes, and we enumerate
+# them all. A constant added to all $a_l$ changes nothing, since the probabilities sum to one, so worthless is set to 0.
 
 # %%
 num_rollouts = 6
@@ -113,10 +99,10 @@ pull_table.loc["right / half right"] = pull_table.loc["right"] / pull_table.loc[
 pull_table
 
 # %% [markdown]
-# RLOO values the two as their rewards, 2 to 1. So does `maxrl_likelihood`: on average it is a stronger pull in the same
-# direction. GRPO values the right answer less than that, as a group that holds one has a larger standard deviation.
-# TailRL is the one for which the rare answer is worth more than its reward. Both MaxRLs are what they
-# promise, truncated at order $N - 1 = 5$:
+# RLOO weighs the two as their rewards, 2 to 1. So does `maxrl_likelihood`: in expectation it has a larger gradient in the
+# same direction. GRPO gives the right answer less than that, since a group that contains one has a larger standard
+# deviation. Only TailRL gives the rare answer more than its reward. Both extensions of MaxRL agree with their objectives,
+# truncated at order $N - 1 = 5$:
 
 # %%
 
@@ -136,7 +122,7 @@ np.testing.assert_allclose(
 np.testing.assert_allclose(pull_table[LABELS["rloo"]].iloc[:3], levels, atol=1e-5)
 
 # %% [markdown]
-# How much is the step from half right to right worth, the rarer the right answer is?
+# How does the weight of the step from half right to right depend on the rarity of the right answer?
 
 # %%
 rates = np.geomspace(1e-3, 0.6, 40)
@@ -155,15 +141,15 @@ with style.settings():
 fig
 
 # %% [markdown]
-# TailRL climbs to $\frac12 (N - 1) = 2.5$ and would go on with more rollouts. The others are flat where the right
-# answer is rare: what they see is the half-right answers' reward, and more rollouts do not change that.
+# TailRL climbs to $\frac12 (N - 1) = 2.5$ and would climb further with more rollouts. The others are flat where the right
+# answer is rare: the half-right answers' reward dominates them, with any number of rollouts.
 #
 # ## Rewards that are probabilities
 #
-# So is `maxrl_likelihood` the worse one? It answers another question. Suppose the judge cannot tell, and its 1/2 means
-# *this answer is right with probability 1/2*. Then $E[g]$ is the chance of being right, $\log E[g]$ is maximum
-# likelihood, and thresholds have no meaning. One could accept every rollout with probability $g_i$ and give the
-# result to MaxRL. That is noisy; its mean over all $2^N$ acceptances is not, and it is what the estimator computes:
+# `maxrl_likelihood` is not worse; it has another objective. Suppose the judge is unsure, and its 1/2 means *this answer is
+# right with probability 1/2*. Then $E[g]$ is the probability of being right, $\log E[g]$ is the likelihood, and thresholds
+# have no meaning. One could accept every rollout with probability $g_i$ and give the result to MaxRL. That is noisy. The
+# estimator computes its mean over all $2^N$ acceptances:
 
 # %%
 acceptances = np.array(list(itertools.product((0.0, 1.0), repeat=len(group))))
@@ -175,7 +161,7 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# Two policies tell the two likelihoods apart. One answers half right for certain, the other right half of the time:
+# Two policies distinguish the two likelihoods. One always answers half right, the other is right half of the time:
 
 # %%
 policies = {"half right for certain": np.array([0.0, 1.0, 0.0]), "right half of the time": np.array([0.5, 0.0, 0.5])}
@@ -192,14 +178,13 @@ with np.errstate(divide="ignore"):
 likelihoods
 
 # %% [markdown]
-# For a probability they are worth the same. For a score they are not: the first never clears the upper half.
+# As probabilities the two are equal. As scores they are not: the first policy never reaches the upper half.
 #
 # ## A verifier that errs
 #
-# Back to right and not right, $p = 0.02$, and a verifier that accepts a wrong answer with probability $a$ and rejects
-# a right one with probability $b$. Verdict and answer together are one draw, so the weight of every symmetric
-# estimator is exactly $(1-a-b)\, w(a + (1-a-b) p)$. Here it is by going through all cases: rollout 1 is right or
-# wrong, accepted or not, and so are the others.
+# With binary rewards again and $p = 0.02$, a verifier accepts a wrong answer with probability $a$ and rejects a right one
+# with probability $b$. Verdict and answer together are one draw, so the weight of every symmetric estimator is exactly
+# $(1-a-b)\, w(a + (1-a-b) p)$. The next cell enumerates all cases: each rollout is right or wrong, accepted or not.
 
 # %%
 right_rate, a, b = 0.02, 0.1, 0.05
@@ -236,9 +221,9 @@ with style.settings():
 fig
 
 # %% [markdown]
-# False negatives hardly show: a right answer that is missed is a rarer right answer, and maximum likelihood makes up
-# for rarity. False positives cap the weight at $(1-a)/a$, whatever $N$ is. Among prompts well below $p = a$ MaxRL
-# then no longer prefers the harder one.
+# False negatives have little effect: they make right answers rarer, and maximum likelihood compensates for rarity. False
+# positives cap the weight at $(1-a)/a$ for every $N$. Among prompts well below $p = a$ MaxRL then no longer favours the
+# harder ones.
 
 # %%
 caps = pd.DataFrame(
@@ -251,11 +236,11 @@ assert (caps["at p = 0.0001"] < caps["(1-a-b)/a"]).all()
 caps
 
 # %% [markdown]
-# ## Which one
+# ## Which estimator to use
 #
 # - Right or wrong, judged without errors: `maxrl`.
-# - A score whose best values are the goal: `tailrl`. It takes any real rewards, and $N$ about as large as the best
-#   answers are rare.
+# - A score whose largest values are the goal: `tailrl`. It takes any real rewards, and needs $N$ of about one over the
+#   frequency of the best answers.
 # - A probability of being right: `maxrl_likelihood`.
-# - A verifier that lets wrong answers through at rate $a$: more than about $1/a$ rollouts buy less noise, and no
-#   more likelihood. Better spend them on the verifier.
+# - A verifier that accepts wrong answers at rate $a$: more than about $1/a$ rollouts reduce noise but add no likelihood.
+#   That effort is better spent on the verifier.

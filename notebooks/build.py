@@ -3,7 +3,7 @@
 Command, from the root of the project (about three minutes on two CPU cores)::
 
     python notebooks/build.py             # all of them
-    python notebooks/build.py 01          # those whose name starts with 01
+    python notebooks/build.py 01          # those whose names start with 01
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import nbformat
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parent
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
 def scripts(prefix: str = "") -> list[Path]:
@@ -26,8 +27,8 @@ def scripts(prefix: str = "") -> list[Path]:
 
 def convert(script: Path) -> nbformat.NotebookNode:
     """The notebook of a percent script without outputs, with ids and metadata that are the same on every machine."""
-    notebook = jupytext.read(script)
-    notebook.metadata = nbformat.from_dict({"kernelspec": notebook.metadata["kernelspec"]})
+    notebook = jupytext.read(script, fmt="py:percent")
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL})
     for index, cell in enumerate(notebook.cells):
         cell.id = f"cell-{index:02d}"
         cell.metadata = nbformat.from_dict({})
@@ -47,14 +48,14 @@ def build(script: Path) -> Path:
         resources={"metadata": {"path": str(FOLDER)}},
     )
     client.execute()
-    notebook.metadata = nbformat.from_dict({"kernelspec": notebook.metadata["kernelspec"]})
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL})
     target = script.with_suffix(".ipynb")
     nbformat.write(notebook, target)
     return target
 
 
 def main(prefixes: list[str]) -> None:
-    """Builds what the command line asks for."""
+    """Builds the notebooks with these prefixes, by default all."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     for prefix in prefixes or [""]:
         for script in scripts(prefix):

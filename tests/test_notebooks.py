@@ -1,4 +1,4 @@
-"""The percent scripts run from top to bottom, and what they tell the reader holds in what they computed."""
+"""The notebooks' scripts run from top to bottom, and the statements of their prose hold in the computed values."""
 
 import runpy
 from pathlib import Path
@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parents[1] / "notebooks"
 
 
 def run(prefix):
-    """The names a percent script has defined when it is through."""
+    """The names that a script has defined at its end."""
     (script,) = FOLDER.glob(f"{prefix}_*.py")
     return runpy.run_path(str(script), run_name="__main__")
 
@@ -25,11 +25,11 @@ def test_from_reinforce_to_maximum_likelihood():
     assert table.loc["Success mean", "exact w"] == pytest.approx(6.5, abs=0.05)
     assert table.loc["MaxRL", "exact w"] == pytest.approx(6.1, abs=0.05)
     assert np.all(np.abs(table["sampled w"] - table["exact w"]) < 5 * table["standard error"])
-    # "At N = 10 it does, a little. With one right answer and enough rollouts it does the opposite"
+    # "At N = 10 it helps, a little. With one right answer and enough rollouts it hurts"
     variance = {name: dict(zip(seen["sizes"], values, strict=True)) for name, values in seen["variances"].items()}
     assert variance["maxrl_unbiased"][10] < variance["success_mean"][10]
     assert variance["maxrl_unbiased"][256] > 100 * variance["success_mean"][256]
-    # The hard prompt: RL barely moves, GRPO starts late, MaxRL is close behind cross-entropy.
+    # On the hard prompt RL hardly moves, GRPO starts late, and MaxRL is close behind cross-entropy.
     hard = {name: curve[:, 2] for name, curve in seen["learning"].items()}
     assert hard["rloo"][-1] < 0.1
     half = {name: int(np.argmax(curve > 0.5)) for name, curve in hard.items() if name != "rloo"}
@@ -55,16 +55,35 @@ def test_one_step_on_a_maze():
     seen = run("03")
     table = seen["by_maze"]
     assert np.all(np.abs(table["sum"].astype(float)) < 1e-4)  # "All of them are centred"
-    # "a single success weighs N - 1 under MaxRL ...; under RLOO it weighs one"
+    # "a single success has advantage N - 1 under MaxRL and 1 under RLOO"
     assert seen["successes"][seen["chosen"]] == 1
     assert table.loc[("hardest", "MaxRL"), "a success"] == pytest.approx(seen["NUM_ROLLOUTS"] - 1)
     assert table.loc[("hardest", "RLOO"), "a success"] == pytest.approx(1)
-    # "on one group the gradients differ in length alone": the ratio of norms is the ratio of advantages.
+    # "the gradients differ in length but not in direction": the ratio of norms is the ratio of advantages.
     busy = ~seen["idle"]
     rewards = np.asarray(seen["rewards"])[busy]
     largest = [np.asarray(method(rewards)).max(axis=1) for method in seen["methods"].values()]
     for norms, top in zip(seen["norms"][busy].T, largest, strict=True):
         np.testing.assert_allclose(norms / seen["norms"][busy, 0], top / largest[0], rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_what_rl_does_to_a_classifier():
+    seen = run("04")
+    table = seen["run"].evaluations
+    assert table["pass@1"].iloc[-1] > 3 * table["pass@1"].iloc[0]  # it has begun to learn
+    share = seen["share_table"].iloc[0]
+    assert share["Cross-entropy"] >= share["MaxRL"] > max(share["GRPO"], share["RLOO"])
+    noise = seen["noise_table"]
+    np.testing.assert_allclose(noise["expected: bias"], noise["(1-p)^(N-1)"], atol=1e-4)
+    for sampling in ("counts", "marginal"):
+        spread = noise[f"{sampling}: noise"] / np.sqrt(seen["DRAWS"])
+        assert np.all(np.abs(noise[f"{sampling}: bias"] - noise["expected: bias"]) < 4 * spread)
+    assert np.all(noise["marginal: noise"] <= 1.05 * noise["counts: noise"])
+    # RL "keeps p"; GRPO's gradient "is larger than cross-entropy's where p is above a half"
+    np.testing.assert_allclose(seen["kept"]["rloo"], seen["p"], rtol=1e-3)
+    p, grpo = seen["p"], seen["kept"]["grpo"]
+    assert np.all(grpo[(p > 0.55) & (p < 0.9)] > 1) and np.all(grpo[p < 0.45] < 1)
 
 
 def test_rewards_beyond_zero_and_one():
@@ -74,7 +93,7 @@ def test_rewards_beyond_zero_and_one():
     over_worthless = table - table.loc[0.0].iloc[0]
     ratios = over_worthless.loc[1.0] / over_worthless.loc[0.5].iloc[0]  # "twice", "2.6 times", "5 times"
     np.testing.assert_allclose(ratios[["RLOO", "GRPO", "MaxRL likelihood", "TailRL"]], [2, 2, 2.647, 5], atol=1e-3)
-    # "RLOO values the two as their rewards, 2 to 1. So does maxrl_likelihood"; GRPO less, TailRL more.
+    # "RLOO weighs the two as their rewards, 2 to 1. So does maxrl_likelihood"; GRPO less, TailRL more.
     assert pulls["RLOO"] == pytest.approx(2, abs=1e-4)
     assert pulls["MaxRL likelihood"] == pytest.approx(2, abs=1e-4)
     assert pulls["GRPO"] < 1.5 and pulls["TailRL"] > 2.5
@@ -83,10 +102,10 @@ def test_rewards_beyond_zero_and_one():
     assert up["tailrl"][0] == pytest.approx(2.5, abs=0.01)
     for name in ("rloo", "grpo", "maxrl_likelihood"):
         assert abs(up[name][0] / up[name][10] - 1) < 0.1
-    # "For a probability they are worth the same. For a score they are not"
+    # "As probabilities the two are equal. As scores they are not"
     likelihoods = seen["likelihoods"]
     assert likelihoods["log E[g]"].nunique() == 1 and likelihoods["mean of log P(g > t)"].min() == -np.inf
-    # "False negatives hardly show"; "False positives cap the weight"
+    # "False negatives have little effect"; "False positives cap the weight"
     weights = seen["weights"]
     np.testing.assert_allclose(weights["b = 0.1"], weights["no errors"], rtol=0.101)
     assert weights["a = 0.1"].max() < 9

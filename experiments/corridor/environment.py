@@ -11,7 +11,7 @@ The decisions taken, and so the terms of the score, are therefore exactly
 The agent sees only how many decisions it has made, so the decision after a mistake uses the logits of state L + 1.
 
 The policy has a table of logits [S, 2] and one global bias [2] added in every state: pi(a|s) = softmax(logits[s] +
-bias)[a]. The bias is what the policy does where it has never been.
+bias)[a]. The bias alone determines the policy in states it has never visited.
 
 All decisions of an episode are drawn at once. Its decisions are independent, so P(L >= l) = prod_{s<l} pi(right|s):
 with hazards h_s = -log pi(right|s) and E ~ Exponential(1), L is the number of s with h_0 + ... + h_s <= E. That is
@@ -48,7 +48,7 @@ class Episodes(NamedTuple):
 
     Attributes:
         num_correct: [N] L, the return: right decisions before the first mistake, 0..S.
-        last_action: [N] action of the decision after the mistake; meaningless where there is none.
+        last_action: [N] action of the decision after the mistake; meaningless without one.
     """
 
     num_correct: jax.Array

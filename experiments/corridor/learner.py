@@ -17,7 +17,7 @@ State = dict[str, dict[str, dict[str, jax.Array]]]
 
 
 class Method(NamedTuple):
-    """What the corridor is trained with.
+    """A training method.
 
     Attributes:
         advantage: estimator, rewards [..., N] -> [..., N].

@@ -1,4 +1,4 @@
-"""What an estimator of grad max@k does on the Gaussian problem: effective rewards, variance, rank weights.
+"""Estimators of grad max@k on the Gaussian problem: effective rewards and variance.
 
 PKPO writes an estimate as sum_i s_i S_i and calls s_i the effective reward of sample i; with this project's
 convention (1/n) sum_i A_i S_i it is s_i = A_i / n.

@@ -1,4 +1,4 @@
-"""Everything that can be wrong in an image config, found before anything is compiled."""
+"""Checks of an image config, before anything is compiled."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LARGEST_OWN_GROUP = 8192
 
 
 def check(config: Any) -> None:
-    """Raises ConfigError for the first thing that is wrong."""
+    """Raises ConfigError for the first error."""
     launch.check_common(config)
     sharding.mesh_from_config(config)
     sharding.check_batch(config, "batch_size")
@@ -35,7 +35,7 @@ def check(config: Any) -> None:
     checks.positive_int(config, "eval.num_images")
     checks.non_negative_int(config, "eval.gradient_norm_step")
     checks.non_negative_int(config, "eval.gradient_norm_chunk")
-    _check_data(config)  # last: it may read files
+    _check_data(config)  # last, since it may read files
 
 
 def _check_loss(config: Any) -> None:
@@ -48,7 +48,7 @@ def _check_loss(config: Any) -> None:
 
 
 def _check_symmetric(config: Any, advantage: Advantage) -> None:
-    """Rollouts of one class are told apart by nothing, so the estimator may not tell them apart either."""
+    """Rollouts of one class are identical, so the estimator must be symmetric."""
     n = config.loss.num_rollouts
     if advantage.entry is None and n > _LARGEST_OWN_GROUP:
         raise ConfigError("loss.num_rollouts", n, f"at most {_LARGEST_OWN_GROUP} with an estimator of your own")
@@ -83,5 +83,5 @@ def _check_data(config: Any) -> None:
     except ConfigError:
         raise
     except ValueError as error:
-        raise ConfigError("data.name", name, f"images that can be had ({error})") from None
+        raise ConfigError("data.name", name, f"a source whose images are available ({error})") from None
     checks.integer(config, "eval.gradient_norm_images", 1, source.num_validation(image_request(config)))

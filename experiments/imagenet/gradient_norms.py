@@ -27,7 +27,7 @@ FILE = GRADIENT_NORMS
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """A loss of logits [C] and a label, and what it is called.
+    """A loss of logits [C] and a label, with its name.
 
     Attributes:
         name: the estimator's, or cross_entropy.
@@ -82,11 +82,11 @@ def norms(
             found.append(optax.tree.norm(gradient))
         return jax.nn.softmax(logits)[label], jnp.stack(found)
 
-    # Parameters are arguments: closed over, they would be constants of the program.
+    # Parameters are arguments; captured by the closure they would be constants of the program.
     of_chunk = jax.jit(jax.vmap(of_image, in_axes=(None, None, 0, 0, 0)))
     rates, values = [], []
     for first in range(0, len(labels), chunk):
-        # The last chunk is filled up with its own last image, so that one program serves them all.
+        # The last chunk is padded with its last image, so that one program serves every chunk.
         ids = np.minimum(np.arange(first, first + chunk), len(labels) - 1)
         rate, value = of_chunk(params, stats, images[ids], labels[ids], jnp.asarray(ids))
         rates.append(np.asarray(rate))
@@ -119,7 +119,7 @@ def table(problem: Problem, state: dict[str, Any], losses: Sequence[Loss], step:
     images, labels = validation_sample(problem, config.eval.gradient_norm_images)
     chunk = config.eval.gradient_norm_chunk or 16
     key = keys.stream(config.seed, "gradient_norms", step)
-    # Whole on this device, wherever the run keeps their parts; once, not for every chunk.
+    # Gathered once on this device, whatever the run's sharding.
     whole = jax.device_put(jax.tree.map(digest.to_host, (state["params"], state["batch_stats"])))
     rates, values = norms(problem.network, *whole, images, labels, losses, key, min(chunk, len(labels)))
     rows = [

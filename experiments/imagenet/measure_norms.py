@@ -2,8 +2,8 @@
 
     python -m experiments.imagenet.measure_norms --run=DIR --method=cross_entropy --method=maxrl --method="maxpo(k=16)"
 
-Writes a CSV with one row an image and loss, by default DIR/figures/gradient_norms.csv, which the figure maxrl_fig8
-reads. A run of its own accord writes that of its own loss at eval.gradient_norm_step.
+Writes a CSV, one row for each image and loss, by default to DIR/figures/gradient_norms.csv, where the figure maxrl_fig8
+reads it. A run itself writes the norms of its own loss at eval.gradient_norm_step.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def estimator(text: str, num_rollouts: int) -> Any:
     """The estimator written NAME or NAME(key=value, ...); None for cross_entropy.
 
     Raises:
-        ValueError: there is none such, or it is not defined at N.
+        ValueError: no such estimator, or it is not defined at N.
 
     Example:
         >>> str(estimator("maxpo(k=4)", 8))
@@ -101,7 +101,7 @@ def restore(problem: Problem, path: str) -> tuple[dict[str, Any], int]:
     """({"params", "batch_stats"}, step) of a run folder's newest checkpoint, or of one given.
 
     Raises:
-        CheckpointError: there is none, or it does not fit the run's config.
+        CheckpointError: no checkpoint, or one that does not fit the run's config.
     """
     saved = checkpoint.read_given(path)
     params, stats = problem.init()

@@ -1,4 +1,4 @@
-"""What a classifier's logits are worth, image by image, exactly."""
+"""Exact measures of a classifier's logits, image by image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 def measures(logits: jax.Array, labels: jax.Array) -> dict[str, jax.Array]:
-    """What a classifier is worth on each image, exactly, nothing sampled.
+    """Exact measures of each image, without sampling.
 
     Args:
         logits: [*batch, C].

@@ -1,4 +1,4 @@
-"""What an image config stands for: the network, the images and the mesh, made once for a run."""
+"""The network, images and mesh of an image config, made once for a run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def image_source(config: Any) -> Source:
     """The source of `data.name`.
 
     Raises:
-        ConfigError: there is none such.
+        ConfigError: no such source.
     """
     try:
         return sources.get(config.data.name)
@@ -42,7 +42,7 @@ def image_source(config: Any) -> Source:
 
 
 def image_request(config: Any) -> Request:
-    """What the run asks of its source, for this process."""
+    """The run's request to its source, for this process."""
     return Request(
         config.data,
         config.batch_size,
@@ -96,21 +96,21 @@ class Problem:
 
     @property
     def num_validation(self) -> int:
-        """Validation images there are."""
+        """Number of validation images."""
         return image_source(self.config).num_validation(image_request(self.config))
 
-    def training_batch(self, step: jax.Array, brought: Any) -> Batch:
+    def training_batch(self, step: jax.Array, host_batch: Any) -> Batch:
         """Inside jit: the images of a step, split over the devices."""
-        return sharding.constrain_batch(self.images.training_batch(step, brought), self.mesh)
+        return sharding.constrain_batch(self.images.training_batch(step, host_batch), self.mesh)
 
     def validation_batches(self, size: int) -> Iterator[Any]:
-        """What the host brings for each validation batch, on the devices."""
-        for brought in self.images.validation_batches(size):
-            yield sharding.shard_batch(brought, self.mesh)
+        """The host batches of each validation batch, on the devices."""
+        for host_batch in self.images.validation_batches(size):
+            yield sharding.shard_batch(host_batch, self.mesh)
 
-    def validation_batch(self, brought: Any) -> Masked:
+    def validation_batch(self, host_batch: Any) -> Masked:
         """Inside jit: a validation batch, split over the devices."""
-        return sharding.constrain_batch(self.images.validation_batch(brought), self.mesh)
+        return sharding.constrain_batch(self.images.validation_batch(host_batch), self.mesh)
 
     def init(self) -> tuple[Any, Any]:
         """Fresh (parameters, batch statistics), placed on the mesh."""

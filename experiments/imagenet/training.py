@@ -31,14 +31,14 @@ def make_state(problem: Problem) -> dict[str, Any]:
 def make_chunk(problem: Problem, advantage: Advantage | None) -> Callable[..., Any]:
     """Steps with this estimator (None: cross-entropy): ``chunk(state, steps, batches) -> (state, metrics)``.
 
-    `batches` is what the host brought for the steps, stacked, and left out for images drawn on the device.
+    `batches` are the host batches of the steps, stacked, and left out for images drawn on the device.
     """
     config = problem.config
     update = make_optimizer(config).update
 
     def step(state: dict[str, Any], inputs: tuple[jax.Array, Any]) -> tuple[dict[str, Any], dict[str, jax.Array]]:
-        index, brought = inputs
-        images, labels = problem.training_batch(index, brought)
+        index, host_batch = inputs
+        images, labels = problem.training_batch(index, host_batch)
         key = keys.stream(config.seed, "rollouts", index)
 
         def loss(params: Any) -> tuple[jax.Array, Any]:
@@ -55,7 +55,7 @@ def make_chunk(problem: Problem, advantage: Advantage | None) -> Callable[..., A
     def chunk(state: dict[str, Any], steps: jax.Array, batches: Any = None) -> tuple[dict[str, Any], Any]:
         if jax.default_backend() != "cpu":
             return jax.lax.scan(step, state, (steps, batches))
-        # XLA on a CPU runs a convolution inside a loop, even one of a single turn, some 20 times slower.
+        # XLA on a CPU runs a convolution inside a loop, even of one iteration, some 20 times slower.
         rows = []
         for place in range(len(steps)):
             state, row = step(state, jax.tree.map(lambda leaf: leaf[place], (steps, batches)))  # noqa: B023
@@ -68,8 +68,8 @@ def make_chunk(problem: Problem, advantage: Advantage | None) -> Callable[..., A
 def metrics(logits: jax.Array, labels: jax.Array, solved: jax.Array) -> dict[str, jax.Array]:
     """Means over the batch of `measures`, reward_mean and all_fail.
 
-    reward_mean is pass@1, all_fail the share of images none of whose rollouts is right (its expectation for
-    cross-entropy, which draws none); the share with a success is 1 - all_fail.
+    reward_mean is pass@1, all_fail the fraction of images without a right rollout (for cross-entropy, which draws none,
+    its expectation).
     """
     means = {name: jnp.mean(value) for name, value in measures(logits, labels).items()}
     return {**means, "reward_mean": means["pass@1"], "all_fail": 1 - jnp.mean(solved)}

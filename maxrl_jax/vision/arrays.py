@@ -1,4 +1,4 @@
-"""Images that lie in memory as arrays: the shortest way to data of one's own."""
+"""Images from arrays in memory: the shortest way to your own data."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
 import numpy as np
 
 from maxrl_jax.runs.config.errors import ConfigError
-from maxrl_jax.vision.images import Batch, Masked, Request, Source
+from maxrl_jax.vision.images import Batch, Images, Request, Source
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Arrays:
-    """Images and labels, training batches drawn with replacement by (seed, step).
+class Arrays(Images):
+    """Images and labels; training batches are drawn with replacement by (seed, step).
 
     Attributes:
         request: of the run.
@@ -46,11 +45,6 @@ class Arrays:
 
         return batches
 
-    def training_batch(self, step: jax.Array, brought: Batch) -> Batch:
-        """What was brought."""
-        del step
-        return brought
-
     def validation_batches(self, size: int) -> Iterator[Any]:
         """This host's rows of every batch, in order; the last batch repeats the last image, masked."""
         rows = size // self.request.shard_count
@@ -60,10 +54,6 @@ class Arrays:
             ids = np.minimum(places, count - 1)
             yield self.validation_images[ids], self.validation_labels[ids], places < count
 
-    def validation_batch(self, brought: Masked) -> Masked:
-        """What was brought."""
-        return brought
-
 
 def source(
     images: np.ndarray, labels: np.ndarray, validation_images: np.ndarray, validation_labels: np.ndarray
@@ -72,7 +62,7 @@ def source(
 
     Args:
         images: [n, H, W, channels] numbers, scaled as the network should see them.
-        labels: [n] integers from 0; there are as many classes as the largest of all labels says.
+        labels: [n] integers from 0; the largest label is the number of classes minus one.
         validation_images: [m, H, W, channels].
         validation_labels: [m].
 

@@ -1,4 +1,4 @@
-"""Images drawn on the device: each is a function of its class and its key, and nothing is read or stored."""
+"""Images drawn on the device: each is a function of its class and its key; nothing is read or stored."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import numpy as np
 from maxrl_jax.runs import keys
 from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.vision import glyphs
-from maxrl_jax.vision.images import Batch, Masked, Request, Source
+from maxrl_jax.vision.images import Batch, Images, Masked, Request, Source
 
 
 @dataclasses.dataclass(frozen=True)
-class Drawn:
+class Drawn(Images):
     """Glyphs.
 
     Training draws new images each step from the run's seed; validation is one fixed set of num_images, a function of
-    data.seed, with as many images of every class.
+    data.seed, with the same number of images from every class.
 
     Attributes:
         request: of the run.
@@ -31,47 +31,37 @@ class Drawn:
     request: Request
     classes: glyphs.Strokes
 
-    @property
-    def host_batches(self) -> None:
-        """The host brings nothing."""
-        return
-
-    def training_batch(self, step: jax.Array, brought: None) -> Batch:
+    def training_batch(self, step: jax.Array, host_batch: None) -> Batch:
         """The batch of a step, [batch_size]."""
-        del brought
+        del host_batch
         seed, size = self.request.seed, self.request.batch_size
         label_key = keys.stream(seed, "labels", step)
         labels = jax.random.randint(label_key, (size,), 0, self.request.data.num_classes, jnp.int32)
         return self._draw(labels, glyphs.image_keys(keys.stream(seed, "images", step), size))
 
     def validation_batches(self, size: int) -> Iterator[np.ndarray]:
-        """The numbers of the images of each batch, this host's part, int32; those past the end are padding."""
+        """This host's part of the numbers of each batch's images, int32; numbers past the end are padding."""
         rows = size // self.request.shard_count
         first = self.request.shard_index * rows
         for start in range(first, self.request.num_images + first, size):
             yield np.arange(start, start + rows, dtype=np.int32)
 
-    def validation_batch(self, brought: jax.Array) -> Masked:
-        """The images of these numbers, int32 [B]."""
+    def validation_batch(self, host_batch: jax.Array) -> Masked:
+        """The images with these numbers, int32 [B]."""
         key = keys.stream(self.request.data.seed, "validation")
-        labels = brought % self.request.data.num_classes
-        images, labels = self._draw(labels, jax.vmap(jax.random.fold_in, (None, 0))(key, brought))
-        return images, labels, brought < self.request.num_images
+        labels = host_batch % self.request.data.num_classes
+        images, labels = self._draw(labels, jax.vmap(jax.random.fold_in, (None, 0))(key, host_batch))
+        return images, labels, host_batch < self.request.num_images
 
     def _draw(self, labels: jax.Array, image_keys: jax.Array) -> Batch:
         data = self.request.data
         return glyphs.render_from_keys(self.classes, labels, image_keys, data.image_size, data.jitter), labels
 
 
-def _procedural(data: Any) -> glyphs.Strokes:
-    """Classes that are a function of data.seed."""
-    return glyphs.make_strokes(keys.stream(data.seed, "strokes"), data.num_classes)
-
-
 def _source(
     strokes: Callable[[Any], glyphs.Strokes], classes: int | None = None, check: Callable[[Any], Any] | None = None
 ) -> Source:
-    """A source of drawn images from ``strokes(data)``; ``check(data)`` raises ValueError for too many classes."""
+    """A source of images of ``strokes(data)``; ``check(data)`` raises ValueError for too many classes."""
 
     def checked(data: Any) -> None:
         if data.dir:
@@ -89,9 +79,9 @@ def _of_classes(data: Any, call: Callable[[Any], Any]) -> Any:
         raise ConfigError("data.num_classes", data.num_classes, str(error)) from None
 
 
-GLYPHS = _source(_procedural)
+GLYPHS = _source(lambda data: glyphs.make_strokes(keys.stream(data.seed, "strokes"), data.num_classes))
 DIGITS = _source(lambda data: glyphs.digits.strokes(), glyphs.digits.NUM_CLASSES)
-# Its check is cheap: it counts the strokes of the files and reads none of them.
+# The check only counts the strokes in each file.
 KANJI = _source(
     lambda data: glyphs.kanji.strokes(data.num_classes), check=lambda data: glyphs.kanji.characters(data.num_classes)
 )

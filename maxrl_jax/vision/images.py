@@ -1,7 +1,7 @@
-"""What a classifier is trained on: images of a training step and the validation images, wherever they come from.
+"""Training and validation images of a classifier, from any source.
 
-A `Source` says what it gives and makes `Images` for a run. Nothing but the step decides what is in a batch, so a
-resumed run sees what an uninterrupted one does.
+A `Source` describes its images and makes the `Images` of a run. A batch is a function of the step alone, so a resumed
+run sees the batches of an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ Masked = tuple[jax.Array, jax.Array, jax.Array]
 
 
 class BrokenImage(ValueError):
-    """An image that cannot be read. ``str()`` is one line: which, where, and what is wrong with it."""
+    """An image that cannot be read; the message is one line with its name, place and error."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What a run asks of a source.
+    """A run's request to a source.
 
     Attributes:
         data: the config's data fields: dir, image_size, num_classes, num_workers, eval_crop, jitter, seed.
         batch_size: images of a training step, over all hosts.
-        seed: of the run: decides the training batches, not the validation images.
-        num_images: validation images wanted of a source that can make any number.
+        seed: of the run: determines the training batches, not the validation images.
+        num_images: validation images wanted from a source that can make any number.
         shard_index: which of the hosts this is.
         shard_count: how many there are.
     """
@@ -47,50 +47,42 @@ class Request:
 class Images(Protocol):
     """The images of a run.
 
-    What the host *brings* for a batch is a pytree of arrays with the batch first, this host's part of it; the run
-    splits it over the devices and hands it to the function that makes the batch, inside the jitted step.
+    A *host batch* is this host's part of a batch, a pytree of arrays with the batch first. The run splits it over the
+    devices and turns it into images and labels inside the jitted step; by default it is those already.
     """
 
     @property
     def host_batches(self) -> Callable[[int], Iterator[Any]] | None:
-        """``step -> iterator`` of what this host brings for training from that step on; None if nothing."""
-        ...
+        """``step -> iterator`` over the host batches of training from that step on; None if there are none."""
+        return None
 
-    def training_batch(self, step: jax.Array, brought: Any) -> Batch:
-        """Inside jit: the batch of a step, [batch_size], from what was brought (None if nothing)."""
-        ...
+    def training_batch(self, step: jax.Array, host_batch: Any) -> Batch:
+        """Inside jit: the batch of a step, [batch_size], from its host batches (None if there are none)."""
+        return host_batch
 
     def validation_batches(self, size: int) -> Iterator[Any]:
-        """What this host brings for batches of ``size`` (over all hosts) that hold every validation image once."""
+        """Host batches, ``size`` images over all hosts, that contain every validation image once."""
         ...
 
-    def validation_batch(self, brought: Any) -> Masked:
-        """Inside jit: a validation batch from what was brought."""
-        ...
-
-
-def _anything(data: Any) -> None:
-    """Accepts any data fields."""
-
-
-def _as_many_as_asked_for(request: Request) -> int:
-    return request.num_images
+    def validation_batch(self, host_batch: Any) -> Masked:
+        """Inside jit: a validation batch from its host batches."""
+        return host_batch
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where images come from: one entry of the table of `sources`, or a user's own.
+    """A row of the table of `sources`, or a user's own source.
 
     Attributes:
-        make: ``make(request) -> Images``. May raise ValueError, in one line.
+        make: ``make(request) -> Images``. May raise a ValueError of one line.
         channels: of an image.
-        classes: how many there are; None where data.num_classes may choose.
-        check: ``check(data)`` raises ConfigError (or ValueError), in one line, before anything is compiled.
-        num_validation: ``num_validation(request)``: the validation images there are.
+        classes: number of classes; None where data.num_classes may choose.
+        check: ``check(data)`` raises a ConfigError (or ValueError) of one line before anything is compiled.
+        num_validation: ``num_validation(request)``: number of validation images.
     """
 
     make: Callable[[Request], Images]
     channels: int
     classes: int | None = None
-    check: Callable[[Any], None] = _anything
-    num_validation: Callable[[Request], int] = _as_many_as_asked_for
+    check: Callable[[Any], None] = lambda data: None
+    num_validation: Callable[[Request], int] = lambda request: request.num_images

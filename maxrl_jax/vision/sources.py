@@ -1,4 +1,4 @@
-"""The table of image sources, and a user's own beside it: ``--config.data.name=my.module:source``.
+"""The table of image sources, and users' own sources: ``--config.data.name=my.module:source``.
 
 # my/module.py: an `images.Source`, here of arrays in memory
 source = arrays.source(images, labels, validation_images, validation_labels)
@@ -21,16 +21,11 @@ TABLE: dict[str, Source] = {
 }
 
 
-def names() -> tuple[str, ...]:
-    """The names of the table."""
-    return tuple(TABLE)
-
-
 def get(name: str) -> Source:
-    """The source of a name of the table, or the `Source` at ``package.module:attribute``.
+    """The source with a name of the table, or the `Source` at ``package.module:attribute``.
 
     Raises:
-        ValueError: there is none such; one line with what is allowed.
+        ValueError: no such source; one line that lists the allowed names.
     """
     if name in TABLE:
         return TABLE[name]

@@ -1,10 +1,10 @@
-"""The two official archives of ILSVRC 2012, and where in them each image lies.
+"""The two official archives of ILSVRC 2012, and the position of each image in them.
 
     ILSVRC2012_img_train.tar   1,000 archives n01440764.tar, ..., one a class, 1,281,167 images in all
     ILSVRC2012_img_val.tar     50,000 images ILSVRC2012_val_00000001.JPEG, ...
 
-Only the headers are read here. An image is then a piece of the archive at an offset, so that pieces can be read in
-any order and nothing is unpacked on the way.
+Only the headers are read here. An image is a range of bytes in the archive, so images can be read in any order and
+nothing is unpacked.
 """
 
 import dataclasses
@@ -116,7 +116,7 @@ def check_complete(
     """Compares the numbers of images and training classes with those of the whole data set.
 
     Raises:
-        ValueError: naming the archive, what it holds and what it should.
+        ValueError: naming the archive, its contents and the expected contents.
     """
     classes = len({image.label for image in images["train"]})
     if classes != wanted["classes"]:
@@ -127,7 +127,7 @@ def check_complete(
 
 
 def _members(what: object, file: object, start: int, end: int) -> Iterator[tarfile.TarInfo]:
-    """The files of an archive that lies at [start, end) of an open file."""
+    """The files of the archive at [start, end) of an open file."""
     file.seek(start)  # type: ignore[attr-defined]
     try:
         with tarfile.open(fileobj=file, mode="r:") as archive:  # type: ignore[call-overload]

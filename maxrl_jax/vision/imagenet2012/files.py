@@ -1,4 +1,4 @@
-"""The folder of a prepared ImageNet: names of its record files and what its metadata say.
+"""The folder of a prepared ImageNet: names of its record files, and its metadata.
 
     DIR/imagenet2012/5.1.0/imagenet2012-train.array_record-00000-of-01024       and 1,023 more
     DIR/imagenet2012/5.1.0/imagenet2012-validation.array_record-00000-of-00064  and 63 more
@@ -22,7 +22,7 @@ _HOW = "prepare it with python -m experiments.imagenet.prepare --archives=DIR --
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """One record file, in the words `grain.sources.ArrayRecordDataSource` knows, so it is not opened to be counted."""
+    """One record file, in the form of `grain.sources.ArrayRecordDataSource`; the count saves opening it."""
 
     filename: str
     examples_in_shard: int
@@ -40,7 +40,7 @@ def shard_name(split: str, index: int, count: int) -> str:
 
 
 def version_folder(data_dir: str | os.PathLike[str]) -> Any:
-    """Where the files of a data_dir are written: ``DIR/imagenet2012/5.1.0`` (an `etils.epath.Path`)."""
+    """The folder of a data_dir's files: ``DIR/imagenet2012/5.1.0`` (an `etils.epath.Path`)."""
     from etils import epath
 
     return epath.Path(data_dir) / NAME / VERSION
@@ -89,6 +89,6 @@ def _shards(folder: Any, split: str, lengths: Sequence[int], present: set[str]) 
 
 
 def _other_versions(root: Any) -> list[Any]:
-    """Folders of the other 5.x.y versions, whose records are the same; the newest first."""
+    """Folders of the other 5.x.y versions, which have the same records; newest first."""
     parent = root / NAME
     return sorted(parent.glob("5.*"), key=lambda path: path.name, reverse=True) if parent.is_dir() else []

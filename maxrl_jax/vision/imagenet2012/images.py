@@ -1,4 +1,4 @@
-"""ImageNet's record files as the images of a run, read and decoded by worker processes on each host."""
+"""ImageNet's record files as a run's images, read and decoded by worker processes on each host."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import jax
 
 from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.vision.imagenet2012 import source
-from maxrl_jax.vision.images import Batch, Masked, Request, Source
+from maxrl_jax.vision.images import Batch, Images, Masked, Request, Source
 
 
 @dataclasses.dataclass(frozen=True)
-class Files:
+class Files(Images):
     """The record files of data.dir; each host reads its part of a batch.
 
     Attributes:
@@ -24,46 +24,32 @@ class Files:
     request: Request
 
     @property
+    def _reading(self) -> dict[str, Any]:
+        fields = {"shard_index": self.request.shard_index, "shard_count": self.request.shard_count}
+        return fields | {name: self.request.data[name] for name in ("image_size", "num_workers")}
+
+    @property
     def host_batches(self) -> Callable[[int], Iterator[Any]]:
-        """``step -> iterator`` of this host's parts of the batches from that step on."""
-        request, data = self.request, self.request.data
+        """``step -> iterator`` over this host's parts of the batches from that step on."""
+        request = self.request
+        return lambda step: source.train_batches(
+            request.data.dir, request.batch_size, seed=request.seed, start_step=step, **self._reading
+        )
 
-        def batches(step: int) -> Iterator[Any]:
-            return source.train_batches(
-                data.dir,
-                request.batch_size,
-                image_size=data.image_size,
-                seed=request.seed,
-                start_step=step,
-                num_workers=data.num_workers,
-                shard_index=request.shard_index,
-                shard_count=request.shard_count,
-            )
-
-        return batches
-
-    def training_batch(self, step: jax.Array, brought: Any) -> Batch:
-        """The bytes that were brought, normalised."""
+    def training_batch(self, step: jax.Array, host_batch: Any) -> Batch:
+        """The bytes, normalised."""
         del step
-        return source.normalise(brought["image"]), brought["label"]
+        return source.normalise(host_batch["image"]), host_batch["label"]
 
     def validation_batches(self, size: int) -> Iterator[Any]:
         """This host's parts of the validation batches."""
         data = self.request.data
-        with source.validation_batches(
-            data.dir,
-            size,
-            image_size=data.image_size,
-            eval_crop=data.eval_crop,
-            num_workers=data.num_workers,
-            shard_index=self.request.shard_index,
-            shard_count=self.request.shard_count,
-        ) as batches:
+        with source.validation_batches(data.dir, size, eval_crop=data.eval_crop, **self._reading) as batches:
             yield from batches
 
-    def validation_batch(self, brought: Any) -> Masked:
-        """The bytes that were brought, normalised."""
-        return source.normalise(brought["image"]), brought["label"], brought["mask"]
+    def validation_batch(self, host_batch: Any) -> Masked:
+        """The bytes, normalised."""
+        return source.normalise(host_batch["image"]), host_batch["label"], host_batch["mask"]
 
 
 def _check(data: Any) -> None:

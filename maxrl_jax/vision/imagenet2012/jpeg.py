@@ -1,7 +1,7 @@
-"""JPEG files: what they hold, whether they are whole, and their pixels, by OpenCV or simplejpeg where it is installed.
+"""JPEG files: their components, completeness and pixels, by OpenCV or, where it is installed, simplejpeg.
 
-OpenCV and libjpeg fill the missing part of a cut image with grey and go on, so the markers are looked at first.
-Orientation tags are ignored, as other ImageNet readers do.
+OpenCV and libjpeg silently fill the missing part of a truncated image with grey, so the markers are checked first.
+Orientation tags are ignored, as in other ImageNet readers.
 """
 
 import functools
@@ -57,7 +57,7 @@ def decode(data: bytes) -> np.ndarray:
     if fast is not None:
         try:
             return fast.decode_jpeg(data, colorspace="RGB")
-        except ValueError:  # CMYK, and what only OpenCV forgives
+        except ValueError:  # CMYK, and defects that only OpenCV tolerates
             pass
     return cv2.cvtColor(_decode_opencv(data, _FLAGS), cv2.COLOR_BGR2RGB)
 
@@ -65,7 +65,7 @@ def decode(data: bytes) -> np.ndarray:
 def to_rgb_jpeg(data: bytes) -> bytes:
     """The same file if it is a grey or RGB JPEG; a PNG or CMYK image encoded anew as RGB JPEG.
 
-    Every image is decoded (at an eighth of its size), so that a broken one is found now and not in training.
+    Every image is decoded (at an eighth of its size), so that a broken one is reported now and not in training.
 
     Raises:
         ValueError: the data are neither, or broken.
@@ -96,8 +96,8 @@ def _decode_opencv(data: bytes, flags: int) -> np.ndarray:
 
 @functools.cache
 def _simplejpeg() -> ModuleType | None:
-    """The module, if installed. Asked once a process, which is also where OpenCV's own threads are turned off."""
-    cv2.setNumThreads(0)  # there is a thread or process for every image already
+    """The module, if installed. Runs once in each process, so it also turns off OpenCV's own threads."""
+    cv2.setNumThreads(0)  # every image already has a thread or process
     try:
         return importlib.import_module("simplejpeg")
     except ImportError:

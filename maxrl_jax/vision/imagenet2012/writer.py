@@ -1,8 +1,8 @@
 """Writes the record files and metadata of a split as tensorflow-datasets would, one shard after another.
 
-The order of the records is that of the md5 of split and file name, cut into shards of equal numbers: what a shard
-holds depends on the archives alone, so shards can be written in any order, by many threads, and again after a stop.
-A shard gets its name when it is complete.
+Records are ordered by the md5 of split and file name and cut into shards of equal size. A shard depends on the
+archives alone, so shards can be written in any order, by many threads, and again after a stop. A shard gets its final
+name when it is complete.
 """
 
 import concurrent.futures
@@ -23,7 +23,7 @@ from maxrl_jax.vision.imagenet2012.archives import Image
 _PLAN = "preparation.json"
 _UNFINISHED = ".unfinished-"
 NUM_SHARDS = {"train": 1024, "validation": 64}
-"""What the rule of tensorflow-datasets (files of 64 MiB to 1 GiB) gives for the whole data set."""
+"""The result of tensorflow-datasets' rule (files of 64 MiB to 1 GiB) for the whole data set."""
 
 
 def plan(
