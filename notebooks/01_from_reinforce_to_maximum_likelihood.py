@@ -1,8 +1,9 @@
 # %% [markdown]
 # # 01 From REINFORCE to maximum likelihood
 #
-# One prompt, three answers, and every number computed exactly: REINFORCE, GRPO, MaxRL and maximum likelihood on a policy
-# that is right one time in ten. Proofs are in [docs/theory.md](../docs/theory.md). It runs on a CPU in under a minute.
+# One prompt, three answers, and every number computed exactly: REINFORCE, GRPO, MaxRL and maximum likelihood on a
+# policy that is right one time in ten. Proofs are in [docs/theory.md](../docs/theory.md). It runs on a CPU in under a
+# minute.
 
 # %%
 # %matplotlib inline
@@ -35,8 +36,8 @@ p
 # ## From RL to maximum likelihood
 #
 # RL maximises $p$, maximum likelihood $\log p$. Between them are the truncations of a series: the power series of the
-# logarithm in the failure rate, $\log p = -\sum_{k \ge 1} (1-p)^k / k$, cut after $T$ terms. Its $k$-th term contains the
-# probability that $k$ tries all fail, so order $T$ depends on pass@1 to pass@$T$.
+# logarithm in the failure rate, $\log p = -\sum_{k \ge 1} (1-p)^k / k$, cut after $T$ terms. Its $k$-th term contains
+# the probability that $k$ tries all fail, so order $T$ depends on pass@1 to pass@$T$.
 
 # %%
 orders = [1, 2, 3, 4, 10, 100]
@@ -50,8 +51,8 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# All their gradients point along $\nabla p$ and differ only by a factor, the weight $w(p)$: 1 for RL, $1/p$ for maximum
-# likelihood, $(1 - (1-p)^T)/p$ for order $T$. At $p = 0.1$ the weight of order 10 is 6.5 times that of RL.
+# All their gradients point along $\nabla p$ and differ only by a factor, the weight $w(p)$: 1 for RL, $1/p$ for
+# maximum likelihood, $(1 - (1-p)^T)/p$ for order $T$. At $p = 0.1$ the weight of order 10 is 6.5 times that of RL.
 
 # %%
 pd.Series(
@@ -82,15 +83,15 @@ with style.settings():
 fig
 
 # %% [markdown]
-# Read the plot from right to left: as a prompt gets harder, MaxRL follows maximum likelihood until $p \approx 1/T$ and
-# then stays at $T$. GRPO's weight rises at both ends, and more rollouts do not turn it into maximum likelihood.
+# Read the plot from right to left: as a prompt gets harder, MaxRL follows maximum likelihood until $p \approx 1/T$
+# and then stays at $T$. GRPO's weight rises at both ends, and more rollouts do not turn it into maximum likelihood.
 
 # %% [markdown]
 # ## From rewards to advantages
 #
-# In practice we see $N$ rollouts and their rewards. Every estimator here is a function from those rewards to advantages
-# $A_i$, with the gradient estimate $\frac1N \sum_i A_i S_i$, where $S_i$ is the score of rollout $i$. The table shows ten
-# rollouts with one success and with two; its entries are $A_i/N$, the factors of the scores.
+# In practice we see $N$ rollouts and their rewards. Every estimator here is a function from those rewards to
+# advantages $A_i$, with the gradient estimate $\frac1N \sum_i A_i S_i$, where $S_i$ is the score of rollout $i$. The
+# table shows ten rollouts with one success and with two; its entries are $A_i/N$, the factors of the scores.
 
 # %%
 names = ["reinforce", "rloo", "grpo", "success_mean", "maxrl_unbiased", "maxrl"]
@@ -106,14 +107,14 @@ pd.DataFrame(
 
 # %% [markdown]
 # `success_mean` (MaxRL eq. 6) divides by the number of successes instead of the number of rollouts: it averages the
-# scores of the right answers. `maxrl_unbiased` (eq. 7) also subtracts the mean score of all rollouts. `maxrl` does the
-# same but is zero when no rollout succeeds.
+# scores of the right answers. `maxrl_unbiased` (eq. 7) also subtracts the mean score of all rollouts. `maxrl` does
+# the same but is zero when no rollout succeeds.
 
 # %% [markdown]
 # ## The objective of each estimator
 #
-# `effective_weight` is the exact $w$ with $\mathbb{E}[\frac1N \sum_i A_i S_i] = w \nabla p$ at finite $N$. Beside it is
-# the mean over 20,000 sampled groups, from the gradient of the package's one-step loss.
+# `effective_weight` is the exact $w$ with $\mathbb{E}[\frac1N \sum_i A_i S_i] = w \nabla p$ at finite $N$. Beside it
+# is the mean over 20,000 sampled groups, from the gradient of the package's one-step loss.
 
 # %%
 num_rollouts, num_groups = 10, 20_000
@@ -165,8 +166,8 @@ pd.DataFrame(
 # ## Does the control variate help?
 #
 # Subtracting the mean score $V = \frac1N \sum_i S_i$ changes no expectation; it is meant to lower the variance.
-# `effective_variance` gives the exact total variance. It needs the mean squared score of successes and of failures, and
-# $|\nabla p|^2$; for this softmax they take three lines.
+# `effective_variance` gives the exact total variance. It needs the mean squared score of successes and of failures,
+# and $|\nabla p|^2$; for this softmax they take three lines.
 
 # %%
 scores = np.eye(3) - policy
@@ -188,8 +189,8 @@ fig
 
 # %% [markdown]
 # At $N = 10$ it helps, a little. With one right answer and enough rollouts it hurts: nearly every group then has a
-# success, all successes share one score, and the success mean hardly varies, while the variance of $V$ still falls only
-# as $1/N$. Theory, section 5.4, has the exact condition. With many different right answers it helps again:
+# success, all successes share one score, and the success mean hardly varies, while the variance of $V$ still falls
+# only as $1/N$. Theory, section 5.4, has the exact condition. With many different right answers it helps again:
 
 # %%
 rng = np.random.default_rng(0)
@@ -212,8 +213,9 @@ pd.DataFrame(rows).T
 # %% [markdown]
 # ## The effect on learning
 #
-# Three prompts with initial pass rates of 0.5, 0.05 and 0.005, each with its own logits, are trained by plain gradient
-# ascent on the exact expected gradient at $N = 64$ (`sampling="expected"` has no noise, so only the objectives differ).
+# Three prompts with initial pass rates of 0.5, 0.05 and 0.005, each with its own logits, are trained by plain
+# gradient ascent on the exact expected gradient at $N = 64$ (`sampling="expected"` has no noise, so only the
+# objectives differ).
 
 # %%
 start = np.array([0.5, 0.05, 0.005])
@@ -255,6 +257,6 @@ with style.settings():
 fig
 
 # %% [markdown]
-# On the easy prompt every method works. The harder the prompt, the longer RL takes to start, and to a lesser degree GRPO:
-# from 0.005 RL has hardly moved after 300 steps. MaxRL with 64 rollouts matches cross-entropy where $p$ is well above
-# $1/64$ and is a few steps behind elsewhere. Notebook 02 puts all these estimators into one family.
+# On the easy prompt every method works. The harder the prompt, the longer RL takes to start, and to a lesser degree
+# GRPO: from 0.005 RL has hardly moved after 300 steps. MaxRL with 64 rollouts matches cross-entropy where $p$ is well
+# above $1/64$ and is a few steps behind elsewhere. Notebook 02 puts all these estimators into one family.

@@ -2,8 +2,8 @@
 # # 02 One family of estimators
 #
 # RLOO, MaxPO and MaxRL are combinations of the same few vectors in different proportions; so is every other centred
-# estimator of binary rewards, including GRPO. This notebook takes them apart. At the end you write your own estimator and
-# compute its exact weight, bias and variance. Proofs are in [docs/theory.md](../docs/theory.md), sections 2 to 6.
+# estimator of binary rewards, including GRPO. This notebook takes them apart. At the end you write your own estimator
+# and compute its exact weight, bias and variance. Proofs are in [docs/theory.md](../docs/theory.md), sections 2 to 6.
 
 # %%
 # %matplotlib inline
@@ -24,10 +24,10 @@ pd.options.display.width = 120
 # %% [markdown]
 # ## The building blocks
 #
-# Take a group of $N$ rewards. How much does rollout $i$ add to a team of $k$ rollouts? Average the best reward over all
-# teams of $k$ that contain it, and subtract the average over all teams that do not: this is $\Delta_i^{(k)}$. Times $k$ it
-# is MaxPO's advantage, and $\frac1N \sum_i k \Delta_i^{(k)} S_i$ is unbiased for the gradient of max@k, the expected best
-# of $k$. Each column below sums to zero, in every group.
+# Take a group of $N$ rewards. How much does rollout $i$ add to a team of $k$ rollouts? Average the best reward over
+# all teams of $k$ that contain it, and subtract the average over all teams that do not: this is $\Delta_i^{(k)}$.
+# Times $k$ it is MaxPO's advantage, and $\frac1N \sum_i k \Delta_i^{(k)} S_i$ is unbiased for the gradient of max@k,
+# the expected best of $k$. Each column below sums to zero, in every group.
 
 # %%
 group = jnp.asarray([0.0, 1.0, 1.5, 1.5, 2.0, 5.0])
@@ -64,10 +64,10 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# On binary rewards the last one is practical MaxRL, $(r_i - \mu)/\mu$, so MaxRL is an estimator for real rewards too. For
-# its objective there, cut the rewards at every threshold; each cut gives a binary group. MaxRL of the real rewards is the
-# sum over cuts of MaxRL of the binary groups, weighted by the gap around the cut. It maximises the likelihood that the
-# reward exceeds $t$, summed over all $t$.
+# On binary rewards the last one is practical MaxRL, $(r_i - \mu)/\mu$, so MaxRL is an estimator for real rewards too.
+# For its objective there, cut the rewards at every threshold; each cut gives a binary group. MaxRL of the real
+# rewards is the sum over cuts of MaxRL of the binary groups, weighted by the gap around the cut. It maximises the
+# likelihood that the reward exceeds $t$, summed over all $t$.
 
 # %%
 levels = np.unique(np.asarray(group))
@@ -82,9 +82,9 @@ table
 # %% [markdown]
 # ## Every centred binary estimator is a mixture
 #
-# With binary rewards an estimator is two numbers for each number of successes $K$. If it is symmetric and sums to zero in
-# every group, it has exactly one set of coefficients, the solution of a linear system whose columns are the building
-# blocks.
+# With binary rewards an estimator is two numbers for each number of successes $K$. If it is symmetric and sums to
+# zero in every group, it has exactly one set of coefficients, the solution of a linear system whose columns are the
+# building blocks.
 
 # %%
 num_rollouts = 8
@@ -111,16 +111,17 @@ pd.DataFrame(
 ).T
 
 # %% [markdown]
-# Four observations. MaxRL has $c_k = 1/k$ for all of pass@1 to pass@7. The one-sided variant of GRPO is between RLOO and
-# MaxRL. **GRPO alternates in sign**: beside $\sqrt7$ times pass@1 it works *against* pass@2, pass@4 and pass@6. And EI with
-# the leave-one-out baseline ($k = 4$), known to be biased for max@4, is exactly 4/7 of max@4 plus 4/7 of max@3.
+# Four observations. MaxRL has $c_k = 1/k$ for all of pass@1 to pass@7. The one-sided variant of GRPO is between RLOO
+# and MaxRL. **GRPO alternates in sign**: beside $\sqrt7$ times pass@1 it works *against* pass@2, pass@4 and pass@6.
+# And EI with the leave-one-out baseline ($k = 4$), known to be biased for max@4, is exactly 4/7 of max@4 plus 4/7 of
+# max@3.
 
 # %% [markdown]
 # ## Weights
 #
-# The exact weight of a mixture is the polynomial $\sum_k c_k k (1-p)^{k-1}$, so a centred estimator from $N$
-# rollouts can have any polynomial of degree $N-2$ in $p$ as its weight and nothing else: neither $1/p$ nor the weight of
-# MaxRL of order $N$ is possible.
+# The exact weight of a mixture is the polynomial $\sum_k c_k k (1-p)^{k-1}$, so a centred estimator from $N$ rollouts
+# can have any polynomial of degree $N-2$ in $p$ as its weight and nothing else: neither $1/p$ nor the weight of MaxRL
+# of order $N$ is possible.
 
 # %%
 rates = np.linspace(0.005, 1, 200)
@@ -137,14 +138,15 @@ with style.settings():
 fig
 
 # %% [markdown]
-# MaxPO's weight is nearly zero from $p = 0.7$ on: on a prompt that is solved often, best-of-4 has little left to gain.
-# GRPO starts at $\sqrt{N-1}$ and returns to it at $p = 1$, where there is nothing to learn.
+# MaxPO's weight is nearly zero from $p = 0.7$ on: on a prompt that is solved often, best-of-4 has little left to
+# gain. GRPO starts at $\sqrt{N-1}$ and returns to it at $p = 1$, where there is nothing to learn.
 
 # %% [markdown]
 # ## Same expectation, different noise
 #
-# PKPO's estimators, EI and MaxPO are all unbiased for max@4 and differ in their baselines. The table has their exact total
-# variance on a prompt with 100 possible answers, 50 of them right with total probability $p$, in units of MaxPO's.
+# PKPO's estimators, EI and MaxPO are all unbiased for max@4 and differ in their baselines. The table has their exact
+# total variance on a prompt with 100 possible answers, 50 of them right with total probability $p$, in units of
+# MaxPO's.
 
 # %%
 pkpo = {
@@ -178,8 +180,8 @@ pd.DataFrame(rows).T
 # %% [markdown]
 # ## Write your own
 #
-# An estimator is a function of the rewards. This one divides as if there had been half a success more, so that a single
-# lucky rollout counts less than under MaxRL:
+# An estimator is a function of the rewards. This one divides as if there had been half a success more, so that a
+# single lucky rollout counts less than under MaxRL:
 
 
 # %%
@@ -231,5 +233,6 @@ own_coefficients = pd.DataFrame(
 own_coefficients
 
 # %% [markdown]
-# The added half success lowers the coefficient of every pass@k, the more the larger $k$: less weight on hard prompts than
-# MaxRL, and less variance. Every driver of the project takes the estimator by its name, without a change to the package.
+# The added half success lowers the coefficient of every pass@k, the more the larger $k$: less weight on hard prompts
+# than MaxRL, and less variance. Every driver of the project takes the estimator by its name, without a change to the
+# package.

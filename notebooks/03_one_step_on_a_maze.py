@@ -2,8 +2,8 @@
 # # 03 One RL step on a maze
 #
 # One step of `experiments.maze` in its parts: the prompt, the answers, the verifier's verdicts, each estimator's
-# advantages, and the gradients. The policy is the small transformer that `make demo` fine-tunes first (9 x 9 mazes, two
-# layers, 125,504 parameters), stored in `results/maze_9/base`.
+# advantages, and the gradients. The policy is the small transformer that `make demo` fine-tunes first (9 x 9 mazes,
+# two layers, 125,504 parameters), stored in `results/maze_9/base`.
 
 # %%
 # %matplotlib inline
@@ -44,8 +44,8 @@ settings = dataclasses.replace(setup.step, num_prompts=NUM_MAZES, num_rollouts=N
 # %% [markdown]
 # ## The prompt
 #
-# A maze is a sequence of tokens, row by row. The policy processes it once; all rollouts share the keys and values of that
-# one pass.
+# A maze is a sequence of tokens, row by row. The policy processes it once; all rollouts share the keys and values of
+# that one pass.
 
 # %%
 print(f"{prompts.tokens.shape[1]} tokens: {maze.decode(prompts.tokens[0])[:90]} ...\n")
@@ -91,8 +91,8 @@ pictures.figure(
 # ## The advantages
 #
 # Here the methods differ. Each turns one maze's rewards into one number per rollout; the gradient estimate is always
-# $\frac1N \sum_i A_i S_i$. The table shows the hardest maze that was solved at all and the easiest that was not always
-# solved:
+# $\frac1N \sum_i A_i S_i$. The table shows the hardest maze that was solved at all and the easiest that was not
+# always solved:
 
 # %%
 methods = {
@@ -117,9 +117,9 @@ by_maze = pd.DataFrame(rows).T
 by_maze
 
 # %% [markdown]
-# All of them are centred. On the hard maze a single success has advantage $N - 1$ under MaxRL and 1 under RLOO. On the
-# easy maze the order is reversed: there MaxRL's advantages are small. On a maze that no rollout or every rollout solves,
-# all advantages are exactly zero, and its answers are left out of the backward pass.
+# All of them are centred. On the hard maze a single success has advantage $N - 1$ under MaxRL and 1 under RLOO. On
+# the easy maze the order is reversed: there MaxRL's advantages are small. On a maze that no rollout or every rollout
+# solves, all advantages are exactly zero, and its answers are left out of the backward pass.
 
 # %%
 idle = (successes == 0) | (successes == NUM_ROLLOUTS)
@@ -129,9 +129,9 @@ assert all(not np.asarray(method(rewards))[idle].any() for method in methods.val
 # %% [markdown]
 # ## The gradients
 #
-# In expectation each method multiplies a maze's $\nabla p$ by a weight $w(p)$ that depends on the pass rate alone and is
-# known exactly at this $N$. The norm of each maze's gradient shows it, relative to RLOO, whose weight is one: dots are
-# ratios of norms on the same rollouts, lines the exact weights.
+# In expectation each method multiplies a maze's $\nabla p$ by a weight $w(p)$ that depends on the pass rate alone and
+# is known exactly at this $N$. The norm of each maze's gradient shows it, relative to RLOO, whose weight is one: dots
+# are ratios of norms on the same rollouts, lines the exact weights.
 
 
 # %%
@@ -166,10 +166,10 @@ with style.settings():
 fig
 
 # %% [markdown]
-# The dots follow the lines without lying on them: a line is an expectation over groups, a dot is one group, whose pass
-# rate is estimated from the same rollouts. On one group of binary rewards every centred estimator is RLOO times a number,
-# so the gradients differ in length but not in direction. The methods differ in each maze's share of the step, and that
-# share decides whether hard mazes are learned or abandoned:
+# The dots follow the lines without lying on them: a line is an expectation over groups, a dot is one group, whose
+# pass rate is estimated from the same rollouts. On one group of binary rewards every centred estimator is RLOO times
+# a number, so the gradients differ in length but not in direction. The methods differ in each maze's share of the
+# step, and that share decides whether hard mazes are learned or abandoned:
 
 # %%
 share = pd.DataFrame(norms / norms.sum(axis=0), columns=[LABELS[name] for name in methods])

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 04 What RL does to a classifier
 #
-# A classifier is a policy with one action, the class, and a reward for the right one. Its likelihood is known, so every RL
-# method can be compared with cross-entropy, which is exact maximum likelihood. This notebook shows which images each
-# method learns from, and the noise that sampling adds.
+# A classifier is a policy with one action, the class, and a reward for the right one. Its likelihood is known, so
+# every RL method can be compared with cross-entropy, which is exact maximum likelihood. This notebook shows which
+# images each method learns from, and the noise that sampling adds.
 
 # %%
 # %matplotlib inline
@@ -30,8 +30,8 @@ pd.options.display.width = 120
 # %% [markdown]
 # ## A classifier that has begun to learn
 #
-# The experiment's own driver at a small size: a thin ResNet-8, 100 classes of drawn glyphs, cross-entropy. It records the
-# pass rate and the gradient norm of 400 validation images under the training loss.
+# The experiment's own driver at a small size: a thin ResNet-8, 100 classes of drawn glyphs, cross-entropy. It records
+# the pass rate and the gradient norm of 400 validation images under the training loss.
 
 # %%
 STEPS = 60
@@ -74,8 +74,8 @@ images.pass_rate.describe()[["min", "25%", "50%", "75%", "max"]].to_frame().T
 # ## Weights on images
 #
 # Every symmetric estimator's expected gradient is $w(p)\,\nabla p$ with its own weight. Cross-entropy's gradient is
-# $\nabla \log p = \nabla p / p$. So each method's gradient on an image is cross-entropy's times $p\,w(p)$, the share it
-# keeps. These shares are exact at this $N$; nothing is sampled.
+# $\nabla \log p = \nabla p / p$. So each method's gradient on an image is cross-entropy's times $p\,w(p)$, the share
+# it keeps. These shares are exact at this $N$; nothing is sampled.
 
 # %%
 N = 64
@@ -101,8 +101,8 @@ fig
 
 # %% [markdown]
 # MaxRL keeps the whole gradient of an image with $p \gg 1/N$; it loses $(1-p)^{N-1}$, the probability that the other
-# rollouts all fail. RL on expected reward keeps $p$: an image solved one time in a thousand counts a thousandth. GRPO is
-# in between on hard images, and its gradient is larger than cross-entropy's where $p$ is above a half.
+# rollouts all fail. RL on expected reward keeps $p$: an image solved one time in a thousand counts a thousandth. GRPO
+# is in between on hard images, and its gradient is larger than cross-entropy's where $p$ is above a half.
 #
 # How much of the whole gradient comes from the harder half of these images?
 
@@ -118,9 +118,10 @@ share_table
 # %% [markdown]
 # ## Exact against sampled
 #
-# Training samples rollouts. With `counts` a gradient has all the noise of $N$ rollouts; `marginal` samples only the number
-# of successes and sums over failures exactly; `expected` samples nothing, so its distance from cross-entropy is the bias.
-# For one image, 1,000 classes and $p$ = 2 %, the gradient with respect to the logits is computed 500 times.
+# Training samples rollouts. With `counts` a gradient has all the noise of $N$ rollouts; `marginal` samples only the
+# number of successes and sums over failures exactly; `expected` samples nothing, so its distance from cross-entropy
+# is the bias. For one image, 1,000 classes and $p$ = 2 %, the gradient with respect to the logits is computed 500
+# times.
 
 # %%
 CLASSES, P = 1000, 0.02
@@ -154,10 +155,10 @@ noise_table = pd.DataFrame(rows).set_index("N")
 noise_table
 
 # %% [markdown]
-# All values are in units of cross-entropy's gradient. The bias is $(1-p)^{N-1}$ in all three cases, within the resolution
-# of 500 draws: it comes from $N$ and not from the sampling. `marginal` has less noise than `counts`, which also spreads
-# the failures at random over 999 classes; both need $N \gg 1/p$. The cost of `marginal` does not depend on $N$, so the
-# table could go on to a million rollouts.
+# All values are in units of cross-entropy's gradient. The bias is $(1-p)^{N-1}$ in all three cases, within the
+# resolution of 500 draws: it comes from $N$ and not from the sampling. `marginal` has less noise than `counts`, which
+# also spreads the failures at random over 999 classes; both need $N \gg 1/p$. The cost of `marginal` does not depend
+# on $N$, so the table could go on to a million rollouts.
 
 # %%
 fig, ax = new_figure()

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 05 Rewards beyond 0 and 1
 #
-# MaxRL maximises the likelihood of being right. What if an answer can be half right, if the judge returns the probability
-# that it is right, or if the judge errs? One prompt is followed through all three cases. Proofs are in
+# MaxRL maximises the likelihood of being right. What if an answer can be half right, if the judge returns the
+# probability that it is right, or if the judge errs? One prompt is followed through all three cases. Proofs are in
 # [docs/theory.md](../docs/theory.md), sections 3.5 to 3.8 and 5.5.
 
 # %%
@@ -25,8 +25,8 @@ pd.options.display.width = 120
 # %% [markdown]
 # ## The prompt
 #
-# A judge grades the answers: worthless 0, half right 1/2, right 1. The policy has learned the half-right answer and rarely
-# gives the right one.
+# A judge grades the answers: worthless 0, half right 1/2, right 1. The policy has learned the half-right answer and
+# rarely gives the right one.
 
 # %%
 levels = np.array([0.0, 0.5, 1.0])
@@ -36,8 +36,8 @@ mean_reward = float(chances @ levels)
 pd.DataFrame({"reward": levels, "chance": chances}, index=names).T
 
 # %% [markdown]
-# Four estimators' advantages for eight rollouts, one of them right. `tailrl` and `maxrl_likelihood` are two extensions of
-# MaxRL to graded rewards; on rewards of 0 and 1 both are `maxrl`.
+# Four estimators' advantages for eight rollouts, one of them right. `tailrl` and `maxrl_likelihood` are two
+# extensions of MaxRL to graded rewards; on rewards of 0 and 1 both are `maxrl`.
 
 # %%
 group = jnp.array([0.0, 0.0, 0.0, 0.0, 0.5, 0.5, 0.5, 1.0])
@@ -49,13 +49,14 @@ advantages = pd.DataFrame(
 advantages
 
 # %% [markdown]
-# All columns sum to zero. Relative to a worthless answer, the right one gets twice as much as a half-right one under RLOO
-# and GRPO, as in the rewards, 2.6 times as much under `maxrl_likelihood` and 5 times under `tailrl`.
+# All columns sum to zero. Relative to a worthless answer, the right one gets twice as much as a half-right one under
+# RLOO and GRPO, as in the rewards, 2.6 times as much under `maxrl_likelihood` and 5 times under `tailrl`.
 #
 # ## Layers
 #
 # To see why, cut the rewards at a threshold: an answer above it counts as right, below it as wrong, and the group is
-# binary. TailRL is the sum over thresholds of practical MaxRL on these groups, times the reward between two thresholds:
+# binary. TailRL is the sum over thresholds of practical MaxRL on these groups, times the reward between two
+# thresholds:
 
 # %%
 maxrl = jax.jit(maxrl_jax.get("maxrl"))
@@ -77,9 +78,10 @@ layers
 #
 # ## The exact weights
 #
-# In expectation a symmetric estimator's gradient is $\sum_l a_l \nabla p_l$, where $a_l$ is the mean advantage of a rollout
-# on level $l$ over all outcomes of the other $N - 1$ rollouts. With $N = 6$ there are $3^5$ outcomes, and we enumerate
-# them all. A constant added to all $a_l$ changes nothing, since the probabilities sum to one, so worthless is set to 0.
+# In expectation a symmetric estimator's gradient is $\sum_l a_l \nabla p_l$, where $a_l$ is the mean advantage of a
+# rollout on level $l$ over all outcomes of the other $N - 1$ rollouts. With $N = 6$ there are $3^5$ outcomes, and we
+# enumerate them all. A constant added to all $a_l$ changes nothing, since the probabilities sum to one, so worthless
+# is set to 0.
 
 # %%
 num_rollouts = 6
@@ -99,10 +101,10 @@ pull_table.loc["right / half right"] = pull_table.loc["right"] / pull_table.loc[
 pull_table
 
 # %% [markdown]
-# RLOO weighs the two as their rewards, 2 to 1. So does `maxrl_likelihood`: in expectation it has a larger gradient in the
-# same direction. GRPO gives the right answer less than that, since a group that contains one has a larger standard
-# deviation. Only TailRL gives the rare answer more than its reward. Both extensions of MaxRL agree with their objectives,
-# truncated at order $N - 1 = 5$:
+# RLOO weighs the two as their rewards, 2 to 1. So does `maxrl_likelihood`: in expectation it has a larger gradient in
+# the same direction. GRPO gives the right answer less than that, since a group that contains one has a larger
+# standard deviation. Only TailRL gives the rare answer more than its reward. Both extensions of MaxRL agree with
+# their objectives, truncated at order $N - 1 = 5$:
 
 # %%
 
@@ -141,15 +143,15 @@ with style.settings():
 fig
 
 # %% [markdown]
-# TailRL climbs to $\frac12 (N - 1) = 2.5$ and would climb further with more rollouts. The others are flat where the right
-# answer is rare: the half-right answers' reward dominates them, with any number of rollouts.
+# TailRL climbs to $\frac12 (N - 1) = 2.5$ and would climb further with more rollouts. The others are flat where the
+# right answer is rare: the half-right answers' reward dominates them, with any number of rollouts.
 #
 # ## Rewards that are probabilities
 #
-# `maxrl_likelihood` is not worse; it has another objective. Suppose the judge is unsure, and its 1/2 means *this answer is
-# right with probability 1/2*. Then $E[g]$ is the probability of being right, $\log E[g]$ is the likelihood, and thresholds
-# have no meaning. One could accept every rollout with probability $g_i$ and give the result to MaxRL. That is noisy. The
-# estimator computes its mean over all $2^N$ acceptances:
+# `maxrl_likelihood` is not worse; it has another objective. Suppose the judge is unsure, and its 1/2 means *this
+# answer is right with probability 1/2*. Then $E[g]$ is the probability of being right, $\log E[g]$ is the likelihood,
+# and thresholds have no meaning. One could accept every rollout with probability $g_i$ and give the result to MaxRL.
+# That is noisy. The estimator computes its mean over all $2^N$ acceptances:
 
 # %%
 acceptances = np.array(list(itertools.product((0.0, 1.0), repeat=len(group))))
@@ -182,9 +184,10 @@ likelihoods
 #
 # ## A verifier that errs
 #
-# With binary rewards again and $p = 0.02$, a verifier accepts a wrong answer with probability $a$ and rejects a right one
-# with probability $b$. Verdict and answer together are one draw, so the weight of every symmetric estimator is exactly
-# $(1-a-b)\, w(a + (1-a-b) p)$. The next cell enumerates all cases: each rollout is right or wrong, accepted or not.
+# With binary rewards again and $p = 0.02$, a verifier accepts a wrong answer with probability $a$ and rejects a right
+# one with probability $b$. Verdict and answer together are one draw, so the weight of every symmetric estimator is
+# exactly $(1-a-b)\, w(a + (1-a-b) p)$. The next cell enumerates all cases: each rollout is right or wrong, accepted
+# or not.
 
 # %%
 right_rate, a, b = 0.02, 0.1, 0.05
@@ -221,9 +224,9 @@ with style.settings():
 fig
 
 # %% [markdown]
-# False negatives have little effect: they make right answers rarer, and maximum likelihood compensates for rarity. False
-# positives cap the weight at $(1-a)/a$ for every $N$. Among prompts well below $p = a$ MaxRL then no longer favours the
-# harder ones.
+# False negatives have little effect: they make right answers rarer, and maximum likelihood compensates for rarity.
+# False positives cap the weight at $(1-a)/a$ for every $N$. Among prompts well below $p = a$ MaxRL then no longer
+# favours the harder ones.
 
 # %%
 caps = pd.DataFrame(
@@ -239,8 +242,8 @@ caps
 # ## Which estimator to use
 #
 # - Right or wrong, judged without errors: `maxrl`.
-# - A score whose largest values are the goal: `tailrl`. It takes any real rewards, and needs $N$ of about one over the
-#   frequency of the best answers.
+# - A score whose largest values are the goal: `tailrl`. It takes any real rewards, and needs $N$ of about one over
+#   the frequency of the best answers.
 # - A probability of being right: `maxrl_likelihood`.
-# - A verifier that accepts wrong answers at rate $a$: more than about $1/a$ rollouts reduce noise but add no likelihood.
-#   That effort is better spent on the verifier.
+# - A verifier that accepts wrong answers at rate $a$: more than about $1/a$ rollouts reduce noise but add no
+#   likelihood. That effort is better spent on the verifier.
