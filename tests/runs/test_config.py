@@ -51,11 +51,6 @@ def test_a_hyper_parameter_that_a_config_sets_may_be_set_back_to_none(tmp_path):
         load(str(file), {"wandb.group": None})
 
 
-def test_load_leaves_nothing_behind():
-    load(TINY, {"rl.steps": 12})
-    assert load(TINY).rl.steps == 30
-
-
 def test_command_line_forms():
     spec, overrides, others = split_arguments(
         ["--config", "f.py:v", "--config.a.b", "3", "-config.c=4", "--noconfig.d", "--workdir=x", "--jobs", "2"]
@@ -114,50 +109,21 @@ CONFIG_FOR_CHECKS = ConfigDict(
 
 
 @pytest.mark.parametrize(
-    "good",
-    [
-        lambda c: checks.positive_int(c, "a.n") == 4,
-        lambda c: checks.integer(c, "a.n", 4, 4) == 4,
-        lambda c: checks.non_negative_int(c, "a.n") == 4,
-        lambda c: checks.in_range(c, "a.x", 0, 0.5) == 0.5,
-        lambda c: checks.in_range(c, "a.n", 0) == 4,
-        lambda c: checks.positive(c, "a.x") == 0.5,
-        lambda c: checks.one_of(c, "a.name", {"mean", "sum"}) == "mean",
-        lambda c: checks.divides(c, "a.n", 12) == 4,
-        lambda c: checks.multiple_of(c, "a.n", 2) == 4,
-        lambda c: checks.tuple_of(c, "a.t", int, low=1) == (1, 2),
-        lambda c: checks.tuple_of(c, "a.f", float) == (0.5, 1),
-        lambda c: checks.tuple_of(c, "a.e", int, min_length=0) == (),
-    ],
-)
-def test_right_values_pass_and_are_returned(good):
-    assert good(CONFIG_FOR_CHECKS)
-
-
-@pytest.mark.parametrize(
     ("wrong", "message"),
     [
         (lambda c: checks.positive_int(c, "a.x"), "a.x: got 0.5, allowed: an integer of at least 1"),
         (lambda c: checks.positive_int(c, "a.flag"), "a.flag: got True, allowed: an integer of at least 1"),
-        (lambda c: checks.integer(c, "a.n", 5), "a.n: got 4, allowed: an integer of at least 5"),
         (lambda c: checks.integer(c, "a.n", 0, 3), "a.n: got 4, allowed: an integer from 0 to 3"),
-        (lambda c: checks.integer(c, "a.n", high=3), "a.n: got 4, allowed: an integer of at most 3"),
         (lambda c: checks.in_range(c, "a.x", 0.6), "a.x: got 0.5, allowed: a number in [0.6, inf)"),
         (
             lambda c: checks.in_range(c, "a.x", 0, 0.5, high_open=True),
             "a.x: got 0.5, allowed: a number in [0, 0.5)",
         ),
-        (
-            lambda c: checks.in_range(c, "a.x", 0.5, 1, low_open=True),
-            "a.x: got 0.5, allowed: a number in (0.5, 1]",
-        ),
         (lambda c: checks.in_range(c, "a.nan"), "a.nan: got nan, allowed: a number in (-inf, inf)"),
-        (lambda c: checks.in_range(c, "a.flag"), "a.flag: got True, allowed: a number in (-inf, inf)"),
         (
             lambda c: checks.one_of(c, "a.name", {"means", "sum"}),
             "a.name: got 'mean', allowed: one of means, sum; did you mean means?",
         ),
-        (lambda c: checks.one_of(c, "a.flag", (0, 1)), "a.flag: got True, allowed: one of 0, 1"),
         (lambda c: checks.divides(c, "a.n", 10, "N"), "a.n: got 4, allowed: a divisor of 10 (N)"),
         (lambda c: checks.multiple_of(c, "a.n", 8, "devices"), "a.n: got 4, allowed: a multiple of 8 (devices)"),
         (
@@ -169,7 +135,6 @@ def test_right_values_pass_and_are_returned(good):
             "a.t: got (1, 2), allowed: a tuple of at least 1 int values of at least 2",
         ),
         (lambda c: checks.tuple_of(c, "a.e", int), "a.e: got (), allowed: a tuple of at least 1 int values"),
-        (lambda c: checks.tuple_of(c, "a.n", int), "a.n: got 4, allowed: a tuple of at least 1 int values"),
         (
             lambda c: checks.field(c, "a.m"),
             "a.m: got no such field, allowed: a config file that defines this field",
@@ -222,33 +187,22 @@ def test_a_users_own_estimator():
     ("fields", "key", "message"),
     [
         ({"name": "maxlr"}, "name", "did you mean maxrl"),
-        ({"name": ""}, "name", "the name of an estimator"),
         ({"name": "maxpo"}, "k", "a value: maxpo has no default"),
         ({"name": "maxpo", "k": 8}, "k", "k <= N - 1"),
-        ({"name": "maxpo", "k": 0}, "k", "1 <= k"),
         ({"name": "maxpo", "k": 2.5}, "k", "whole number"),
         ({"name": "maxpo", "k": ((0, 2), (5, 8))}, "k", "k <= N - 1"),
-        ({"name": "maxpo", "k": ((1, 2), (5, 3))}, "k", "phases"),
         ({"name": "maxpo", "k": ((0, 2), (0, 3))}, "k", "phases"),
-        ({"name": "maxpo", "k": ((0, 2, 3),)}, "k", "phases"),
-        ({"name": "maxpo", "k": ((0.0, 2),)}, "k", "phases"),
         ({"name": "maxrl", "k": 4}, "k", "None, as maxrl takes no hyper-parameter"),
-        ({"name": "maxrl_order", "order": 8}, "order", "order <= N - 1"),
-        ({"name": "grpo", "eps": -1.0}, "eps", ">= 0"),
         ({"name": "pkpo", "k": 4, "baseline": "lo"}, "baseline", "one of none, loo"),
         ({"name": "partitioned", "k": 3, "kind": "naive"}, "k", "divisors of N"),
-        ({"name": "rloo", "num_rollouts": 1}, "name", "N >= 2"),
         ({"name": "self_masked"}, "name", "needs no greedy_rewards"),
         ({"name": "maxrl", "reward_kind": "real"}, "name", "maxrl_order"),
         ({"name": "tests.runs.own_estimator:absent"}, "name", "cannot load"),
         ({"name": "tests.runs.own_estimator:not_callable"}, "name", "not callable"),
         ({"name": "no.such.module:f"}, "name", "cannot load"),
         ({"name": "tests.runs.own_estimator:scaled", "k": 3}, "k", "unexpected keyword"),
-        ({"name": "tests.runs.own_estimator:scaled", "scale": 2.0, "k": 3}, "k", "unexpected keyword"),
         ({"name": "pkpo", "k": 0, "baseline": "loo"}, "k", "1 <= k"),
         ({"name": "grpo", "ddof": 1, "num_rollouts": 1}, "ddof", "N >= 2"),
-        ({"name": "chen", "k": 4, "normalize": True, "eps": -1.0}, "eps", ">= 0"),
-        ({"name": "mixture", "coefficients": (1.0, 2.0, 3.0), "num_rollouts": 3}, "coefficients", "N - 1"),
     ],
 )
 def test_impossible_estimators_name_the_field(fields, key, message):
@@ -265,14 +219,10 @@ OWN = "tests.runs.own_estimator:"
     ("name", "said"),
     [
         ("mean_of_each_group", "given [9, 8] it returns [9], not [9, 8]"),
-        ("one_for_each_group", "given [9, 8] it returns [9, 1], not [9, 8]"),
         ("over_the_batch", "given [9, 8] it returns [72], not [9, 8]"),
-        ("transposed", "given [9, 8] it returns [8, 9], not [9, 8]"),
         ("two_results", "it returns tuple, not one array"),
-        ("no_result", "it returns NoneType, not one array"),
         ("with_numpy", "given [9, 8] it raises TracerArrayConversionError"),
         ("branching", "given [9, 8] it raises TracerBoolConversionError"),
-        ("batches_only", "given [8] it raises IndexError"),
         ("misspelt", "given [9, 8] it raises AttributeError"),
         ("whole_numbers", "it returns int32, not floating point"),
     ],
@@ -292,10 +242,7 @@ def test_every_phase_of_an_own_estimator_is_tried():
 
 LAST = [  # several arguments for one field, and what it holds then
     (["rl.advantage.k=(4,)", "rl.advantage.k=(16,)"], "rl.advantage.k", (16,)),
-    (["wandb.tags=('a','b')", "wandb.tags=('c',)"], "wandb.tags", ("c",)),
     (["wandb.tags=('a',)", "wandb.tags=('b',)", "wandb.tags=()"], "wandb.tags", ()),
-    (["rl.steps=3", "rl.steps=4"], "rl.steps", 4),
-    (["wandb.group=a", "wandb.group=b"], "wandb.group", "b"),
     (["deterministic=True", "deterministic=False"], "deterministic", False),
 ]
 
@@ -305,11 +252,6 @@ def test_of_several_arguments_for_a_field_the_last_one_wins(arguments, key, valu
     config = override(load(TINY), [f"--config.{argument}" for argument in arguments])
     assert checks.field(config, key) == value
     assert override(config, []).rl.steps == config.rl.steps
-
-
-def test_an_argument_that_is_overridden_must_be_legal_too():
-    with pytest.raises(ConfigError, match=r"^rl\.steps: got 'many'"):
-        override(load(TINY), ["--config.rl.steps=many", "--config.rl.steps=3"])
 
 
 def test_home_and_variables_are_replaced_in_every_path_of_a_config(monkeypatch):

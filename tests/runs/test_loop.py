@@ -52,7 +52,7 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("at", [1, 3, 4, 6, 9, 11])
+@pytest.mark.parametrize("at", [1, 4, 11])
 def test_stopped_by_an_exception_and_resumed_equals_uninterrupted(tmp_path, at):
     def fail(state, step):
         if step == at:
@@ -277,17 +277,6 @@ def test_parameters_of_a_given_checkpoint_start_a_new_run(tmp_path):
         deterministic(tmp_path / "own")[-1]["final/params_sha256"]
         == small.run(tmp_path / "x")[1]["final/params_sha256"]
     )
-
-
-def test_a_not_finite_run_stops_again_where_it_stopped(tmp_path):
-    def bad(state, i):
-        state, metrics = small.step(state, i)
-        return state, {**metrics, "loss": jnp.where(i == 6, jnp.nan, metrics["loss"])}
-
-    for _ in range(2):
-        with pytest.raises(NotFinite, match="train step 6"):
-            small.run(tmp_path / "a", chunk=scan(bad))
-    assert [r["step"] for r in deterministic(tmp_path / "a")] == list(range(7))
 
 
 def test_perf_lines_leave_out_the_compile(tmp_path):

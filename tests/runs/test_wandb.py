@@ -80,7 +80,6 @@ def test_it_mirrors_the_metrics_with_steps_of_its_own(tmp_path, monkeypatch):
 
 
 def test_the_id_survives_and_no_step_is_sent_twice(tmp_path, monkeypatch):
-
     fake = Fake(monkeypatch)
 
     def fail(state, step):
@@ -119,7 +118,7 @@ def test_speed_is_sent_after_a_kill_in_the_phase_before(tmp_path, monkeypatch):
         assert points(fake, name) == in_file(tmp_path / "a", name), name
 
 
-@pytest.mark.parametrize("unsent", [1, 2, 5, 9])
+@pytest.mark.parametrize("unsent", [1, 9])
 def test_lines_written_but_unsent_at_a_kill_are_sent_on_resume(unsent, tmp_path, monkeypatch):
     fake = Fake(monkeypatch)
     real = wandb_writer.WandbWriter.send
@@ -235,7 +234,6 @@ def test_the_variable_goes_before_the_config(monkeypatch):
 
 
 def test_lists_are_sent_as_means_and_pictures_as_images(tmp_path, monkeypatch):
-
     fake = Fake(monkeypatch)
     with open_run(settings(), tmp_path / "a", "small") as run:
         state = run_steps(run, Phase(name="train", chunk=scan(small.step), num_steps=1), small.initial())
@@ -248,7 +246,6 @@ def test_lists_are_sent_as_means_and_pictures_as_images(tmp_path, monkeypatch):
 
 
 def test_every_figure_of_the_run_is_sent_once_at_the_end(tmp_path, monkeypatch):
-
     fake = Fake(monkeypatch)
     with open_run(settings(), tmp_path / "a", "small") as run:
         state = run_steps(run, Phase(name="train", chunk=scan(small.step), num_steps=2), small.initial())
@@ -267,7 +264,6 @@ def test_every_figure_of_the_run_is_sent_once_at_the_end(tmp_path, monkeypatch):
 
 
 def test_what_is_not_finite_in_a_list_is_left_out_of_its_mean(tmp_path, monkeypatch):
-
     fake = Fake(monkeypatch)
     with open_run(settings(), tmp_path / "a", "small") as run:
         run.log(0, {"eval/ratio": [1.0, float("nan"), 3.0]})
