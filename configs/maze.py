@@ -5,6 +5,7 @@
 | variant | what | hardware | time | expected |
 |---|---|---|---|---|
 | tiny | 9 x 9, 0.1M parameters, SFT 250 steps, RL 200 steps of 32 x 32 | 2 CPU cores | 4 min | results/maze_9 |
+| small | 11 x 11, RL 400 steps of 32 x 32 from results/maze_11/base | 1 core | 6 min | results/maze_11 |
 | base | 17 x 17, 3.9M parameters, SFT on a wall follower's ways | 2 CPU cores | 50 min | results/maze_17 |
 | published_sft | 17 x 17, the published SFT of 1,500 x 32, evaluated | 2 CPU cores | 2 h | pass@1 0.0005 |
 | table3 | 17 x 17, 32 prompts x 128 rollouts, 20,000 steps (MaxRL Table 3) | one GPU | a day | pass@1 0.84 published |
@@ -18,7 +19,8 @@ differential_smoothing, self_masked, and grpo with ``--config.rl.entropy_coef=0.
 one hardly reads walls. Another model: ``--config.model.init_from=FOLDER`` (Hugging Face's format) or
 ``--config.model.init_from= --config.checkpoint.init_from=RUN``; SFT of their own, or another shape:
 ``--config.model.init_from= --config.sft.steps=1500``. `tiny` fine-tunes first; with a model given,
-``--config.sft.steps=0`` leaves that out.
+``--config.sft.steps=0`` leaves that out. The base of `small` is its own SFT:
+``--config.model.init_from= --config.sft.steps=800 --config.rl.steps=0``.
 
 Published: the model, SFT (`published_sft`) and RL numbers below (MaxRL appendix E.1); the cosine SFT schedule,
 clipping, weight decay and token_mean are those of the authors' release. Ours: the SFT of `tiny` and `base`, and Muon
@@ -31,8 +33,9 @@ from ml_collections import ConfigDict
 
 from configs import common, language_model
 
-VARIANTS = ("tiny", "base", "published_sft", "table3", "figure3", "scarce")
-BASE = Path(__file__).resolve().parents[1] / "results" / "maze_17" / "base"
+VARIANTS = ("tiny", "small", "base", "published_sft", "table3", "figure3", "scarce")
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+BASE = RESULTS / "maze_17" / "base"
 
 
 def get_config(variant: str = "tiny") -> ConfigDict:
@@ -51,6 +54,7 @@ def get_config(variant: str = "tiny") -> ConfigDict:
     config.eval = _evaluation()
     {
         "tiny": _tiny,
+        "small": _small,
         "base": _base,
         "published_sft": _published_sft,
         "table3": _table3,
@@ -100,6 +104,17 @@ def _tiny(config: ConfigDict) -> None:
     config.eval.num_samples = 128
     config.eval.every_steps = 50
     config.checkpoint.every_steps = 50
+
+
+def _small(config: ConfigDict) -> None:
+    _tiny(config)
+    config.model.init_from = str(RESULTS / "maze_11" / "base")
+    config.maze.size = 11
+    config.sft.steps = 0
+    config.rl.steps = 400
+    config.rl.decode_rows = 128  # the caches of more do not fit a CPU's own
+    config.eval.num_mazes = 256
+    config.eval.every_steps = 100
 
 
 def _base(config: ConfigDict) -> None:

@@ -1,14 +1,15 @@
 """The main job at a small size, end to end: ``python -m experiments.maze.demo --workdir=DIR``.
 
-A small transformer learns mazes by SFT up to a low pass rate; from that one checkpoint MaxRL, GRPO and RLOO train
-with the same seed. Ends in a table and a figure. The same command again continues where it stopped.
-``--config.FIELD=VALUE`` goes to every run (``python -m experiments.maze --help`` lists the fields).
+From one small transformer that solves few mazes with one try and most with 128, MaxRL, GRPO and RLOO train with the
+same seed. Ends in a table and a figure. The same command again continues where it stopped.
+``--config.FIELD=VALUE`` goes to every run (``python -m experiments.maze --help`` lists the fields); with
+``--config.sft.steps`` above 0 the base is made first.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,7 +34,9 @@ METHODS = {"maxrl": 3e-4, "grpo": 2e-4, "rloo": 1e-4}
 """Each method at its own learning rate, the best of three (results/README.md)."""
 
 PASS_AT = (1, 32, 128)
-TINY = f"{Path(configs.__file__).parent / 'maze.py'}:tiny"
+SMALL = f"{Path(configs.__file__).parent / 'maze.py'}:small"
+SHORT = ("--config.rl.steps=100", "--config.eval.every_steps=50", "--config.eval.num_mazes=128")
+"""The start of the study that `small` is, in minutes."""
 
 
 class Failed(RuntimeError):
@@ -48,11 +51,11 @@ class Failed(RuntimeError):
         self.exit_status = job.exit_status or 1
 
 
-def run(workdir: str | os.PathLike, overrides: Sequence[str] = (), spec: str = TINY) -> pd.DataFrame:
-    """SFT once, RL by every method from its checkpoint, the table and the figure; returns the table.
+def run(workdir: str | os.PathLike, overrides: Sequence[str] = SHORT, spec: str = SMALL) -> pd.DataFrame:
+    """RL by every method from one base, the table and the figure; returns the table.
 
     Args:
-      workdir: holds one run folder for SFT and one a method, and the programs that all of them compile.
+      workdir: holds one run folder a method, one for SFT where the config has any, and the programs that all compile.
       overrides: ``--config.FIELD=VALUE`` of every run; estimator and learning rate are replaced by each method's.
       spec: the config, FILE.py:VARIANT.
 
@@ -69,51 +72,54 @@ def run(workdir: str | os.PathLike, overrides: Sequence[str] = (), spec: str = T
         own = [f"--config.{field}={value}" for field, value in settings.items()]
         return runner.Job(name, folder / name, "experiments.maze", [*shared, *own, f"--workdir={folder / name}"])
 
-    base = job("sft", {"rl.steps": 0})
-    settings = _finish([base], 1)
-    from_base = {"sft.steps": 0, "checkpoint.init_from": base.folder}
+    base, start = job("sft", {"rl.steps": 0}), {}
+    if launch.parse(base.arguments)[0].sft.steps:
+        _finish([base], 1)
+        start = {"sft.steps": 0, "checkpoint.init_from": base.folder}
     methods = [
-        job(name, {**from_base, "rl.advantage.name": name, "rl.learning_rate": rate}) for name, rate in METHODS.items()
+        job(name, {**start, "rl.advantage.name": name, "rl.learning_rate": rate}) for name, rate in METHODS.items()
     ]
-    _finish(methods, _runs_at_a_time(base.folder))
+    _finish(methods, _runs_at_a_time())
     found = [policy_runs.read(method.folder) for method in methods]
     table = summary(found)
     table.to_csv(folder / "summary.csv", index=False)
     overview.draw(found).fig.savefig(folder / "demo.png", dpi=200)
     show(table)
-    print(reading(table, settings["maze"]["size"]))
+    print(reading(table, found[0].config["maze"]["size"]))
     print(f"figure: {folder / 'demo.png'}")
     return table
 
 
-def _finish(jobs: Sequence[runner.Job], parallel: int) -> dict[str, Any]:
-    """Runs what is not finished, and says what they say; returns the config of the first as plain values."""
-    settings = [fields.to_dict(launch.parse(job.arguments)[0]) for job in jobs]
-    runner.skip_finished(jobs, settings)
+def _finish(jobs: Sequence[runner.Job], parallel: int) -> None:
+    """Runs the jobs that are not finished, and prints what they print."""
+    runner.skip_finished(jobs, [fields.to_dict(launch.parse(job.arguments)[0]) for job in jobs])
     runner.run_all(jobs, parallel, say=lambda text: print(text, file=sys.stderr, flush=True), echo=True)
     for job in jobs:
         if job.status not in ("finished", "skipped"):
             raise Failed(job)
-    return settings[0]
 
 
-def _runs_at_a_time(finished: Path) -> int:
+def _runs_at_a_time() -> int:
     """One a core on a CPU, of which a run of a small model uses little more than one; an accelerator is for one run."""
-    ran_on = json.loads((finished / "environment.json").read_text())["devices"]["platform"]
-    return min(len(METHODS), os.cpu_count() or 1) if ran_on == "cpu" else 1
+    # In a process of its own: the one that asks holds the accelerator's memory.
+    asked = [sys.executable, "-c", "import jax; print(jax.default_backend())"]
+    platform = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()[-1]
+    return min(len(METHODS), os.cpu_count() or 1) if platform == "cpu" else 1
 
 
 def summary(found: Sequence[Record]) -> pd.DataFrame:
-    """One row for the base and one for each run: held-out pass@k, and how many right answers are shortest ones."""
-    rows = []
+    """Held-out pass@k of the blind walker (`maxrl_jax.tasks.maze.blind`), the base and each run, a row each."""
+    ks = orders(found[0])
+    floor = policy_runs.blind(found, ks)
+    rows: list[dict[str, Any]] = [
+        {"method": "blind", "rl_steps": 0, **{f"pass@{k}": float(v) for k, v in zip(ks, floor, strict=True)}}
+    ]
     for record, step in [(found[0], 0), *((record, max(record.evaluations)) for record in found)]:
         base = step == 0
-        seen = record.evaluations[step]
         row: dict[str, Any] = {"method": "base" if base else record.method, "rl_steps": step}
-        ks = orders(record)
         row |= {f"pass@{k}": float(v) for k, v in zip(ks, record.pass_curve(ks, step), strict=True)}
-        rows.append(row | {"shortest": seen["shortest"], "mazes": len(seen["solved"])})
-    return pd.DataFrame(rows)
+        rows.append(row)
+    return pd.DataFrame(rows).assign(mazes=len(found[0].evaluations[0]["solved"]))
 
 
 def orders(record: Record) -> list[int]:
@@ -128,26 +134,27 @@ def show(table: pd.DataFrame) -> None:
 
     shown = Table(title=f"{table.mazes.iloc[0]} held-out mazes, one seed")
     ks = [name for name in table if name.startswith("pass@")]
-    for name in ("method", "RL steps", *ks, "shortest, of the right"):
+    for name in ("method", "RL steps", *ks):
         shown.add_column(name, justify="left" if name == "method" else "right")
     for _, row in table.iterrows():
-        shares = [row[name] for name in (*ks, "shortest")]
-        shown.add_row(style.LABELS[row.method], str(row.rl_steps), *(f"{share:.3f}" for share in shares))
+        label = "Blind guess" if row.method == "blind" else style.LABELS[row.method]
+        shown.add_row(label, str(row.rl_steps), *(f"{row[name]:.3f}" for name in ks))
     Console(width=None if sys.stdout.isatty() else 120).print(shown)
 
 
 def reading(table: pd.DataFrame, size: int) -> str:
-    """What a newcomer should take from the table of mazes of one size, with its numbers."""
+    """The table of mazes of one size in sentences for a newcomer."""
     rows = table.set_index("method")
     most = max((name for name in table if name.startswith("pass@")), key=lambda name: int(name.removeprefix("pass@")))
-    base = rows.loc["base"]
+    base, blind = rows.loc["base"], rows.loc["blind"]
     lines = []
     for name, what in (("pass@1", "One try"), (most, f"{most.removeprefix('pass@')} tries")):
-        found = ", ".join(f"{style.LABELS[method]} {rows[name][method]:.3f}" for method in rows.index.drop("base"))
-        lines.append(f"{what} solved {base[name]:.3f} of the mazes before RL, and after it: {found}.")
+        after = [f"{style.LABELS[method]} {rows[name][method]:.3f}" for method in rows.index.drop(["base", "blind"])]
+        lines.append(
+            f"{what} solved {base[name]:.3f} of the mazes before RL, and after it: {', '.join(after)}; a walker that"
+            f" sees no wall solves {blind[name]:.3f}."
+        )
     lines += [
-        "Short paths are nobody's aim: a reward of 0 or 1 does not ask for them. With --config.maze.reward=path_quality"
-        " it does.",
         f"There are {maze.count_mazes(size):,} mazes of {size} x {size}; those evaluated on are in no training"
         " batch. One seed shows a picture, not a proof: results/README.md has three, with their spread.",
     ]
@@ -166,7 +173,7 @@ def main(argv: Sequence[str]) -> int:
     workdir = paths.folder("--workdir", flags.workdir)
     paths.make_writable(workdir)
     try:
-        run(workdir, overrides, spec or TINY)
+        run(workdir, [*(() if spec else SHORT), *overrides], spec or SMALL)
     except Failed as error:  # the run has said why
         return error.exit_status
     except runner.Stopped as error:
