@@ -15,7 +15,7 @@ from experiments.results.groups import group
 from experiments.results.policy_runs import Record
 from maxrl_jax.tasks.maze import pictures as drawing
 
-MANY = 128
+MANY = 32
 """Tries of the second panel."""
 
 
