@@ -155,7 +155,7 @@ def compile_step(config: Any) -> tuple[str, int]:
     )
     steps = jax.ShapeDtypeStruct((1,), jax.numpy.int32)
     outputs = jax.tree.map(lambda leaf: leaf.sharding, placed), sharding.replicated(setup.mesh)
-    chunk = jax.jit(rl.make_chunk(setup, advantage), donate_argnums=0, out_shardings=outputs)
+    chunk = jax.jit(rl.make_chunk(setup, [(0, advantage)]), donate_argnums=0, out_shardings=outputs)
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state["params"]))
     return chunk.lower(placed, steps).compile().as_text(), size
 

@@ -91,48 +91,44 @@ def max_at_k(rewards: Float[ArrayLike, "*batch n"], k: Orders) -> Float[Array, "
     return values.reshape(*rewards.shape[:-1], *orders.shape)
 
 
-def majority_vote(
-    answers: Int[ArrayLike, "*batch n"], *, valid: Bool[ArrayLike, "*batch n"] | None = None
-) -> Int[Array, "*batch"]:
-    """The most frequent of the n answers to a question; the smallest one where several are most frequent.
+def majority_vote(votes: Int[ArrayLike, "*batch n"], right: Bool[ArrayLike, "*batch n"]) -> Float[np.ndarray, "*batch"]:
+    """Whether the most frequent of n votes on a question is right: 1 or 0; of several that tie, the share that are.
 
-    Answers are compared as integers. Text is numbered first, `np.unique(texts, return_inverse=True)`, and the vote is
-    the number of the winner.
+    A function of the votes alone, whatever their order. A vote is right when an answer with it is.
 
     Args:
-        answers: integers, n >= 1.
-        valid: the answers that have a vote (an answer without a final result has none); all by
-            default. Where nobody has a vote the smallest answer is returned.
+        votes: integers, equal for answers that say the same; negative for one that has no vote, since it says nothing
+            or was not judged.
+        right: whether each answer is right.
 
     Returns:
-        The winners, in the type of `answers`.
+        float64; 0 where nobody votes.
 
     Raises:
-        ValueError: answers that are no integers, or shapes that do not fit.
+        ValueError: votes that are no integers, or shapes that do not fit.
 
     Example:
-        >>> majority_vote([[3, 1, 3, 2], [5, 4, 4, 5]]).tolist()
-        [3, 4]
-        >>> texts, numbers = np.unique(["1/2", "0.5", "1/2"], return_inverse=True)
-        >>> str(texts[majority_vote(numbers)])
-        '1/2'
+        >>> majority_vote([[3, 1, 3, 2], [5, 4, 4, 5]], [[1, 0, 1, 0], [0, 1, 1, 0]]).tolist()
+        [1.0, 0.5]
     """
-    dtype = answers.dtype if isinstance(answers, jax.Array) else np.asarray(answers).dtype
-    if not np.issubdtype(dtype, np.integer):
-        raise ValueError(f"metrics.majority_vote: answers must be integers, got the type {dtype}; number them first")
-    answers = jnp.asarray(answers)
-    valid = jnp.ones(answers.shape, bool) if valid is None else jnp.asarray(valid, bool)
-    if answers.ndim < 1 or answers.shape[-1] < 1 or valid.shape != answers.shape:
+    votes, right = np.asarray(votes), np.asarray(right, bool)
+    if not np.issubdtype(votes.dtype, np.integer):
         raise ValueError(
-            "metrics.majority_vote: answers and valid must have shape [*batch, n] with n >= 1, got "
-            f"{answers.shape} and {valid.shape}"
+            f"metrics.majority_vote: votes must be integers, got the type {votes.dtype}; number them first"
         )
-    order = jnp.argsort(answers, axis=-1)
-    ascending, counted = (jnp.take_along_axis(x, order, axis=-1) for x in (answers, valid))
-    # Votes up to and including each place, and up to the place before its answer begins.
-    total = jnp.cumsum(counted, axis=-1, dtype=jnp.int32)
-    is_first = jnp.diff(ascending, axis=-1, prepend=ascending[..., :1]) != 0
-    before = jax.lax.cummax(jnp.where(is_first, total - counted, 0), axis=answers.ndim - 1)
-    # The last place of an answer has all of its votes; argmax takes the first place, so the smallest of the winners.
-    winner = jnp.argmax(total - before, axis=-1, keepdims=True)
-    return jnp.take_along_axis(ascending, winner, axis=-1)[..., 0]
+    if votes.ndim < 1 or votes.shape[-1] < 1 or right.shape != votes.shape:
+        raise ValueError(
+            "metrics.majority_vote: votes and right must have shape [*batch, n] with n >= 1, got "
+            f"{votes.shape} and {right.shape}"
+        )
+
+    def of_question(votes: np.ndarray, right: np.ndarray) -> float:
+        cast = votes >= 0
+        if not cast.any():
+            return 0.0
+        _, number, counts = np.unique(votes[cast], return_inverse=True, return_counts=True)
+        is_right = np.bincount(number, right[cast]) > 0
+        return is_right[counts == counts.max()].mean()
+
+    rows = zip(votes.reshape(-1, votes.shape[-1]), right.reshape(-1, votes.shape[-1]), strict=True)
+    return np.array([of_question(*row) for row in rows]).reshape(votes.shape[:-1])

@@ -319,8 +319,8 @@ MUTATIONS = (
     Mutation(
         "answers without a vote are counted",
         "maxrl_jax/metrics.py",
-        "total = jnp.cumsum(counted, axis=-1, dtype=jnp.int32)",
-        "total = jnp.cumsum(counted | True, axis=-1, dtype=jnp.int32)",
+        "cast = votes >= 0",
+        "cast = votes >= -1",
         "tests/test_metrics.py -k majority",
     ),
 )

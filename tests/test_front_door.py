@@ -95,7 +95,7 @@ def test_the_core_imports_and_runs_with_four_packages_alone():
                 adv(rewards)
                 if entry.symmetric:
                     maxrl_jax.effective_weight(adv, 0.3, 4)
-        maxrl_jax.metrics.majority_vote([1, 2, 2])
+        maxrl_jax.metrics.majority_vote([1, 2, 2], [0, 1, 1])
         key = jax.random.key(0)
         maxrl_jax.categorical_rollouts(jnp.zeros(3), jnp.asarray(1), key, 4, maxrl_jax.get("maxrl"))
         print(sorted(name for name in sys.modules if name.startswith("maxrl_jax.")))

@@ -97,10 +97,10 @@ def test_max_at_k_of_binary_rewards_is_pass_at_k():
         (lambda: jax.jit(lambda k: metrics.pass_at_k(4, 2, k))(1), "k must be static"),
         (lambda: metrics.max_at_k(3.0, 1), r"shape \[\*batch, n\] with n >= 1, got \(\)"),
         (lambda: metrics.max_at_k(jnp.zeros((2, 0)), 1), r"got \(2, 0\)"),
-        (lambda: metrics.majority_vote([1.5, 2.5]), "answers must be integers, got the type float64"),
-        (lambda: metrics.majority_vote(["a", "b"]), "answers must be integers"),
-        (lambda: metrics.majority_vote(3), r"shape \[\*batch, n\]"),
-        (lambda: metrics.majority_vote([1, 2], valid=[True]), r"got \(2,\) and \(1,\)"),
+        (lambda: metrics.majority_vote([1.5, 2.5], [1, 0]), "votes must be integers, got the type float64"),
+        (lambda: metrics.majority_vote(["a", "b"], [1, 0]), "votes must be integers"),
+        (lambda: metrics.majority_vote(3, 1), r"shape \[\*batch, n\]"),
+        (lambda: metrics.majority_vote([1, 2], [True]), r"got \(2,\) and \(1,\)"),
         (lambda: metrics.max_at_k(jnp.zeros(3), 4), "got k = 4 with n = 3"),
     ],
 )
@@ -109,20 +109,32 @@ def test_metrics_refuse(call, message):
         call()
 
 
-def test_majority_vote():
-    answers = jnp.asarray([[3, 1, 3, 2, 3], [5, 4, 4, 5, 9], [7, 7, 7, 7, 7]])
-    assert metrics.majority_vote(answers).tolist() == [3, 4, 7]
-    assert int(metrics.majority_vote(answers[0])) == 3
-    assert metrics.majority_vote([[2, 2, 9]]).tolist() == [2]
+MAJORITIES = [
+    ([7, 5, 5], [0, 1, 1], 1),
+    ([7, 8], [1, 0], 1 / 2),  # a tie, whatever the order
+    ([8, 7], [0, 1], 1 / 2),
+    ([7, 8, 9, 7, 8, 9], [1, 0, 0, 1, 0, 0], 1 / 3),
+    ([7, 7, 7], [0, 1, 1], 1),  # a vote is right when one answer with it is
+    ([7, 7, 8], [0, 0, 1], 0),
+    ([-1, -1, -1, 5], [0, 0, 0, 1], 1),  # nobody elects silence
+    ([-1, -1], [0, 0], 0),
+]
 
 
-def test_majority_vote_equals_counting_and_leaves_out_who_has_no_vote():
+@pytest.mark.parametrize(("votes", "right", "expected"), MAJORITIES)
+def test_majority_vote(votes, right, expected):
+    assert metrics.majority_vote(votes, right) == pytest.approx(expected)
+
+
+def test_majority_vote_is_a_function_of_the_votes_alone():
     rng = np.random.default_rng(0)
-    answers, valid = rng.integers(-4, 4, size=(5, 40, 9)), rng.uniform(size=(5, 40, 9)) < 0.6
-    got = jax.jit(lambda a, v: metrics.majority_vote(a, valid=v))(answers, valid)
+    votes = rng.integers(-2, 4, size=(5, 40, 9))
+    right = (votes == 2) | ((votes == 1) & (rng.uniform(size=votes.shape) < 0.5))
+    share = metrics.majority_vote(votes, right)
+    order = rng.permutation(9)
+    np.testing.assert_array_equal(share, metrics.majority_vote(votes[..., order], right[..., order]))
     for index in np.ndindex(5, 40):
-        voters = answers[index][valid[index]]
-        values, votes = np.unique(voters if voters.size else answers[index], return_counts=True)
-        expected = values[np.argmax(votes)] if voters.size else values[0]
-        assert got[index] == expected
-    assert jnp.asarray(answers).dtype == got.dtype
+        counts = [np.sum(votes[index] == vote) for vote in range(4)]
+        winners = [vote for vote in range(4) if counts[vote] == max(counts) > 0]
+        is_right = [bool(right[index][votes[index] == vote].any()) for vote in winners]
+        assert share[index] == (np.mean(is_right) if winners else 0)

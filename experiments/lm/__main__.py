@@ -35,8 +35,8 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
             opened.say(line)
         params = setup.init_params()
         if config.sft.steps:
-            params = training.fine_tune(opened, setup, params)
-        state = training.reinforce(opened, setup, params, estimator_phases(config, setup.task))
+            params = training.run_sft(opened, setup, params)
+        state = training.run_rl(opened, setup, params, estimator_phases(config, setup.task))
         params = training.export(opened, setup, state["params"], "model")
         if jax.process_index() == 0:
             setup.row.finish(opened, setup, params)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import optax
@@ -11,9 +11,16 @@ import optax
 from experiments.lm.setup import Setup
 from maxrl_jax.advantages import Advantage
 from maxrl_jax.lm import engine, step
+from maxrl_jax.lm.schedule import Schedule
 from maxrl_jax.lm.training import Metrics, State, Trainer
 from maxrl_jax.runs import keys
 from maxrl_jax.runs.loop import chunks, optimizer
+
+Phases = Sequence[tuple[int, Advantage]]
+
+
+def _nothing(step: int, values: Mapping[str, Any]) -> None:
+    """Logs nothing."""
 
 
 def make_optimizer(setup: Setup) -> optax.GradientTransformation:
@@ -22,8 +29,8 @@ def make_optimizer(setup: Setup) -> optax.GradientTransformation:
     return optimizer.from_config(rl.optimizer, rl.steps * rl.minibatches, learning_rate=rl.learning_rate)
 
 
-def make_trainer(setup: Setup) -> Trainer:
-    """The parts that all RL steps of a run share."""
+def make_trainer(setup: Setup, phases: Phases = ()) -> Trainer:
+    """The parts that all RL steps of a run share; ``phases`` are the estimator from each step on."""
     transformation, settings = make_optimizer(setup), setup.config.rl.optimizer
 
     def move(state: State, result: step.Result) -> tuple[State, Metrics]:
@@ -35,7 +42,7 @@ def make_trainer(setup: Setup) -> Trainer:
         return {**state, "params": params, "opt": opt}, metrics
 
     key = functools.partial(keys.stream, setup.config.seed, "rollouts")
-    return Trainer(setup.policy, setup.task, setup.step, setup.devices, key, move)
+    return Trainer(setup.policy, setup.task, setup.step, Schedule(tuple(phases)), setup.devices, key, move)
 
 
 def make_state(setup: Setup, params: Any) -> State:
@@ -43,8 +50,6 @@ def make_state(setup: Setup, params: Any) -> State:
     return make_trainer(setup).state(params, make_optimizer(setup).init(params))
 
 
-def make_chunk(
-    setup: Setup, advantage: Advantage, log: Callable[[int, Mapping[str, Any]], None] = lambda step, values: None
-) -> Any:
-    """RL steps with this estimator: ``chunk(state, steps) -> (state, metrics)``; ``log`` as in `engine.make_step`."""
-    return chunks.of(engine.make_step(make_trainer(setup), advantage, log))
+def make_chunk(setup: Setup, phases: Phases, log: Callable[[int, Mapping[str, Any]], None] = _nothing) -> Any:
+    """RL steps: ``chunk(state, steps) -> (state, metrics)``; ``log`` as in `engine.make_step`."""
+    return chunks.of(engine.make_step(make_trainer(setup, phases), log))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,7 +10,6 @@ import jax
 from experiments.lm import rl, sft
 from experiments.lm.evaluation import Evaluator
 from experiments.lm.setup import Setup
-from maxrl_jax.advantages import Advantage
 from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.folder import digest
 from maxrl_jax.runs.folder.run import Run
@@ -18,7 +17,7 @@ from maxrl_jax.runs.loop.phase import Every, Phase
 from maxrl_jax.runs.loop.steps import run_steps
 
 
-def fine_tune(opened: Run, setup: Setup, params: Any) -> Any:
+def run_sft(opened: Run, setup: Setup, params: Any) -> Any:
     """The parameters after SFT."""
     config = setup.config
     state = _placed(setup, {"params": params, "opt": sft.make_optimizer(config).init(params)})
@@ -34,13 +33,13 @@ def fine_tune(opened: Run, setup: Setup, params: Any) -> Any:
     return run_steps(opened, phase, state)["params"]
 
 
-def reinforce(opened: Run, setup: Setup, params: Any, phases: Sequence[tuple[int, Advantage]]) -> Any:
+def run_rl(opened: Run, setup: Setup, params: Any, phases: rl.Phases) -> Any:
     """The state after RL; ``phases`` is the estimator from each step on."""
     config = setup.config
     evaluate = Every(config.eval.every_steps, Evaluator(setup), at_start=True, show=setup.row.show)
     phase = Phase(
         name="train",
-        chunk=[(start, rl.make_chunk(setup, advantage, opened.log)) for start, advantage in phases],
+        chunk=rl.make_chunk(setup, phases, opened.log),
         num_steps=config.rl.steps,
         steps_per_call=config.rl.steps_per_call,
         every=[evaluate],

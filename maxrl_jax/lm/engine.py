@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from maxrl_jax.advantages import Advantage
 from maxrl_jax.lm import evaluation, rollout
 from maxrl_jax.lm.devices import Devices
 from maxrl_jax.lm.host.sampler import HostSampler
@@ -13,14 +12,12 @@ from maxrl_jax.lm.task import Prompts, Task
 from maxrl_jax.lm.training import DeviceStep, Trainer
 
 
-def make_step(
-    trainer: Trainer, advantage: Advantage, log: Callable[[int, Mapping[str, Any]], None]
-) -> DeviceStep | HostStep:
-    """RL steps with one estimator: ``step(state, index) -> (state, metrics)``, to be compiled where ``step.traced``.
+def make_step(trainer: Trainer, log: Callable[[int, Mapping[str, Any]], None]) -> DeviceStep | HostStep:
+    """RL steps: ``step(state, index) -> (state, metrics)``, to be compiled where ``step.traced``.
 
     ``log(index, {"perf/...": number})`` takes times and counts of what happens on the host.
     """
-    return HostStep(trainer, advantage, log) if trainer.on_host else DeviceStep(trainer, advantage)
+    return HostStep(trainer, log) if trainer.on_host else DeviceStep(trainer)
 
 
 def make_sampler(

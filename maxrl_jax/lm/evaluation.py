@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Int, Shaped
+from jaxtyping import Array, Int, Shaped
 
 from maxrl_jax import metrics
 from maxrl_jax.lm import rollout
@@ -58,7 +58,7 @@ def sample(
 
     found = rollout.map_rollouts(
         judged,
-        policy.sampler(params),
+        policy.model(params),
         prompts.tokens,
         key,
         num_samples,
@@ -118,7 +118,7 @@ def draw(
     """The half of `sample` that needs no judge: tokens [P, n, T], length and entropy [P, n] of the answers."""
     return rollout.map_rollouts(
         lambda answers, _: kept(answers),
-        policy.sampler(params),
+        policy.model(params),
         prompts.tokens,
         key,
         num_samples,
@@ -143,7 +143,9 @@ def of_samples(
     if task.rewards != "binary":
         kept["rewards"] = verdict.rewards.astype(np.float32)
     if task.votes is not None:
-        kept |= {"votes": task.votes(answers), "votes_right": verdict.solved.astype(np.int32)}
+        unjudged = sum((verdict.codes == task.reasons.index(name)).astype(np.int32) for name in task.unjudged)
+        votes = task.votes(answers) * (1 - unjudged) - unjudged
+        kept |= {"votes": votes, "votes_right": verdict.solved.astype(np.int32)}
     return kept
 
 
@@ -180,14 +182,14 @@ def summary(
         of prompts solved at least once) and PREFIX/solved, the counts themselves: pass@k for every k, support and
         efficiency follow from them. With graded rewards also PREFIX/reward_mean, PREFIX/best@K (unbiased max@K of the
         reward) and PREFIX/MEASURE_pass@K; where they were found, PREFIX/entropy (nats a token) and PREFIX/majority@n
-        (share of prompts whose most frequent vote is right).
+        (share of prompts whose most frequent vote is right, ties in parts).
     """
     solved, ks = found["solved"], orders(num_samples)
     curve = metrics.pass_at_k(num_samples, solved, ks).mean(axis=0)
     out: dict[str, Any] = {f"{prefix}/pass@{k}": float(value) for k, value in zip(ks, curve, strict=True)}
     for k, value in ((ks[0], curve[0]), (ks[-1], curve[-1])):
         if value > 0:
-            out[f"{prefix}/neg_log_pass@{k}"] = float(-np.log(value))
+            out[f"{prefix}/neg_log_pass@{k}"] = float(abs(np.log(value)))
     for group in dict.fromkeys(groups):
         own = metrics.pass_at_k(num_samples, solved[np.asarray(groups) == group], ks).mean(axis=0)
         out |= {f"{prefix}/{group}/pass@{k}": float(value) for k, value in zip(ks, own, strict=True)}
@@ -199,27 +201,12 @@ def summary(
     if "entropy" in found:
         out[f"{prefix}/entropy"] = float(found["entropy"].sum() / max(found["length"].sum(), 1))
     if "votes" in found:
-        won = [majority_is_right(*pair) for pair in zip(found["votes"], found["votes_right"], strict=True)]
-        out[f"{prefix}/majority@{num_samples}"] = float(np.mean(won))
+        won = metrics.majority_vote(found["votes"], found["votes_right"])
+        out[f"{prefix}/majority@{num_samples}"] = float(won.mean())
     if "rewards" in found:
         out |= _graded(found, num_samples, measures, prefix)
     out[f"{prefix}/solved"] = solved.tolist()
     return out
-
-
-def majority_is_right(votes: Int[np.ndarray, " n"], right: Int[np.ndarray, " n"] | Bool[np.ndarray, " n"]) -> bool:
-    """Whether the vote that most answers share is right; the earliest of those that tie.
-
-    Args:
-        votes: equal for answers that say the same, negative for those that say nothing.
-        right: whether an answer is right. The first answer with a vote speaks for it.
-    """
-    cast = np.flatnonzero(votes >= 0)
-    if not len(cast):
-        return False
-    _, first, counts = np.unique(votes[cast], return_index=True, return_counts=True)
-    # Among the most frequent votes, the one that came first.
-    return bool(right[cast[first[counts == counts.max()].min()]])
 
 
 def _graded(

@@ -27,6 +27,6 @@ class Policy:
         """The decoder with parameters as they are."""
         return nnx.merge(self.graph, params)
 
-    def sampler(self, params: Any) -> Any:
+    def model(self, params: Any) -> Any:
         """The decoder with parameters in the compute type, which rollouts are drawn from."""
         return nnx.merge(self.graph, decoder.cast(params, self.dtype))

@@ -41,7 +41,7 @@ def gradients(
     solutions = prompts.solutions
     assert solutions is not None, f"the prompts of {task.name} have no solutions"
     count, length = solutions.shape
-    mask = solutions != task.pad_token
+    mask = _mask(task, solutions)
     plan = update.Plan.make(count, 1, length, micro_batch_tokens=(micro_batch or count) * length)
     if train_on_prompts:
         S = prompts.tokens.shape[1]
@@ -66,6 +66,12 @@ def gradients(
         remat=policy.remat,
     )
     return share.sum((result.loss, result.gradients))
+
+
+def _mask(task: Task, solutions: Int[Array, "P L"]) -> Bool[Array, "P L"]:
+    """True on the tokens of the solutions; where they are padded with an end of text, on the first of these too."""
+    padding = solutions == task.pad_token
+    return ~padding | (jnp.cumsum(padding, axis=1) == 1) if task.pad_token in task.stop_tokens else ~padding
 
 
 def _prompts_as_answers(

@@ -1,6 +1,6 @@
 """One reinforcement-learning step of any task: prompts, rollouts, verdicts, advantages, loss and gradients.
 
-    result = step.gradients(policy, task, advantage, settings, params, step=0, key=key)
+    result = step.gradients(policy, task, estimator, settings, params, step=0, key=key)
 
 Nothing leaves the device when the task's judge is traced: the whole step is one program. `draw` and `learn` are its
 two halves; a judge that runs on the host stands between them, and so does the cut into mini-batches of one update each.
@@ -14,11 +14,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Int32
 
 from maxrl_jax import losses
-from maxrl_jax.advantages import Advantage
 from maxrl_jax.lm import rollout, update
 from maxrl_jax.lm.devices import Share, Whole
 from maxrl_jax.lm.policy import Policy
-from maxrl_jax.lm.task import Prompts, Task, Verdict
+from maxrl_jax.lm.schedule import Estimator
+from maxrl_jax.lm.task import Prompts, Task, Verdict, metric_name
 
 PROVIDES = ("mean_log_probs", "greedy_rewards")
 """What an estimator can be given beside the rewards."""
@@ -74,7 +74,7 @@ class Settings:
 
     @property
     def may_rest(self) -> bool:
-        """Whether a batch without a non-zero advantage has nothing to say: no entropy bonus and no KL term."""
+        """Whether a batch without a non-zero advantage has no signal: no entropy bonus and no KL term."""
         return losses.may_skip_zero_advantages(self.entropy_coef, self.kl_coef)
 
 
@@ -100,7 +100,7 @@ class Result:
 def gradients(
     policy: Policy,
     task: Task,
-    advantage: Advantage,
+    estimator: Estimator,
     settings: Settings,
     params: Any,
     *,
@@ -114,7 +114,7 @@ def gradients(
     Args:
         policy: without its parameters.
         task: gives the prompts and judges the answers.
-        advantage: of the rewards [P, N] and what else it needs.
+        estimator: of the rewards [P, N] and what else it needs.
         settings: sizes, sampling and loss.
         params: of the policy, in their master type.
         step: traced or not: which prompts.
@@ -127,7 +127,7 @@ def gradients(
     prompts = task.prompts("rl", step, ids, settings.num_prompts)
     answers = draw(policy, settings, params, prompts, key, ids)
     verdict = task.judge(prompts.state, answers.tokens)
-    return learn(policy, task, advantage, settings, params, prompts, answers, verdict, reference=reference, share=share)
+    return learn(policy, task, estimator, settings, params, prompts, answers, verdict, reference=reference, share=share)
 
 
 def draw(
@@ -135,7 +135,7 @@ def draw(
 ) -> rollout.Rollouts:
     """N answers to each prompt; ``ids`` are the prompts' numbers in the global batch."""
     return rollout.rollout(
-        policy.sampler(params),
+        policy.model(params),
         prompts.tokens,
         key,
         settings.num_rollouts,
@@ -155,7 +155,7 @@ def log_probs(
     """
     plan = settings.plan(len(prompts))
     return update.score(
-        policy.sampler(params),
+        policy.model(params),
         prompts.tokens,
         answers.tokens,
         settings.loss,
@@ -167,7 +167,7 @@ def log_probs(
 def learn(
     policy: Policy,
     task: Task,
-    advantage: Advantage,
+    estimator: Estimator,
     settings: Settings,
     params: Any,
     prompts: Prompts,
@@ -178,14 +178,14 @@ def learn(
     reference: Any = None,
     share: Share | None = None,
 ) -> Result:
-    """What a batch of judged answers says: loss, gradients, metrics.
+    """Loss, gradients and metrics of a batch of judged answers.
 
     ``old_log_probs`` are those of `log_probs`, once the parameters are no longer those that drew.
     """
     share = share or Whole()
     rewards = verdict.rewards.astype(jnp.float32)
-    arrays = _companions(policy, task, advantage, settings, params, prompts, answers)
-    advantages = advantage(rewards, **arrays)
+    arrays = _companions(policy, task, estimator, settings, params, prompts, answers)
+    advantages = estimator(rewards, **arrays)
     plan = settings.plan(len(prompts))
     frozen = None
     if settings.kl_coef:
@@ -220,7 +220,7 @@ def learn(
 def _companions(
     policy: Policy,
     task: Task,
-    advantage: Advantage,
+    estimator: Estimator,
     settings: Settings,
     params: Any,
     prompts: Prompts,
@@ -228,13 +228,13 @@ def _companions(
 ) -> dict[str, Float[Array, "P ..."]]:
     """The arrays the estimator asks for beside the rewards."""
     arrays = {}
-    if "mean_log_probs" in advantage.needs:
+    if "mean_log_probs" in estimator.needs:
         arrays["mean_log_probs"] = answers.log_probs.sum(-1) / answers.lengths
-    if "greedy_rewards" in advantage.needs:
+    if "greedy_rewards" in estimator.needs:
         # Greedy decoding draws nothing: any key gives the same answers.
         greedy = dataclasses.replace(settings.sampling, temperature=0.0, top_p=1.0)
         found = rollout.rollout(
-            policy.sampler(params), prompts.tokens, jax.random.key(0), 1, greedy, prompt_lengths=prompts.lengths
+            policy.model(params), prompts.tokens, jax.random.key(0), 1, greedy, prompt_lengths=prompts.lengths
         )
         arrays["greedy_rewards"] = task.judge(prompts.state, found.tokens).rewards[:, 0].astype(jnp.float32)
     return arrays
@@ -257,10 +257,8 @@ def _sums(
         "length": jnp.sum(answers.lengths, dtype=jnp.float32),
         "nonzero_advantages": jnp.sum(advantages != 0, dtype=jnp.float32),
     }
-    reasons = verdict.reasons if verdict.reasons is not None else jnp.where(solved, 0, 1)
-    for code, name in enumerate(task.reasons):
-        sums[name] = jnp.sum(reasons == code, dtype=jnp.float32)
-    return sums
+    counts = [jnp.sum(verdict.codes == code, dtype=jnp.float32) for code in range(len(task.reasons))]
+    return sums | {"reasons": jnp.stack(counts)}
 
 
 def _means(task: Task, settings: Settings, sums: dict[str, Float[Array, ""]]) -> dict[str, Float[Array, ""]]:
@@ -278,5 +276,6 @@ def _means(task: Task, settings: Settings, sums: dict[str, Float[Array, ""]]) ->
         "no_signal": 1.0 - signal.astype(jnp.float32),
     }
     if task.rewards != "binary":
-        metrics["solved"] = sums[task.reasons[0]] / answers
-    return metrics | {f"fail_{name.replace(' ', '_').lower()}": sums[name] / answers for name in task.reasons[1:]}
+        metrics["solved"] = sums["reasons"][0] / answers
+    names = map(metric_name, task.reasons)
+    return metrics | {f"fail_{name}": sums["reasons"][code] / answers for code, name in enumerate(names) if code}

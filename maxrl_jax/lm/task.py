@@ -18,6 +18,7 @@ A task of one's own is one function, ``--config.task=my.module:factory``:
 """
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -82,6 +83,20 @@ class Verdict:
         """Whether an answer solves its prompt."""
         return self.rewards == 1 if self.reasons is None else self.reasons == 0
 
+    @property
+    def codes(self) -> Int[Arrays, "P N"]:
+        """The reasons, those by default too."""
+        return (~self.solved).astype(np.int32) if self.reasons is None else self.reasons
+
+
+METRICS = ("solved", "length", "entropy", "rewards", "votes", "votes_right", "reward_mean", "answer_length", "coverage")
+"""Names that an evaluation has of its own, beside those of the task's measures."""
+
+
+def metric_name(reason: str) -> str:
+    """A reason in the name of a metric."""
+    return re.sub(r"\W+", "_", reason).lower()
+
 
 @dataclasses.dataclass(frozen=True)
 class Task:
@@ -104,6 +119,7 @@ class Task:
             for one that says nothing. None where the majority of several answers is no answer.
         rewards: one of `REWARD_KINDS`, 0 or 1 (binary), in [0, 1] (unit) or real: which estimators fit.
         reasons: names of the verdict's reasons, the first for a solved prompt.
+        unjudged: those among them that answers have which were never judged (cut, timed out): such have no vote.
         measures: names of the verdict's measures.
         stop_tokens: an answer ends with the first of these; () for answers of T tokens.
         pad_token: what follows the end of an answer.
@@ -127,6 +143,7 @@ class Task:
     votes: Callable[[Any], Any] | None = None
     rewards: str = "binary"
     reasons: tuple[str, ...] = ("solved", "wrong")
+    unjudged: tuple[str, ...] = ()
     measures: tuple[str, ...] = ()
     stop_tokens: tuple[int, ...] = ()
     pad_token: int = 0
@@ -138,6 +155,16 @@ class Task:
     close: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
+        names = {"reasons": list(map(metric_name, self.reasons)), "measures": [*METRICS, *self.measures]}
+        for field, given in names.items():
+            repeated = sorted({name for name in given if given.count(name) > 1})
+            if repeated:
+                raise ValueError(
+                    f"{field} of task {self.name}: got {getattr(self, field)}, allowed: names of different metrics "
+                    f"({', '.join(repeated)} {'is' if len(repeated) == 1 else 'are'} taken)"
+                )
+        if not set(self.unjudged) <= set(self.reasons[1:]):
+            raise ValueError(f"unjudged of task {self.name}: got {self.unjudged}, allowed: some of {self.reasons[1:]}")
         if self.rewards not in REWARD_KINDS:
             raise ValueError(f"rewards of task {self.name}: got {self.rewards!r}, allowed: {', '.join(REWARD_KINDS)}")
         for field in ("vocabulary_size", "answer_length"):

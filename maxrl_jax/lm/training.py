@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from maxrl_jax.advantages import Advantage
 from maxrl_jax.lm import rollout, step
 from maxrl_jax.lm.devices import Devices, Share
 from maxrl_jax.lm.policy import Policy
+from maxrl_jax.lm.schedule import Estimator, Schedule
 from maxrl_jax.lm.task import Prompts, Task, Verdict
 
 State = dict[str, Any]
@@ -45,6 +45,7 @@ class Trainer:
         policy: without its parameters.
         task: gives prompts and judges answers.
         settings: sizes, sampling and loss of a step.
+        schedule: the estimator of each step.
         devices: of the run.
         key: ``key(index)``, of the rollouts of a step.
         move: ``move(state, result) -> (state, metrics)``, one update of the optimizer.
@@ -53,6 +54,7 @@ class Trainer:
     policy: Policy
     task: Task
     settings: step.Settings
+    schedule: Schedule
     devices: Devices
     key: Callable[[Any], jax.Array]
     move: Callable[[State, step.Result], tuple[State, Metrics]]
@@ -103,7 +105,7 @@ class Trainer:
 
         return self.devices.over_batch(of_share, params, prompts, answers, batch_outputs=True)
 
-    def learn(self, advantage: Advantage, state: State, drawn: Drawn, verdict: Verdict) -> tuple[State, Metrics]:
+    def learn(self, estimator: Estimator, state: State, drawn: Drawn, verdict: Verdict) -> tuple[State, Metrics]:
         """The updates that a judged batch makes, one a mini-batch; metrics are their means."""
         settings = self.settings.minibatch
 
@@ -114,7 +116,7 @@ class Trainer:
                 return step.learn(
                     self.policy,
                     self.task,
-                    advantage,
+                    estimator,
                     settings,
                     params,
                     own.prompts,
@@ -142,27 +144,27 @@ class Trainer:
 
 
 class DeviceStep:
-    """RL steps with one estimator that never leave the devices: ``step(state, index) -> (state, metrics)``, traced."""
+    """RL steps that never leave the devices: ``step(state, index) -> (state, metrics)``, traced."""
 
     traced = True
 
-    def __init__(self, trainer: Trainer, advantage: Advantage):
-        self._trainer, self._advantage = trainer, advantage
+    def __init__(self, trainer: Trainer):
+        self._trainer = trainer
 
     def __call__(self, state: State, index: jax.Array) -> tuple[State, Metrics]:
         """The step with this number."""
-        trainer = self._trainer
+        trainer, estimator = self._trainer, self._trainer.schedule.at(index)
         if trainer.settings.minibatches > 1:
             prompts = trainer.prompts(index)
             drawn = trainer.draw(state["params"], prompts, trainer.key(index))
             verdict = trainer.task.judge(prompts.state, drawn.answers.tokens)
-            return trainer.learn(self._advantage, state, drawn, verdict)
+            return trainer.learn(estimator, state, drawn, verdict)
 
         def of_share(share: Share, params: Any, reference: Any) -> step.Result:
             return step.gradients(
                 trainer.policy,
                 trainer.task,
-                self._advantage,
+                estimator,
                 trainer.settings,
                 params,
                 step=index,

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from maxrl_jax import advantages
-from maxrl_jax.lm import decoder, step
+from maxrl_jax import advantages, metrics
+from maxrl_jax.lm import decoder, evaluation, sft, step
 from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.rollout import Settings
+from maxrl_jax.lm.schedule import Schedule
 from maxrl_jax.lm.task import Prompts, Task, Verdict
 
 VOCABULARY, LENGTH = 8, 3
@@ -187,3 +188,81 @@ def test_a_wrong_task_is_named_without_running_it(fields, message):
 def test_impossible_tasks_are_refused(fields):
     with pytest.raises(ValueError, match=next(iter(fields))):
         dataclasses.replace(TASK, **fields)
+
+
+def test_reasons_named_like_sums_change_no_metric(policy):
+    policy, params = policy
+    task = dataclasses.replace(TASK, reasons=("solved", "length"))
+    settings = dataclasses.replace(SETTINGS, entropy_coef=0.1)
+    arguments = {"step": 0, "key": jax.random.key(3)}
+    one, other = (
+        step.gradients(policy, each, advantages.get("rloo"), settings, params, **arguments).metrics
+        for each in (TASK, task)
+    )
+    assert other["fail_length"] == one["fail_wrong"] > 0
+    for name in ("reward_mean", "entropy", "answer_length", "no_signal", "solved"):
+        assert one[name] == other[name], name
+
+
+WRONG_NAMES = [
+    ({"reasons": ("solved", "cut", "cut")}, "reasons of task copy"),
+    ({"reasons": ("solved", "time out", "Time-out")}, "time_out is taken"),
+    ({"measures": ("short", "short")}, "measures of task copy"),
+    ({"measures": ("coverage",)}, "coverage is taken"),
+    ({"measures": ("length", "entropy")}, "entropy, length are taken"),
+    ({"unjudged": ("solved",)}, "unjudged of task copy"),
+    ({"unjudged": ("cut",)}, "unjudged of task copy"),
+]
+
+
+@pytest.mark.parametrize(("fields", "message"), WRONG_NAMES)
+def test_names_of_one_metric_are_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(TASK, **fields)
+
+
+def test_answers_that_were_not_judged_have_no_vote():
+    task = dataclasses.replace(
+        TASK,
+        reasons=("solved", "wrong", "cut", "error"),
+        unjudged=("cut", "error"),
+        votes=lambda tokens: tokens[..., 0],
+    )
+    answers = np.array([[[7], [7], [7], [5], [5]]])
+    for codes, votes in (([0, 2, 3, 1, 1], [7, -1, -1, 5, 5]), ([2, 0, 0, 1, 3], [-1, 7, 7, 5, -1])):
+        codes = np.array([codes])
+        verdict = Verdict((codes == 0).astype(np.float32), codes, {"short": codes == 0})
+        kept = evaluation.of_samples(task, verdict, answers, np.ones((1, 5), np.int32))
+        assert kept["votes"].tolist() == [votes]
+        np.testing.assert_array_equal(
+            kept["votes"], evaluation.of_samples(task, verdict, jnp.asarray(answers), jnp.ones((1, 5)))["votes"]
+        )
+        share = metrics.majority_vote(kept["votes"], kept["votes_right"])
+        assert share == [0 if votes[0] == 7 else 1]
+
+
+def test_a_solution_that_is_padded_with_its_end_is_taught_to_end():
+    def mask(solutions, **fields):
+        task = dataclasses.replace(TASK, **fields)
+        return sft._mask(task, jnp.asarray(solutions)).astype(int).tolist()
+
+    ends = {"pad_token": 2, "stop_tokens": (2, 5)}
+    assert mask([[3, 4, 2, 2], [3, 2, 2, 2], [3, 4, 6, 7]], **ends) == [[1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 1]]
+    assert mask([[2, 2, 2], [3, 5, 2]], **ends) == [[1, 0, 0], [1, 1, 1]]
+    assert mask([[3, 2, 0, 0]], pad_token=0, stop_tokens=(2,)) == [[1, 1, 0, 0]]
+
+
+def test_a_schedule_is_one_program_with_the_estimator_of_each_step():
+    rewards = jnp.asarray([[1.0, 0, 0, 1], [0, 0, 0, 1]])
+    one, two, three = (advantages.get("maxpo", k=k) for k in (1, 2, 3))
+    schedule, traced = Schedule(((0, three), (2, two), (5, one))), []
+
+    @jax.jit
+    def at(number):
+        traced.append(number)
+        return schedule.at(number)(rewards)
+
+    for number, expected in enumerate((three, three, two, two, two, one, one)):
+        np.testing.assert_allclose(at(jnp.int32(number)), expected(rewards), rtol=1e-6)
+    assert len(traced) == 1
+    assert Schedule(((0, one),)).at(7) is one

@@ -24,7 +24,7 @@ def make_measure(setup: Setup, prefix: str = "sft") -> Callable[[dict[str, Any],
 
     @jax.jit
     def share(params: Any, prompts: Prompts) -> jax.Array:
-        model, wanted = setup.policy.sampler(params), prompts.solutions
+        model, wanted = setup.policy.model(params), prompts.solutions
         begun = start(model, prompts.tokens, prompts.lengths)
         logits = answer_states(model, begun, wanted[:, None], prompts.lengths)[:, 0]
         is_digit = (wanted >= DIGIT_0) & (wanted < DIGIT_0 + 10)

@@ -32,7 +32,7 @@ def answers_to_held_out(setup: Setup, params: Any, num_samples: int = 8) -> dict
     @jax.jit
     def sample(params: Any, prompts: Prompts) -> tuple[jax.Array, jax.Array]:
         key = keys.stream(setup.config.seed, "pictures")
-        answers = rollout(setup.policy.sampler(params), prompts.tokens, key, num_samples, setup.sampling)
+        answers = rollout(setup.policy.model(params), prompts.tokens, key, num_samples, setup.sampling)
         return answers.tokens, setup.task.judge(prompts.state, answers.tokens).reasons
 
     answers, reason = jax.device_get(sample(params, prompts))

@@ -35,7 +35,7 @@ class Segmented:
         max_rows: int | None,
     ):
         self._task = task
-        self._segments = Segments(policy.sampler, sampling, segments, devices.over_parts, devices.count, max_rows)
+        self._segments = Segments(policy.model, sampling, segments, devices.over_parts, devices.count, max_rows)
 
     def __call__(
         self, params: Any, prompts: Prompts, key: jax.Array, num_rollouts: int, ids: Any = None

@@ -13,7 +13,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from maxrl_jax.advantages import Advantage
 from maxrl_jax.lm.host.judging import judged
 from maxrl_jax.lm.host.segmented import Segmented
 from maxrl_jax.lm.task import Prompts, Verdict
@@ -24,25 +23,24 @@ Draw = Callable[[Any, Prompts, int], tuple[Drawn, Callable[[], Verdict]]]
 
 
 class HostStep:
-    """RL steps with one estimator: ``step(state, index) -> (state, metrics)``, the state given consumed.
+    """RL steps: ``step(state, index) -> (state, metrics)``, the state given consumed.
 
     Args:
         trainer: of the run.
-        advantage: the estimator.
         log: ``log(index, {"perf/...": number})``: times, and the judge's counts.
     """
 
     traced = False
 
-    def __init__(self, trainer: Trainer, advantage: Advantage, log: Callable[[int, Mapping[str, Any]], None]):
+    def __init__(self, trainer: Trainer, log: Callable[[int, Mapping[str, Any]], None]):
         self._trainer, self._log = trainer, log
         self._draw = _in_segments(trainer) if trainer.settings.decode_segments else _at_once(trainer)
         traced = jax.jit(trainer.prompts)
         on_host = trainer.task.judged_on_host
         self._prompts = trainer.prompts if on_host else lambda index: jax.device_get(traced(np.int32(index)))
 
-        def learn(state: State, drawn: Drawn, verdict: Verdict) -> tuple[State, Metrics]:
-            return trainer.learn(advantage, state, drawn, verdict)
+        def learn(state: State, index: jax.Array, drawn: Drawn, verdict: Verdict) -> tuple[State, Metrics]:
+            return trainer.learn(trainer.schedule.at(index), state, drawn, verdict)
 
         self._learn = learn
         self._compiled: Any = None
@@ -60,7 +58,7 @@ class HostStep:
         if self._compiled is None:
             places = jax.tree.map(lambda leaf: leaf.sharding, state), devices.everywhere
             self._compiled = jax.jit(self._learn, donate_argnums=0, out_shardings=places)
-        return self._compiled(state, drawn, verdict)
+        return self._compiled(state, np.int32(index), drawn, verdict)
 
 
 def _at_once(trainer: Trainer) -> Draw:

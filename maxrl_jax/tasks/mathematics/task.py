@@ -1,7 +1,6 @@
 """Mathematical questions as a task: prompts made on the host, answers judged there by a pool of processes."""
 
 import functools
-import re
 import zlib
 from collections.abc import Callable
 
@@ -73,7 +72,7 @@ def make(
         return np.array(numbers, np.int32).reshape(found.shape[:-1])
 
     def counts() -> dict[str, float]:
-        return {f"answers_{_name(reason)}": float(verifier.counts[reason]) for reason in grading.REASONS}
+        return {f"answers_{task.metric_name(reason)}": float(verifier.counts[reason]) for reason in grading.REASONS}
 
     return task.Task(
         name=f"{len(training)} {name}",
@@ -88,6 +87,7 @@ def make(
         votes=votes,
         rewards=rewards,
         reasons=grading.REASONS,
+        unjudged=grading.REASONS[grading.CUT :],
         stop_tokens=tokenizer.eos,
         pad_token=tokenizer.pad,
         notes=notes
@@ -107,7 +107,3 @@ def make(
 def _number(said: str | None) -> int:
     """A number that stands for a text; -1 for none."""
     return -1 if not said else zlib.crc32(said.encode()) >> 1
-
-
-def _name(reason: str) -> str:
-    return re.sub(r"\W+", "_", reason)

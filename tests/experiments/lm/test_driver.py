@@ -266,7 +266,7 @@ def test_every_method_traces_through_one_whole_step(overrides):
     assert start == 0
     params = jax.eval_shape(setup.init_params)
     state = jax.eval_shape(lambda params: rl.make_state(setup, params), params)
-    out, metrics = jax.eval_shape(rl.make_chunk(setup, advantage), state, jax.ShapeDtypeStruct((3,), jnp.int32))
+    out, metrics = jax.eval_shape(rl.make_chunk(setup, [(0, advantage)]), state, jax.ShapeDtypeStruct((3,), jnp.int32))
     assert jax.tree.map(lambda a: (a.shape, a.dtype), out) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
     assert metrics["reward_mean"].shape == (3,)
 

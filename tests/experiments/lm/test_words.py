@@ -10,7 +10,6 @@ from experiments.lm.__main__ import check
 from experiments.lm.tasks.table import set_up
 from maxrl_jax import advantages
 from maxrl_jax.lm import decoder
-from maxrl_jax.lm.evaluation import majority_is_right
 from maxrl_jax.runs.config.errors import ConfigError
 from tests.experiments.lm.small import lines, words
 
@@ -33,7 +32,7 @@ def test_metrics_are_the_contracts(finished_words):
 def one_step(config):
     """Parameters and metrics after the first RL step."""
     setup = set_up(config)
-    chunk = jax.jit(rl.make_chunk(setup, advantages.get("rloo")))
+    chunk = jax.jit(rl.make_chunk(setup, [(0, advantages.get("rloo"))]))
     state, metrics = chunk(rl.make_state(setup, setup.init_params()), jnp.arange(1))
     return state, jax.device_get(metrics)
 
@@ -61,16 +60,6 @@ def test_mini_batches_are_the_batch_cut_by_prompts():
     ]
     assert 0 < metrics["reward_mean"] < 1
     np.testing.assert_allclose(moved[1], 4 * moved[0], rtol=0, atol=2e-2 * np.abs(moved[1]).max())
-
-
-def test_the_majority_is_the_most_frequent_vote_and_the_earliest_of_a_tie():
-    def right(votes, judged):
-        return majority_is_right(np.array(votes), np.array(judged))
-
-    assert right([7, 5, 5, -1, -1, -1], [0, 1, 1, 0, 0, 0])
-    assert not right([7, 5, 7, 5], [0, 1, 0, 1])
-    assert right([5, 7, 7, 5], [1, 0, 0, 1])
-    assert not right([-1, -1], [0, 0])
 
 
 WRONG = [
