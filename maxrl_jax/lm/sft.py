@@ -69,9 +69,16 @@ def gradients(
 
 
 def _mask(task: Task, solutions: Int[Array, "P L"]) -> Bool[Array, "P L"]:
-    """True on the tokens of the solutions; where they are padded with an end of text, on the first of these too."""
+    """True on the tokens of the solutions.
+
+    Where the padding is an end of text too, its first token ends the solutions that have no other end.
+    """
     padding = solutions == task.pad_token
-    return ~padding | (jnp.cumsum(padding, axis=1) == 1) if task.pad_token in task.stop_tokens else ~padding
+    if task.pad_token not in task.stop_tokens:
+        return ~padding
+    others = jnp.asarray([token for token in task.stop_tokens if token != task.pad_token], solutions.dtype)
+    ended = jnp.cumsum(jnp.isin(solutions, others), axis=1) > 0
+    return ~padding | (~ended & (jnp.cumsum(padding, axis=1) == 1))
 
 
 def _prompts_as_answers(

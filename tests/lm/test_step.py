@@ -248,7 +248,7 @@ def test_a_solution_that_is_padded_with_its_end_is_taught_to_end():
 
     ends = {"pad_token": 2, "stop_tokens": (2, 5)}
     assert mask([[3, 4, 2, 2], [3, 2, 2, 2], [3, 4, 6, 7]], **ends) == [[1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 1]]
-    assert mask([[2, 2, 2], [3, 5, 2]], **ends) == [[1, 0, 0], [1, 1, 1]]
+    assert mask([[2, 2, 2], [3, 5, 2]], **ends) == [[1, 0, 0], [1, 1, 0]]
     assert mask([[3, 2, 0, 0]], pad_token=0, stop_tokens=(2,)) == [[1, 1, 0, 0]]
 
 
