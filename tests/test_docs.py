@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from experiments.figures import catalogue
 from maxrl_jax import advantages, documentation
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +28,14 @@ def functions(path):
 def test_the_page_of_estimators_is_current():
     page = (ROOT / "docs" / "estimators.md").read_text(encoding="utf-8")
     assert page == documentation.render(), f"run: {documentation.COMMAND}"
+
+
+def test_the_page_of_figures_is_current_and_its_runs_are_in_the_repository():
+    page = (ROOT / "docs" / "figures.md").read_text(encoding="utf-8")
+    assert page == catalogue.render(), "run: python -m experiments.figures.catalogue"
+    items = re.findall(r"^\| ((?:Figure|Table)s? [^|]+) \|", page, flags=re.MULTILINE)
+    numbers = [n for item in items for n in re.findall(r"\d+", item)]
+    assert len(numbers) == 7 + 18 + 8 + 3 + 10  # tables and figures of MaxRL, figures of PKPO, both of MaxPO
 
 
 def test_the_page_of_estimators_describes_every_hyper_parameter():

@@ -18,7 +18,6 @@ from experiments.bandit.prompts.problem import pass_rate_gradient, pass_rates
 from experiments.bandit.prompts.variance import prompts_at
 from experiments.bandit.split import budget
 from experiments.bandit.verifier import verdicts
-from experiments.results.spread import with_error
 from maxrl_jax import advantages, objectives
 from maxrl_jax.categorical import draw_counts
 from maxrl_jax.runs.config.errors import ConfigError
@@ -153,27 +152,6 @@ def test_splits_spend_the_budget():
     config = load("configs/bandit.py:split", {"problem.num_prompts": 16})
     for total, prompts, rollouts in budget.splits(config):
         assert prompts * rollouts == total and 1 <= prompts <= 16
-
-
-# What lines of results/README.md tell of MaxRL: gradients and column of rollouts_split.csv.
-SPLIT_LINES = {
-    "nats from ML: all prompts, no noise": ("expected", "distance_to_ml"),
-    "P of them, no noise": ("prompts", "distance_to_ml"),
-    "P x N drawn": ("sampled", "distance_to_ml"),
-    "mean log p at the end, drawn": ("sampled", "log_likelihood"),
-    "pass@32 at the end, drawn": ("sampled", "pass@32"),
-}
-
-
-@pytest.mark.parametrize("rollouts_a_step", [64, 1024])
-def test_the_lines_of_the_results_are_those_of_the_table(rollouts_a_step):
-    table = pd.read_csv(RESULTS / "prompt_bandit" / "rollouts_split.csv")
-    text = (RESULTS / "README.md").read_text(encoding="utf-8")
-    own = table[(table.method == "maxrl") & (table.rollouts_a_step == rollouts_a_step)]
-    for words, (gradients_, column) in SPLIT_LINES.items():
-        rows = own[own.gradients == gradients_].sort_values("num_rollouts")
-        cells = [with_error(*pair, digits=2) for pair in zip(rows[column], rows[f"{column} error"], strict=True)]
-        assert f"| {words} | {' | '.join(cells)} |" in text
 
 
 def test_the_rate_of_the_splits_is_the_best_one_tried():
