@@ -8,13 +8,20 @@ OUT ?= runs
 # default, the files of one long test would come last, and one core would wait for the other.
 WORKERS ?= -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
-.PHONY: demo demo-bandit test test-slow check mutants figures site explorer notebooks clean
+.PHONY: demo demo-bandit demo-lm test test-slow check mutants figures site explorer notebooks clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m experiments.maze.demo --workdir=$(OUT)/demo
 
 demo-bandit: $(VENV)/installed
 	$(BIN)/python -m experiments.bandit.demo --workdir=$(OUT)/demo-bandit
+
+# A real language model: fetched once, then MaxRL, GRPO and RLOO from it; a table, a figure, completions.
+demo-lm: $(VENV)/installed
+	$(BIN)/python -m experiments.lm.fetch --model=smollm2-135m --out=models/smollm2-135m
+	$(BIN)/python -m experiments.sweep --experiment=lm --config=configs/lm.py:smollm2_quick \
+		--grid=rl.advantage.name=maxrl,grpo,rloo --workdir=$(OUT)/demo-lm
+	for run in $(OUT)/demo-lm/*,seed=0; do $(BIN)/python -m experiments.lm.show "$$run" --prompts=2; done
 
 test: $(VENV)/installed
 	JAX_PLATFORMS=cpu $(BIN)/python -m pytest $(WORKERS)
