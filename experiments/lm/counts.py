@@ -29,7 +29,7 @@ SUMMARY = "summary.json"
 def add_flags(flags: Parser) -> None:
     """The flags of rounds: --samples, --round, --seed, --out."""
     flags.add_argument("--samples", type=int, default=256, help="answers to each, a multiple of --round (256)")
-    flags.add_argument("--round", type=int, default=32, help="answers to each prompt between two saves (32)")
+    flags.add_argument("--round", type=int, help="answers to each prompt between two saves (32; of texts 4)")
     flags.add_argument("--seed", type=int, default=0, help="of the answers (0)")
     flags.add_argument("--out", type=path, help="where the counts are kept")
 

@@ -93,8 +93,10 @@ def settings_of(arguments: Sequence[str]) -> tuple[argparse.Namespace, Any]:
     """The flags, and the config they stand for: the run's, fields that are newer than the run at their defaults."""
     _, overrides, others = split_arguments(arguments)
     options = parser().read(others)
-    counts.check_flags(options)
     config = _of_run(options.run) if options.run else load.read(_path("configs/maze.py"))
+    if options.round is None:
+        options.round = table.row(config).round
+    counts.check_flags(options)
     for name, field in {**FIELDS, "prompts": f"eval.{num_eval_key(config)}"}.items():
         given = getattr(options, name)
         if given is not None:

@@ -45,6 +45,7 @@ class Row:
         save: ``save(config, folder)`` adds to a model folder what travels with the model.
         finish: ``finish(run, setup, params)`` draws pictures at the end of a run, in process 0.
         show: metrics in the line about an evaluation and in the closing table.
+        round: answers to each prompt between two saves of `experiments.lm.evaluate`: few where one takes long.
     """
 
     make: Callable[[Any], Task]
@@ -58,6 +59,7 @@ class Row:
     save: Callable[[Any, Path], None] = lambda config, folder: None
     finish: Callable[[Run, Setup, Any], None] = lambda run, setup, params: None
     show: Sequence[str] = ("pass@", "majority@", "coverage", "answer_length", "entropy")
+    round: int = 32
 
 
 @dataclasses.dataclass(frozen=True)

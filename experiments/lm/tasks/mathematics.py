@@ -113,4 +113,4 @@ def named(key: str, got: Any, call: Callable[[], Result]) -> Result:
         raise ConfigError(key, got, str(error)) from None
 
 
-ROW = Row(make, "configs/llm.py", ("data", "verifier"), check, evaluation_key=evaluation_key)
+ROW = Row(make, "configs/llm.py", ("data", "verifier"), check, evaluation_key=evaluation_key, round=4)

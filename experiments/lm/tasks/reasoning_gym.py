@@ -68,4 +68,4 @@ def evaluation_key(config: Any) -> dict[str, Any]:
     return {"task": config.task, **data, **config.reasoning_gym.to_dict()}
 
 
-ROW = Row(make, "configs/lm.py", ("data", "verifier", "reasoning_gym"), check, evaluation_key=evaluation_key)
+ROW = Row(make, "configs/lm.py", ("data", "verifier", "reasoning_gym"), check, evaluation_key=evaluation_key, round=4)
