@@ -20,6 +20,14 @@ def model(*, hidden_size: int, intermediate_size: int, max_positions: int) -> Co
     return model
 
 
+def text_model(*, hidden_size: int, intermediate_size: int, max_positions: int) -> ConfigDict:
+    """`model` with a tokenizer and a chat template."""
+    model_ = model(hidden_size=hidden_size, intermediate_size=intermediate_size, max_positions=max_positions)
+    model_.template = ""  # of the chat template, JSON: {"enable_thinking": false, "strftime_now": "2025-01-31"}
+    model_.system = ""  # text of a system's turn before each prompt
+    return model_
+
+
 def sft(*, steps: int, batch_size: int, learning_rate: float) -> ConfigDict:
     """Supervised fine-tuning on the task's own solutions."""
     sft = ConfigDict()

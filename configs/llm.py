@@ -41,7 +41,7 @@ def get_config(variant: str = "words") -> ConfigDict:
     config.words = _words()
     config.data = data()
     config.verifier = verifier()
-    config.model = language_model.model(hidden_size=128, intermediate_size=512, max_positions=128)
+    config.model = language_model.text_model(hidden_size=128, intermediate_size=512, max_positions=128)
     config.sft = sft()
     config.rl = language_model.rl(steps=1500, num_prompts=256, learning_rate=1e-5)
     config.eval = _evaluation()
@@ -74,6 +74,7 @@ def data() -> ConfigDict:
     data.answer = ""  # column of the answers; empty: the layout's
     data.max_prompt_length = 512  # tokens; problems with longer prompts are left out, and counted
     data.max_answer_length = 2048  # tokens
+    data.drop_shared = False  # problems of train that eval holds too are left out; else they are counted
     data.cut_is_wrong = True  # an answer that reaches this length; False: it is judged as it stands
     return data
 

@@ -34,7 +34,7 @@ def get_config(variant: str = "smollm2_quick") -> ConfigDict:
     config.data.max_answer_length = 16
     config.verifier = llm.verifier()
     config.verifier.seconds = 60.0  # of a busy machine; a verdict takes a millisecond
-    config.model = language_model.model(hidden_size=576, intermediate_size=1536, max_positions=8192)
+    config.model = language_model.text_model(hidden_size=576, intermediate_size=1536, max_positions=8192)
     config.model.init_from = "models/smollm2-135m"
     config.sft = llm.sft()
     config.rl = language_model.rl(steps=200, num_prompts=8, learning_rate=1e-5)

@@ -20,9 +20,8 @@ def same_number(answer: str, gold: str) -> bool:
 
 def main() -> None:
     """Judges a few answers in a pool of workers, as a run does."""
-    from experiments.lm.tasks.verifying import OwnGrade
-
     from maxrl_jax.tasks.mathematics import REASONS, Verifier
+    from maxrl_jax.tasks.mathematics.grading import OwnGrade
 
     answers = ["3 + 4 = 7", "it is 1,200.0", "about eight", "7 or 8"]
     golds = ["7", "1200", "8", "7"]

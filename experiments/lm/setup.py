@@ -113,7 +113,8 @@ class Setup:
         """Writes a model folder, in the type and with the tokenizer's files of the model that the run began with."""
         source = self.config.model.init_from or None
         dtype = decoder.stored_type(source) if source else None
-        decoder.save_hf(self.policy.master(params), folder, tokenizer_from=source, dtype=dtype)
+        ends = {"stop_tokens": self.task.stop_tokens, "pad_token": self.task.pad_token}
+        decoder.save_hf(self.policy.master(params), folder, tokenizer_from=source, dtype=dtype, **ends)
         self.row.save(self.config, folder)
 
     @property

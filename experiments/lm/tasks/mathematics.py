@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -11,11 +12,10 @@ from maxrl_jax.lm import decoder
 from maxrl_jax.lm.task import Task
 from maxrl_jax.runs.config import checks
 from maxrl_jax.runs.config.errors import ConfigError, as_config_error
-from maxrl_jax.runs.config.imported import imported
+from maxrl_jax.runs.config.imported import imported, own_name
 from maxrl_jax.tasks import mathematics
 from maxrl_jax.tasks.mathematics import grading
 from maxrl_jax.tasks.mathematics import task as mathematics_task
-from maxrl_jax.tasks.mathematics.grading import OwnGrade
 
 Result = TypeVar("Result")
 
@@ -30,7 +30,11 @@ def make(config: Any) -> Task:
         ConfigError: a file, a column, the tokenizer or the verifier is not what it should be.
     """
     tokenizer, vocabulary_size = read_model(config)
-    training, held_out = (_prompts(config, name, tokenizer) for name in SETS)
+    training, held_out = (_prompts(config, name, tokenizer, vocabulary_size) for name in SETS)
+    if config.data.drop_shared:
+        training = training.at(~training.held_in(held_out))
+        if not len(training):
+            raise ConfigError("data.drop_shared", True, "False: data.eval holds every problem of data.train")
     return mathematics_task.make(
         seed=config.seed,
         training=training,
@@ -57,52 +61,85 @@ def read_model(config: Any) -> tuple[mathematics.Tokenizer, int]:
     if needed > shape.max_positions:
         allowed = f"{needed} positions, of a prompt and its answer, in a model of {shape.max_positions}"
         raise ConfigError("data.max_answer_length", config.data.max_answer_length, allowed)
-    return named("model.init_from", folder, lambda: mathematics.Tokenizer.load(folder)), shape.vocab_size
+    load = functools.partial(mathematics.Tokenizer.load, folder, _arguments(config), config.model.system)
+    return named("model.init_from", folder, load), shape.vocab_size
 
 
 def check(config: Any) -> None:
     """Checks the fields ``data`` and ``verifier``."""
     for key in ("max_prompt_length", "max_answer_length"):
         checks.positive_int(config, f"data.{key}")
-    checks.one_of(config, "data.cut_is_wrong", (True, False))
+    for key in ("cut_is_wrong", "drop_shared"):
+        checks.one_of(config, f"data.{key}", (True, False))
+    _arguments(config)
     checks.non_negative_int(config, "verifier.workers")
     checks.positive(config, "verifier.seconds")
+    if config.verifier.grade != MATH_VERIFY:  # a user's module may not import, or take for ever
+        with make_verifier(config, workers=1) as verifier:
+            try:
+                verifier.start()
+            except mathematics.VerifierError as error:
+                allowed = f"a function that a worker can import ({error})"
+                raise ConfigError("verifier.grade", config.verifier.grade, allowed) from error.__cause__
 
 
 def evaluation_key(config: Any) -> dict[str, Any]:
     """The fields that the held-out problems and their verdicts depend on."""
     data = config.data
     names = ("eval", "eval_layout", "question", "answer", "max_prompt_length", "cut_is_wrong")
-    return {"task": config.task, **{name: data[name] for name in names}, "grade": config.verifier.grade}
+    chat = {"template": config.model.template, "system": config.model.system, "grade": config.verifier.grade}
+    return {"task": config.task, **{name: data[name] for name in names}, **chat}
 
 
-def make_verifier(config: Any) -> mathematics.Verifier:
+def make_verifier(config: Any, workers: int = 0) -> mathematics.Verifier:
     """The pool of workers that judge answers: by Math-Verify, or by a function of the user's."""
     name = config.verifier.grade
-    grade = grading.grade
-    if name != MATH_VERIFY:
-        imported(config, "verifier.grade", MATH_VERIFY)
-        grade = OwnGrade(name)
-    make = functools.partial(mathematics.Verifier, config.verifier.workers or None, config.verifier.seconds, grade)
+    grade = grading.grade if name == MATH_VERIFY else grading.OwnGrade(own_name(config, "verifier.grade", MATH_VERIFY))
+    workers = workers or config.verifier.workers
+    make = functools.partial(mathematics.Verifier, workers or None, config.verifier.seconds, grade)
     return named("verifier.grade", name, make)
 
 
-def _prompts(config: Any, name: str, tokenizer: mathematics.Tokenizer) -> mathematics.Prompts:
+def _arguments(config: Any) -> dict[str, Any]:
+    """The arguments of the chat template."""
+    text = config.model.template
+    try:
+        arguments = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        arguments = None
+    if not isinstance(arguments, dict):
+        raise ConfigError("model.template", text, 'an object in JSON, such as {"enable_thinking": false}')
+    return arguments
+
+
+def _prompts(config: Any, name: str, tokenizer: mathematics.Tokenizer, vocabulary_size: int) -> mathematics.Prompts:
     data = config.data
     layout = data[f"{name}_layout"]
     if ":" in layout:
         layout = imported(config, f"data.{name}_layout", ", ".join(mathematics.LAYOUTS))
     read = functools.partial(mathematics.read_records, question=data.question, answer=data.answer)
     records = named(f"data.{name}", data[name], lambda: read(data[name], layout))
-    return make_prompts(config, records, tokenizer)
+    return make_prompts(config, records, tokenizer, vocabulary_size, f"data.{name}")
 
 
 def make_prompts(
-    config: Any, records: Sequence[mathematics.Record], tokenizer: mathematics.Tokenizer
+    config: Any,
+    records: Sequence[mathematics.Record],
+    tokenizer: mathematics.Tokenizer,
+    vocabulary_size: int,
+    key: str,
 ) -> mathematics.Prompts:
-    """Problems as prompts; ConfigError where all of them are too long."""
-    limit = config.data.max_prompt_length
-    return named("data.max_prompt_length", limit, lambda: mathematics.make_prompts(records, tokenizer, limit))
+    """Problems as prompts; ConfigError about ``key`` where the model lacks a token, or where all are too long."""
+
+    def make() -> mathematics.Prompts:
+        try:
+            return mathematics.make_prompts(records, tokenizer, config.data.max_prompt_length, vocabulary_size)
+        except mathematics.InputError as error:
+            if error.key != mathematics.LENGTH_LIMIT:
+                raise
+            raise ConfigError("data.max_prompt_length", config.data.max_prompt_length, error.allowed) from None
+
+    return named(key, None, make)
 
 
 def named(key: str, got: Any, call: Callable[[], Result]) -> Result:

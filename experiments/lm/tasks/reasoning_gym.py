@@ -32,7 +32,14 @@ def make(config: Any) -> Task:
         instruction=gym.instruction,
     )
     sets = text.named("reasoning_gym.tasks", gym.tasks, make_sets)
-    training, held_out = (text.make_prompts(config, records, tokenizer) for records in sets)
+    make_prompts = functools.partial(
+        text.make_prompts,
+        config,
+        tokenizer=tokenizer,
+        vocabulary_size=vocabulary_size,
+        key="reasoning_gym.tasks",
+    )
+    training, held_out = map(make_prompts, sets)
     rules = sorted({gold.rule for gold in training.golds})
     grade, verifier = reasoning_gym.Grade(gym.reward == "graded"), config.verifier
     return mathematics_task.make(
@@ -65,7 +72,8 @@ def check(config: Any) -> None:
 def evaluation_key(config: Any) -> dict[str, Any]:
     """The fields that the held-out problems and their verdicts depend on."""
     data = {name: config.data[name] for name in ("max_prompt_length", "cut_is_wrong")}
-    return {"task": config.task, **data, **config.reasoning_gym.to_dict()}
+    chat = {"template": config.model.template, "system": config.model.system}
+    return {"task": config.task, **data, **chat, **config.reasoning_gym.to_dict()}
 
 
 ROW = Row(make, "configs/lm.py", ("data", "verifier", "reasoning_gym"), check, evaluation_key=evaluation_key, round=4)

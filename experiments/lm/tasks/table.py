@@ -45,7 +45,9 @@ def _own(config: Any, builtin: str) -> Task:
     try:
         task = make(config)
         task.check(config.rl.num_prompts)
+    except ConfigError:
+        raise
     except Exception as error:  # whatever a user's own task raises
         text = " ".join(str(error).split())
-        raise ConfigError("task", config.task, f"a factory of a task ({type(error).__name__}: {text})") from None
+        raise ConfigError("task", config.task, f"a factory of a task ({type(error).__name__}: {text})") from error
     return task

@@ -7,7 +7,8 @@ refused.
 import json
 import os
 import pathlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -28,6 +29,7 @@ TOKENIZER_FILES = (
     "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json", "generation_config.json",
 )  # fmt: skip
 TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
+_SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 _EMBEDDING = "model.embed_tokens.weight"
 _UNUSED = ("rotary_emb.inv_freq", "lm_head.weight")  # endings of tensors that hold nothing of their own
 
@@ -107,22 +109,33 @@ def save_hf(
     *,
     tokenizer_from: str | os.PathLike[str] | None = None,
     dtype: jax.typing.DTypeLike | None = None,
+    stop_tokens: Sequence[int] = (),
+    pad_token: int | None = None,
 ) -> None:
     """Writes config.json and model.safetensors, which transformers opens.
 
     Args:
         model: to be saved.
-        folder: of the file system or of a bucket, made if it is not there; files of these names are replaced.
+        folder: of the file system or of a bucket, made if it is not there; files of these names are replaced, and
+            what else belongs to another model (its tokenizer, its shards) is removed.
         tokenizer_from: folder whose tokenizer files and special token ids are passed on; by default the one the
             model was read from, if it was.
         dtype: of the saved tensors; by default that of the model's parameters.
+        stop_tokens: written as eos_token_id, so that transformers' ``generate`` ends, where that folder says nothing.
+        pad_token: written as pad_token_id, likewise.
 
     Raises:
-        ValueError: no family of Hugging Face's can express the model's config.
+        ValueError: no family of Hugging Face's can express the model's config; or the folder holds a tokenizer, and
+            the model comes with none.
     """
     fields = families.write(model.config)
     folder = epath.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    source = tokenizer_from or model.source
+    if source is None:
+        there = [name for name in TOKENIZER_FILES if (folder / name).exists()]
+        if there:
+            raise ValueError(f"{folder}: got {there[0]} of another model, allowed: a folder without a tokenizer")
     flat = dict(nnx.to_flat_state(nnx.state(model)))
     tensors = {}
     for parameter in families.parameters(model.config):
@@ -131,14 +144,19 @@ def save_hf(
             entry = entry.T if parameter.transposed else entry
             tensors[name] = np.ascontiguousarray(entry if dtype is None else entry.astype(dtype))
     name_of_type = str(tensors[_EMBEDDING].dtype)
-    source = tokenizer_from or model.source
+    if stop_tokens:
+        fields["eos_token_id"] = stop_tokens[0] if len(stop_tokens) == 1 else list(stop_tokens)
+    if pad_token is not None:
+        fields["pad_token_id"] = pad_token
     if source is not None:
         fields |= pass_on(epath.Path(source), folder)
     (folder / SINGLE_FILE).write_bytes(safetensors_numpy.save(tensors, metadata={"format": "pt"}))
     # Both names of the type: `torch_dtype` is read by older versions of transformers.
     fields |= {"dtype": name_of_type, "torch_dtype": name_of_type}
     (folder / CONFIG_FILE).write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n")
-    (folder / INDEX_FILE).unlink(missing_ok=True)
+    for path in list(folder.iterdir()):
+        if path.name == INDEX_FILE or _SHARD.fullmatch(path.name):
+            path.unlink()
 
 
 def _local(folder: str | os.PathLike[str]) -> pathlib.Path:
@@ -191,9 +209,11 @@ def _reader(
 
 
 def pass_on(source: epath.Path, folder: epath.Path) -> dict[str, object]:
-    """Copies the tokenizer's files and returns the special token ids of config.json, as far as they are there."""
-    for name in TOKENIZER_FILES:
-        if (source / name).exists() and source / name != folder / name:
+    """Makes the folder's tokenizer the source's; returns the special token ids of its config.json that are there."""
+    for name in TOKENIZER_FILES if source != folder else ():
+        if (source / name).exists():
             (folder / name).write_bytes((source / name).read_bytes())
+        else:
+            (folder / name).unlink(missing_ok=True)
     fields = json.loads((source / CONFIG_FILE).read_text()) if (source / CONFIG_FILE).exists() else {}
     return {name: fields[name] for name in TOKEN_IDS if name in fields}

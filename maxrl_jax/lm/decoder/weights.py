@@ -70,7 +70,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     _refuse_pointer(path, content)
     try:
         value = json.loads(content)
-    except ValueError as error:  # of JSON or of the encoding
+    except (ValueError, RecursionError) as error:  # of JSON or of the encoding
         raise ValueError(f"{path}: not JSON: {error}") from None
     if not isinstance(value, dict):
         raise ValueError(f"{path}: got a JSON {type(value).__name__}, allowed: an object")
@@ -78,7 +78,9 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _listed(folder: pathlib.Path) -> dict[pathlib.Path, set[str] | None]:
-    """The files of the folder and the tensors wanted of each; None: all it has."""
+    """The files of the folder and the tensors wanted of each; None: all it has. A single file goes before an index."""
+    if (folder / SINGLE_FILE).is_file():
+        return {folder / SINGLE_FILE: None}
     if (folder / INDEX_FILE).is_file():
         index = folder / INDEX_FILE
         places = read_json(index).get("weight_map")
@@ -88,8 +90,6 @@ def _listed(folder: pathlib.Path) -> dict[pathlib.Path, set[str] | None]:
             if not (folder / file).is_file():
                 raise FileNotFoundError(f"{folder}: no {file}, which {INDEX_FILE} names")
         return {folder / file: {name for name in places if places[name] == file} for file in set(places.values())}
-    if (folder / SINGLE_FILE).is_file():
-        return {folder / SINGLE_FILE: None}
     pickled = sorted(path.name for path in folder.glob("*.bin"))
     if pickled:
         raise ValueError(f"{folder / pickled[0]}: got a pickled file, allowed: {SINGLE_FILE} (nothing is unpickled)")

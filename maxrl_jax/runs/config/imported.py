@@ -18,10 +18,8 @@ def imported(config: Any, key: str, builtin: str) -> Any:
     Raises:
         ConfigError: no such module or name in it, or the module fails to import.
     """
-    name = field(config, key)
-    module, colon, attribute = str(name).partition(":")
-    if not (module and colon and attribute):
-        raise ConfigError(key, name, f"{builtin}, or your own as package.module:function")
+    name = own_name(config, key, builtin)
+    module, _, attribute = name.partition(":")
     try:
         found = importlib.import_module(module)
     except Exception as error:  # whatever a user's module raises while it is imported
@@ -29,3 +27,12 @@ def imported(config: Any, key: str, builtin: str) -> Any:
     if not hasattr(found, attribute):
         raise ConfigError(key, name, f"a name that module {module} has (it has no {attribute})")
     return getattr(found, attribute)
+
+
+def own_name(config: Any, key: str, builtin: str) -> str:
+    """The field's ``my.module:name``, not imported; ConfigError where it is none."""
+    name = field(config, key)
+    module, colon, attribute = str(name).partition(":")
+    if not (module and colon and attribute):
+        raise ConfigError(key, name, f"{builtin}, or your own as package.module:function")
+    return name

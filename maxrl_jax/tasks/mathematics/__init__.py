@@ -17,13 +17,14 @@ from maxrl_jax.runs.config.errors import InputError
 from maxrl_jax.tasks.mathematics.answers import judge
 from maxrl_jax.tasks.mathematics.boxes import last_box
 from maxrl_jax.tasks.mathematics.grading import REASONS
-from maxrl_jax.tasks.mathematics.prompts import Prompts, bucket, make_prompts
+from maxrl_jax.tasks.mathematics.prompts import LENGTH_LIMIT, Prompts, bucket, make_prompts
 from maxrl_jax.tasks.mathematics.records import LAYOUTS, Layout, Record, read_records
 from maxrl_jax.tasks.mathematics.tokenizer import Tokenizer
 from maxrl_jax.tasks.mathematics.verifier import Verdicts, Verifier, VerifierError, score
 
 __all__ = [
     "LAYOUTS",
+    "LENGTH_LIMIT",
     "REASONS",
     "InputError",
     "Layout",

@@ -10,6 +10,7 @@ from maxrl_jax.runs.config.errors import InputError
 from maxrl_jax.tasks.mathematics.records import Record
 from maxrl_jax.tasks.mathematics.tokenizer import Tokenizer
 
+LENGTH_LIMIT = "prompt length limit"
 BUCKET = 64  # prompts are padded to a multiple of it, so that few lengths are compiled
 
 
@@ -40,7 +41,7 @@ class Prompts:
 
     def at(self, ids: np.ndarray) -> "Prompts":
         """The prompts with these numbers, or where a mask says so."""
-        golds = tuple(np.array(self.golds, object)[ids])
+        golds = tuple(self.golds[place] for place in np.arange(len(self))[ids])
         return dataclasses.replace(self, tokens=self.tokens[ids], lengths=self.lengths[ids], golds=golds)
 
     def batch(self, ids: Sequence[int] | np.ndarray) -> tuple[Int32[np.ndarray, "B S"], Int32[np.ndarray, " B"]]:
@@ -73,7 +74,7 @@ def make_prompts(
     kept = [place for place, row in enumerate(rows) if len(row) <= max_length]
     if not kept:
         shortest = min(map(len, rows))
-        raise InputError("prompt length limit", f"{max_length} tokens", f"at least {shortest}, of the shortest prompt")
+        raise InputError(LENGTH_LIMIT, f"{max_length} tokens", f"at least {shortest}, of the shortest prompt")
     lengths = np.array([len(rows[place]) for place in kept], np.int32)
     tokens = np.full((len(kept), bucket(int(lengths.max()), max_length)), tokenizer.pad, np.int32)
     for row, place in zip(tokens, kept, strict=True):

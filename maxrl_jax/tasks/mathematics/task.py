@@ -50,6 +50,14 @@ def make(
         groups: of each held-out problem, the name of a group that evaluations report on its own.
         notes: lines for the user.
     """
+    notes += tuple(
+        f"{prompts.dropped} problems of {name} have too long a prompt and are left out"
+        for name, prompts in (("data.train", training), ("data.eval", held_out))
+        if prompts.dropped
+    )
+    shared = int(training.held_in(held_out).sum())
+    if shared:
+        notes += (f"{shared} of {len(training)} training problems are held out too (data.drop_shared)",)
     golds = (*training.golds, *held_out.golds)
     order = jax.jit(functools.partial(epoch_indices, keys.stream(seed, "rl_order")), static_argnums=(1, 2))
 
@@ -90,12 +98,7 @@ def make(
         unjudged=grading.REASONS[grading.CUT :],
         stop_tokens=tokenizer.eos,
         pad_token=tokenizer.pad,
-        notes=notes
-        + tuple(
-            f"{prompts.dropped} problems of {name} have too long a prompt and are left out"
-            for name, prompts in (("data.train", training), ("data.eval", held_out))
-            if prompts.dropped
-        ),
+        notes=notes,
         num_problems=len(training),
         judged_on_host=True,
         submit=submit,

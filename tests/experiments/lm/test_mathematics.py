@@ -109,10 +109,22 @@ def test_prompts_are_those_of_the_files_in_reshuffled_epochs(finished):
 WRONG = [
     ({"data.train": "/nonexistent.jsonl"}, "data.train"),
     ({"data.question": "query"}, "data.train"),
-    ({"data.train_layout": "gsm8"}, "data.train"),
+    ({"data.train_layout": "gsm8"}, "data.train: got layout: 'gsm8', allowed: gsm8k"),
+    (
+        {"data.train_layout": "tests.experiments.lm.letters:letter"},
+        "data.train: got layout: a function",
+    ),
+    ({"data.drop_shared": True, "data.train": "eval.jsonl", "data.eval": "eval.jsonl"}, "data.drop_shared"),
+    ({"model.template": "{"}, "model.template: got '{', allowed: an object in JSON"),
+    ({"model.template": "[1]"}, "model.template"),
+    (
+        {"model.template": '{"messages": 1}'},
+        "model.init_from: got the chat template's arguments: messages",
+    ),
     ({"data.max_prompt_length": 3}, "data.max_prompt_length"),
     ({"data.max_answer_length": 250}, "data.max_answer_length"),
     ({"verifier.grade": "tests.experiments.lm.letters:missing"}, "verifier.grade"),
+    ({"verifier.grade": "tests.experiments.lm.letters"}, "verifier.grade"),
     ({"verifier.seconds": 0.0}, "verifier.seconds"),
     ({"sft.steps": 1}, "sft.steps"),
 ]
@@ -121,8 +133,10 @@ WRONG = [
 @pytest.mark.parametrize(("overrides", "key"), WRONG, ids=str)
 def test_wrong_settings_are_one_line(finished, overrides, key):
     with pytest.raises(ConfigError) as caught:
-        check(mathematics(finished, **overrides))
-    assert str(caught.value).startswith(key) and "\n" not in str(caught.value), caught.value
+        here = {name: str(finished / value) if value == "eval.jsonl" else value for name, value in overrides.items()}
+        check(mathematics(finished, **here))
+    said = str(caught.value)
+    assert said.startswith(key) and "\n" not in said and said.count(": got ") == said.count("allowed: ") == 1, said
 
 
 def test_no_chat_template_is_one_line(finished, tmp_path):

@@ -126,22 +126,66 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsiz
         ("model.safetensors.index.json", lambda whole: b"{}", "weight_map: allowed: an object of tensor names"),
         ("model.safetensors.index.json", lambda whole: b'{"weight_map": {"a": "../x.safetensors"}}', "in this folder"),
         ("model.safetensors.index.json", lambda whole: b'{"weight_map": {"a": "a.bin"}}', "files in this folder"),
-        ("model.safetensors.index.json", lambda whole: b'{"weight_map": {"a": "model.safetensors"}}', "a is missing"),
+        ("model.safetensors.index.json", lambda whole: b'{"weight_map": {"a": "part.safetensors"}}', "a is missing"),
     ],
 )  # fmt: skip
 def test_a_broken_file_is_one_line_with_its_name(tmp_path, file, content, message):
     save_hf(tiny_model(), tmp_path)
     path = tmp_path / file
+    if "index" in file:  # the single file goes before it
+        (tmp_path / "model.safetensors").rename(tmp_path / "part.safetensors")
     path.write_bytes(content(path.read_bytes() if path.exists() else b""))
     with pytest.raises(ValueError, match=message) as raised:
         check_hf(tmp_path)
-    named = "model.safetensors" if "is missing" in message else file
+    named = "part.safetensors" if "is missing" in message else file
     assert str(raised.value).startswith(f"{tmp_path / named}: ")
     assert "\n" not in str(raised.value)
 
 
+def test_the_single_file_goes_before_the_shards_of_another_model(tmp_path):
+    """As transformers reads a folder in which both are."""
+    old, new = tiny_model(seed=0), tiny_model(seed=5)
+    save_hf(new, tmp_path)
+    tensors = safetensors_numpy.load_file(tmp_path / "model.safetensors")
+    save_hf(old, tmp_path / "old")
+    (tmp_path / "old/model.safetensors").rename(tmp_path / "model-00001-of-00001.safetensors")
+    index = {"weight_map": dict.fromkeys(tensors, "model-00001-of-00001.safetensors")}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert_same_parameters(load_hf(tmp_path), new)
+    (tmp_path / "model.safetensors").unlink()
+    assert_same_parameters(load_hf(tmp_path), old)
+    (tmp_path / "chat_template.jinja").write_text("old")
+    save_hf(load_hf(tmp_path), tmp_path)  # the same model: its tokenizer stays, its shards are replaced
+    assert_same_parameters(load_hf(tmp_path), old)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "config.json",
+        "model.safetensors",
+        "chat_template.jinja",
+        "old",
+    }
+
+
+def test_a_saved_folder_holds_one_model_alone(tmp_path):
+    """Its tokenizer and ends of text are those of the model's source, and none of the folder's former model."""
+    source, folder = tmp_path / "source", tmp_path / "folder"
+    save_hf(tiny_model(), source, stop_tokens=(3,), pad_token=0)
+    (source / "tokenizer.json").write_text("new")
+    save_hf(tiny_model(), folder, stop_tokens=(1, 2), pad_token=4)
+    assert json.loads((folder / "config.json").read_text())["eos_token_id"] == [1, 2]
+    for name in ("tokenizer.json", "chat_template.jinja", "generation_config.json", "special_tokens_map.json"):
+        (folder / name).write_text("old")
+    with pytest.raises(ValueError, match=r"folder: got tokenizer.json of another model, allowed: a folder without a"):
+        save_hf(tiny_model(), folder)
+    save_hf(load_hf(source), folder, stop_tokens=(9,), pad_token=9)
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors", "tokenizer.json"]
+    assert (folder / "tokenizer.json").read_text() == "new"
+    fields = json.loads((folder / "config.json").read_text())
+    assert (fields["eos_token_id"], fields["pad_token_id"]) == (3, 0)  # the source's own
+
+
 def test_a_missing_shard_is_named(tmp_path):
     save_hf(tiny_model(), tmp_path)
+    (tmp_path / "model.safetensors").unlink()
     (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-00002-of-00002.safetensors"}}')
     with pytest.raises(
         FileNotFoundError, match=r"no model-00002-of-00002\.safetensors, which model\.safetensors\.index"
