@@ -15,6 +15,7 @@ Any machine; times are for 2 CPU cores, compile included. An accelerator runs th
 | graded | answers worth 0, 1/2, 1: TailRL, log E[g], RLOO, GRPO | 30 s | best answer: tailrl 0.67, others <= 0.24 |
 | verifier | wrong answers accepted, right ones rejected | 1 min | lowest rate solved: a=0.1 takes MaxRL 1e-4 to 3e-3 |
 | split | the rollouts of a step as P prompts x N | 1 min | best N: 32 of 64 rollouts, 256 to 512 of 1,024 |
+| regimes | which method is ahead: N x base rate x optimizer x features | 5 min | see results/README.md |
 | maxpo | MaxPO Figures 1, 4, 5 | 1 min | EI, EI+L2O ~ 1/sqrt(M); EI+L1O stays at its exact bias |
 | demo | a small comparison with a table and a figure | 30 s | see `python -m experiments.bandit.demo` |
 
@@ -40,6 +41,7 @@ STUDIES = {
     "verifier": "verifier",
     "split": "split",
     "maxpo": "maxpo",
+    "regimes": "regimes",
 }
 
 
@@ -189,6 +191,27 @@ def _split(config: ConfigDict) -> None:
     split.num_seeds = 3
 
 
+def _regimes(config: ConfigDict) -> None:
+    """Study regimes: every method at its own best rate, chosen on a seed that is not reported."""
+    regimes = config.regimes = ConfigDict()
+    regimes.methods = ("rloo", "grpo", "grpo_refilled", "maxrl")  # _refilled: groups with K = 0 or N leave the batch
+    regimes.num_rollouts = (2, 4, 16, 64, 256)
+    regimes.base_rates = (0.001, 0.01, 0.1, 0.5)  # geometric centre of the prompts' pass rates
+    regimes.spreads = (0.0, 1.0)  # decades to either side
+    regimes.features = ("tabular", "linear")
+    regimes.optimizers = ("sgd", "adam", "muon")
+    rates = regimes.rates = ConfigDict()  # tried for every method
+    rates.sgd = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+    rates.adam = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+    rates.muon = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+    regimes.steps = (10, 100)  # after which to measure
+    regimes.k = 16  # of pass@k, beside pass@1
+    regimes.num_prompts = 12
+    regimes.num_answers = 8
+    regimes.num_features = 4  # of linear: fewer than prompts
+    regimes.num_seeds = 3  # reported; rates are chosen on one more
+
+
 def _maxpo(config: ConfigDict) -> None:
     """Study maxpo. All constants are ours: the paper's were lost from its text."""
     arms = config.arms = ConfigDict()
@@ -266,6 +289,11 @@ def _shrink_maxpo(config: ConfigDict) -> None:
     config.arms.update({"actions": (10, 100), "num_rollouts": (8, 16), "ks": (1, 2, 4, 8), "k_actions": 100})
 
 
+def _shrink_regimes(config: ConfigDict) -> None:
+    config.regimes.update({"num_rollouts": (4,), "base_rates": (0.1,), "spreads": (1.0,), "features": ("linear",)})
+    config.regimes.update({"optimizers": ("sgd", "muon"), "steps": (5, 20), "num_prompts": 6, "num_seeds": 2})
+
+
 _PARTS: dict[str, tuple[Callable[[ConfigDict], None], Callable[[ConfigDict], None]]] = {
     "train": (_train, _shrink_prompts),
     "compare": (_compare, _shrink_prompts),
@@ -275,5 +303,6 @@ _PARTS: dict[str, tuple[Callable[[ConfigDict], None], Callable[[ConfigDict], Non
     "verifier": (_verifier, _shrink_verifier),
     "split": (_split, _shrink_split),
     "maxpo": (_maxpo, _shrink_maxpo),
+    "regimes": (_regimes, _shrink_regimes),
 }
 """By study: what fills in its fields, and what makes them small."""

@@ -12,6 +12,7 @@ from experiments.bandit.compare import study as compare
 from experiments.bandit.graded import study as graded
 from experiments.bandit.maxpo import study as maxpo
 from experiments.bandit.pkpo import study as pkpo
+from experiments.bandit.regimes import study as regimes
 from experiments.bandit.split import study as split
 from experiments.bandit.train import study as train
 from experiments.bandit.two_rewards import study as two_rewards
@@ -30,6 +31,7 @@ STUDIES: dict[str, ModuleType] = {
     "verifier": verifier,
     "split": split,
     "maxpo": maxpo,
+    "regimes": regimes,
 }
 """Modules with GROUPS, check(config) and run(opened, config)."""
 
