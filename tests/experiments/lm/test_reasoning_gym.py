@@ -1,0 +1,85 @@
+"""Problems of reasoning-gym as a task of the driver, on a random model over bytes."""
+
+import numpy as np
+import pytest
+
+from experiments.lm.__main__ import check
+from experiments.lm.tasks.table import set_up
+from maxrl_jax.lm import evaluation
+from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.config.load import load
+from tests.experiments.lm.small import COMMON, ROOT, model_folder
+
+CHOSEN = {
+    **{key: value for key, value in COMMON.items() if key.startswith(("rl.", "checkpoint.", "wandb."))},
+    "reasoning_gym.tasks": "gcd(max_value=20), count_bits(max_n=31)",
+    "reasoning_gym.num_problems": 8,
+    "reasoning_gym.num_held_out": 3,
+    "data.max_prompt_length": 240,
+    "data.max_answer_length": 6,
+    "eval.num_prompts": 7,
+    "verifier.workers": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return model_folder(tmp_path_factory.mktemp("gym") / "base")
+
+
+def config(folder, **overrides):
+    return load(str(ROOT / "configs/lm.py") + ":smollm2", {**CHOSEN, "model.init_from": folder, **overrides})
+
+
+def test_right_answers_are_rewarded_and_tasks_are_reported_apart(folder):
+    chosen = config(folder)
+    check(chosen)
+    setup = set_up(chosen)
+    task = setup.task
+    prompts = task.prompts("rl", np.int32(0), np.arange(4), 4)
+    assert prompts.tokens.shape[0] == 4
+    tokens = setup.task.held_out.tokens
+    assert len(tokens) == 6
+    assert task.groups == ("gcd", "count_bits") * 3
+    # Every prompt holds its own answer's digits somewhere among 0 .. 20: each is tried.
+    digits = {character: place for place, character in enumerate(_alphabet(), start=3)}
+    answers = np.full((6, 21, 6), task.pad_token, np.int32)
+    for number in range(21):
+        written = [digits[character] for character in str(number)] + [task.stop_tokens[0]]
+        answers[:, number, : len(written)] = written
+    try:
+        verdict = task.judge(task.held_out.state, answers)
+    finally:
+        task.close()
+    assert verdict.rewards.sum(axis=1).tolist() == [1.0] * 6
+    found = {"solved": verdict.rewards.sum(axis=1).astype(int), "length": answers.shape[1] * np.ones(6)}
+    found["solved"][1::2] = 0
+    summary = evaluation.summary(found, 21, groups=task.groups)
+    assert summary["eval/gcd/pass@21"] == 1.0
+    assert summary["eval/count_bits/pass@21"] == 0.0
+    assert summary["eval/pass@21"] == 0.5
+
+
+def _alphabet():
+    from tokenizers import pre_tokenizers
+
+    return sorted(pre_tokenizers.ByteLevel.alphabet())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key", "message"),
+    [
+        ({"reasoning_gym.tasks": "gdc"}, "reasoning_gym.tasks", "gcd"),
+        ({"reasoning_gym.reward": "graded"}, "rl.advantage.name", "maxrl"),
+        ({"reasoning_gym.extract": "last"}, "reasoning_gym.extract", "auto, box"),
+        ({"reasoning_gym.num_held_out": 0}, "reasoning_gym.num_held_out", "at least 1"),
+        ({"data.max_prompt_length": 9}, "data.max_prompt_length", "at least"),
+        ({"model.init_from": ""}, "model.init_from", "folder"),
+    ],
+)
+def test_what_cannot_be_run_is_one_line(folder, overrides, key, message):
+    with pytest.raises(ConfigError) as error:
+        check(config(folder, **overrides))
+    assert error.value.key == key
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
