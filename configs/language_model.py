@@ -68,6 +68,13 @@ def rl(*, steps: int, num_prompts: int, learning_rate: float) -> ConfigDict:
     return rl
 
 
+def completions(log: ConfigDict) -> None:
+    """Fields of answers to read, completions.jsonl, which every evaluation writes."""
+    log.completions_every = 0  # RL steps between further ones; 0: none
+    log.completions_prompts = 8  # held-out prompts, and up to 4 newly solved or worst ones; 0: no completions
+    log.completions_answers = 8  # of each prompt
+
+
 def evaluation(*, num_samples: int, every_steps: int) -> ConfigDict:
     """Pass@k on held-out prompts."""
     evaluation = ConfigDict()

@@ -43,6 +43,7 @@ def get_config(variant: str = "words") -> ConfigDict:
     config.verifier = verifier()
     config.model = language_model.text_model(hidden_size=128, intermediate_size=512, max_positions=128)
     config.sft = sft()
+    language_model.completions(config.log)
     config.rl = language_model.rl(steps=1500, num_prompts=256, learning_rate=1e-5)
     config.eval = _evaluation()
     {

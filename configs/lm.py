@@ -37,6 +37,7 @@ def get_config(variant: str = "smollm2_quick") -> ConfigDict:
     config.model = language_model.text_model(hidden_size=576, intermediate_size=1536, max_positions=8192)
     config.model.init_from = "models/smollm2-135m"
     config.sft = llm.sft()
+    language_model.completions(config.log)
     config.rl = language_model.rl(steps=200, num_prompts=8, learning_rate=1e-5)
     config.rl.num_rollouts = 16
     config.rl.steps_per_call = 1

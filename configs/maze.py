@@ -45,11 +45,12 @@ def get_config(variant: str = "tiny") -> ConfigDict:
         ValueError: an unknown variant.
     """
     common.check_variant(variant, VARIANTS)
-    config = common.base()
+    config = common.base(variant)
     config.task = "maze"  # or your own, my.module:factory (maxrl_jax/lm/task.py)
     config.maze = _maze()
     config.model = language_model.model(hidden_size=256, intermediate_size=1024, max_positions=512)
     config.sft = language_model.sft(steps=1500, batch_size=32, learning_rate=5e-4)
+    language_model.completions(config.log)
     config.rl = language_model.rl(steps=20_000, num_prompts=32, learning_rate=1e-4)
     config.eval = _evaluation()
     {

@@ -30,6 +30,7 @@ def check_all_but_estimator(config: Any) -> Task:
     _check_shape(config)
     _check_rl(config)
     _check_evaluation(config)
+    _check_completions(config)
     _check_folder(config)
     row = table.row(config)
     row.check(config)
@@ -92,6 +93,12 @@ def _check_evaluation(config: Any) -> None:
         checks.non_negative_int(config, key)
     checks.in_range(config, "eval.temperature", 0.0)
     checks.in_range(config, "eval.top_p", 0.0, 1.0, low_open=True)
+
+
+def _check_completions(config: Any) -> None:
+    for key in ("every", "prompts"):
+        checks.non_negative_int(config, f"log.completions_{key}")
+    checks.positive_int(config, "log.completions_answers")
 
 
 def _check_folder(config: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from experiments.lm.completions import Completions
 from experiments.lm.setup import Setup
 from maxrl_jax.lm import engine, evaluation
 from maxrl_jax.runs import keys
@@ -24,15 +25,19 @@ class Evaluator:
     Args:
         setup: of the run.
         prefix: of the metrics: eval, or sft during SFT.
+        completions: written with each evaluation.
     """
 
-    def __init__(self, setup: Setup, prefix: str = "eval"):
-        self._setup, self._prefix = setup, prefix
+    def __init__(self, setup: Setup, prefix: str = "eval", completions: Completions | None = None):
+        self._setup, self._prefix, self._completions = setup, prefix, completions
         self._sampler = make_sampler(setup, setup.config.eval.num_samples)
 
     def __call__(self, state: dict[str, Any], step: int) -> dict[str, Any]:
         """Samples every prompt and returns what is logged, in plain numbers and lists."""
         config, task = self._setup.config, self._setup.task
         groups = task.groups[: len(self._setup.held_out)]
-        found = self._sampler(state["params"], keys.stream(config.seed, STREAMS[self._prefix], step))
+        key = keys.stream(config.seed, STREAMS[self._prefix], step)
+        found = self._sampler(state["params"], key)
+        if self._completions is not None:
+            self._completions.write(state["params"], step, key, found["solved"])
         return evaluation.summary(found, config.eval.num_samples, task.measures, self._prefix, groups)

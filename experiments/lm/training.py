@@ -6,13 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import optax
 
-from experiments.lm import rl, sft
+from experiments.lm import rl
+from experiments.lm.completions import Completions
 from experiments.lm.evaluation import Evaluator
-from experiments.lm.setup import Setup
+from experiments.lm.setup import Setup, by_platform
+from maxrl_jax.lm import sft
+from maxrl_jax.lm.schedule import Schedule
 from maxrl_jax.runs.devices import sharding
+from maxrl_jax.runs.devices.data_parallel import Share, over_batch
 from maxrl_jax.runs.folder import digest
 from maxrl_jax.runs.folder.run import Run
+from maxrl_jax.runs.loop import optimizer
+from maxrl_jax.runs.loop.chunks import scan
 from maxrl_jax.runs.loop.phase import Every, Phase
 from maxrl_jax.runs.loop.steps import run_steps
 
@@ -20,8 +27,7 @@ from maxrl_jax.runs.loop.steps import run_steps
 def run_sft(opened: Run, setup: Setup, params: Any) -> Any:
     """The parameters after SFT."""
     config = setup.config
-    state = _placed(setup, {"params": params, "opt": sft.make_optimizer(config).init(params)})
-    chunk = sft.make_chunk(setup)
+    state = _placed(setup, {"params": params, "opt": _sft_optimizer(setup).init(params)})
     every = [
         Every(0, _exporter(opened, setup), at_end=False, at_steps=config.sft.export_steps),
         *setup.row.sft_measures(setup),
@@ -29,20 +35,57 @@ def run_sft(opened: Run, setup: Setup, params: Any) -> Any:
     if config.sft.eval_every_steps:
         every.append(Every(config.sft.eval_every_steps, Evaluator(setup, "sft"), at_start=True))
     steps, per_call = config.sft.steps, config.sft.steps_per_call
-    phase = Phase(name="sft", chunk=chunk, num_steps=steps, steps_per_call=per_call, every=every)
+    phase = Phase(name="sft", chunk=make_sft_chunk(setup), num_steps=steps, steps_per_call=per_call, every=every)
     return run_steps(opened, phase, state)["params"]
+
+
+def _sft_optimizer(setup: Setup) -> optax.GradientTransformation:
+    sft = setup.config.sft
+    return optimizer.from_config(sft.optimizer, sft.steps)
+
+
+def make_sft_chunk(setup: Setup) -> Callable[..., Any]:
+    """One SFT step, scanned: ``chunk(state, steps) -> (state, metrics)``."""
+    batch_size = setup.config.sft.batch_size
+    micro_batch = by_platform(setup.config.sft.micro_batch, cpu=4, accelerator=batch_size)
+    transformation = _sft_optimizer(setup)
+
+    def one(state: dict[str, Any], index: jax.Array) -> tuple[dict[str, Any], dict[str, jax.Array]]:
+        def share_of_batch(share: Share, params: Any) -> tuple[jax.Array, Any]:
+            return sft.gradients(
+                setup.policy,
+                setup.task,
+                params,
+                step=index,
+                batch_size=batch_size,
+                micro_batch=micro_batch,
+                train_on_prompts=setup.config.sft.train_on_prompts,
+                share=share,
+            )
+
+        loss, gradients = over_batch(share_of_batch, setup.mesh, state["params"])
+        params, opt = optimizer.apply(transformation, gradients, state["opt"], state["params"])
+        metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradients)}
+        return {**state, "params": params, "opt": opt}, metrics
+
+    return scan(one)
 
 
 def run_rl(opened: Run, setup: Setup, params: Any, phases: rl.Phases) -> Any:
     """The state after RL; ``phases`` is the estimator from each step on."""
     config = setup.config
-    evaluate = Every(config.eval.every_steps, Evaluator(setup), at_start=True, show=setup.row.show)
+    shown = Completions(opened, setup, Schedule(tuple(phases))) if config.log.completions_prompts else None
+    every = [
+        Every(config.eval.every_steps, Evaluator(setup, completions=shown), at_start=True, show=setup.row.show),
+    ]
+    if shown and config.log.completions_every:
+        every.append(Every(config.log.completions_every, shown.every, at_end=False))
     phase = Phase(
         name="train",
         chunk=rl.make_chunk(setup, phases, opened.log),
         num_steps=config.rl.steps,
         steps_per_call=config.rl.steps_per_call,
-        every=[evaluate],
+        every=every,
         show=("reward_mean", "loss"),
     )
     return run_steps(opened, phase, _placed(setup, rl.make_state(setup, params)))

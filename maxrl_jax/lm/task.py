@@ -121,6 +121,8 @@ class Task:
         reasons: names of the verdict's reasons, the first for a solved prompt.
         unjudged: those among them that answers have which were never judged (cut, timed out): such have no vote.
         measures: names of the verdict's measures.
+        text: ``text(tokens) -> str``, of a prompt or an answer, for people; by default the tokens' numbers.
+        gold: ``gold(state) -> str``, the right answer to one prompt for people, from its own part of the state.
         stop_tokens: an answer ends with the first of these; () for answers of T tokens.
         pad_token: what follows the end of an answer.
         notes: lines for the user at the start of a run.
@@ -145,6 +147,8 @@ class Task:
     reasons: tuple[str, ...] = ("solved", "wrong")
     unjudged: tuple[str, ...] = ()
     measures: tuple[str, ...] = ()
+    text: Callable[[list[int]], str] = lambda tokens: " ".join(map(str, tokens))
+    gold: Callable[[Any], str] = lambda state: ""
     stop_tokens: tuple[int, ...] = ()
     pad_token: int = 0
     notes: tuple[str, ...] = ()

@@ -56,6 +56,13 @@ class HostSampler:
         parts = [self._of_block(params, key, np.arange(first, first + self._block)) for first in firsts]
         return {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
 
+    def answers(self, params: Any, key: jax.Array, numbers: np.ndarray) -> tuple[dict[str, np.ndarray], Verdict]:
+        """The answers to the prompts with these numbers, as `evaluation.draw` returns them, and their verdict.
+
+        They are the first ones of an evaluation with this key. The number of prompts is a multiple of the devices.
+        """
+        return self._draw(params, key, self._prompts.at(numbers), numbers)
+
     def _of_block(self, params: Any, key: jax.Array, numbers: np.ndarray) -> dict[str, np.ndarray]:
         own = self._prompts.at(numbers % len(self._prompts))  # the last block repeats the first prompts
         drawn, verdict = self._draw(params, key, own, numbers)

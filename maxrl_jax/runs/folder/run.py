@@ -48,6 +48,7 @@ class Run:
         self.stop = StopRequest(progress.say)
         self.position: dict[str, int] = {}
         self._shown: set[str] = set()
+        self._appended: set[str] = set()
         self._headline = headline.DEFAULT
         self._lines: metric_writer.LineFile | None = None
         self._wandb: wandb_writer.WandbWriter | None = None
@@ -86,6 +87,25 @@ class Run:
         self._shown.add(os.path.basename(os.fspath(path)))
         if self._wandb is not None and not self.replaying:
             self._wandb.image(step, name, os.fspath(path))
+
+    def log_table(self, step: int, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Shows rows of the same columns as a table in W&B."""
+        if self._wandb is not None and not self.replaying:
+            self._wandb.table(step, name, rows)
+
+    def append(self, name: str, lines: Sequence[str]) -> None:
+        """Adds whole lines to a file of the folder; what a kill left of a line is cut off first."""
+        file = self.path / name
+        if file.exists() and name not in self._appended:
+            text = file.read_text()
+            metric_writer.write_whole(file, text[: text.rfind("\n") + 1])
+        self._appended.add(name)
+        added = "".join(line + "\n" for line in lines)
+        if "://" in os.fspath(file):  # an object store cannot append
+            file.write_text((file.read_text() if file.exists() else "") + added)
+        else:
+            with open(file, "a", encoding="utf-8") as opened:
+                opened.write(added)
 
     @contextlib.contextmanager
     def figure_file(self, name: str) -> Iterator[str]:

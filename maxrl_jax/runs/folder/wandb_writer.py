@@ -107,6 +107,18 @@ class WandbWriter:
         if self._run is not None:
             self._guarded(send)
 
+    def table(self, step: int, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Sends rows of the same columns as a table."""
+
+        def send():
+            import wandb
+
+            columns = list(rows[0])
+            self._log(step, {name: wandb.Table(columns=columns, data=[[row[key] for key in columns] for row in rows])})
+
+        if self._run is not None and rows:
+            self._guarded(send)
+
     def sync(self) -> None:
         """Makes what is known of the lines sent durable, on stores that are too slow to do so at every call."""
         self._sent.keep(now=True)

@@ -96,6 +96,8 @@ def make(
         rewards=rewards,
         reasons=grading.REASONS,
         unjudged=grading.REASONS[grading.CUT :],
+        text=tokenizer.decode,
+        gold=lambda place: str(golds[place]),
         stop_tokens=tokenizer.eos,
         pad_token=tokenizer.pad,
         notes=notes,

@@ -71,6 +71,11 @@ class Tokenizer:
         """The text up to the first end of text, without special tokens."""
         return self.tokens.decode(list(answer[: self.end(answer)]), skip_special_tokens=True)
 
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text with its special tokens, but without the end of text that closes an answer."""
+        closed = len(tokens) - 1 if tokens and tokens[-1] in self.eos else len(tokens)
+        return self.tokens.decode(list(tokens[:closed]), skip_special_tokens=False)
+
     def end(self, answer: Sequence[int]) -> int:
         """The place of the first end of text, the answer's length if it has none."""
         return next((place for place, token in enumerate(answer) if token in self.eos), len(answer))

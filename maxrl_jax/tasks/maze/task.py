@@ -81,6 +81,8 @@ def make(
         rewards=kind(reward),
         reasons=verifier.REASONS if reward == "exact" else verifier.REASONS[: verifier.OVERRUN],
         measures=("shortest", "overrun") if reward == "solved" else ("shortest",),
+        text=tokens.decode,
+        gold=lambda maze: tokens.arrows(maze.solution),
         stop_tokens=STOP_TOKENS,
         pad_token=tokens.PAD,
         notes=(note,) if note else (),

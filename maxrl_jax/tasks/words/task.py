@@ -64,6 +64,8 @@ def make(
         held_out=_widened(_prompts(held_out, arrays.solutions(set_seed, num_held_out)), None),
         votes=votes,
         reasons=REASONS,
+        text=vocabulary.decode,
+        gold=lambda number: str(int(number)),
         stop_tokens=vocabulary.STOP_TOKENS,
         pad_token=vocabulary.PAD,
         num_problems=num_problems,

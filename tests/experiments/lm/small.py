@@ -27,6 +27,7 @@ COMMON = {
     "eval.num_samples": 4,
     "eval.every_steps": 0,
     "checkpoint.every_steps": 1,
+    "log.completions_prompts": 0,
     "wandb.mode": "disabled",
 }
 SMALL = {**COMMON, "maze.size": 7, "maze.num_held_out": 64, "maze.answer_length": 20, "eval.num_mazes": 5}
