@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int32
@@ -27,7 +28,7 @@ class Prompts:
 
     tokens: Int32[np.ndarray, "M S"]
     lengths: Int32[np.ndarray, " M"]
-    golds: tuple[str, ...]
+    golds: tuple[Any, ...]
     dropped: int
 
     def __len__(self) -> int:

@@ -25,12 +25,12 @@ class Record:
 
     Attributes:
         prompt: the user's turn, instruction included.
-        gold: the right answer, without a box.
+        gold: the right answer, without a box; or what another verifier needs, as a string the right answer.
         place: the line or row of its file.
     """
 
     prompt: str
-    gold: str
+    gold: Any
     place: str = dataclasses.field(default="", compare=False)
 
 
