@@ -15,7 +15,7 @@ def lines(count):
     return [encode(i, {"train/loss": i / 3}) for i in range(count)]
 
 
-@pytest.mark.parametrize("torn", ["", '{"step": 3, "tr', "{", '{"step": 3}', "\x00\x00\x00", '"text"\n', "\n"])
+@pytest.mark.parametrize("torn", ["", '{"step": 3, "tr', "\x00\x00\x00", '"text"\n'])
 def test_a_torn_last_line_is_cut_off(tmp_path, torn):
     (tmp_path / "metrics.jsonl").write_text("".join(line + "\n" for line in lines(3)) + torn)
     assert read_lines(tmp_path) == lines(3)

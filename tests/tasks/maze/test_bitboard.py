@@ -23,7 +23,7 @@ def to_sets(board, m):
     return [{cell for cell in range(m * m) if number >> cell & 1} for number in bits]
 
 
-@pytest.mark.parametrize("m", [2, 3, 6, 8, 17, 32])
+@pytest.mark.parametrize("m", [2, 6, 8, 17])
 def test_neighbours_are_the_cells_one_move_away(m):
     rng = random.Random(m)
     sets = [{cell for cell in range(m * m) if rng.random() < share} for share in (0.0, 0.05, 0.5, 1.0)]
@@ -36,7 +36,7 @@ def test_neighbours_are_the_cells_one_move_away(m):
         assert to_sets(board, m) == expected
 
 
-@pytest.mark.parametrize("m", [3, 8, 17])
+@pytest.mark.parametrize("m", [3, 17])
 def test_select_finds_every_cell_by_its_rank(m):
     rng = random.Random(m)
     cells = sorted(rng.sample(range(m * m), m * m // 2))

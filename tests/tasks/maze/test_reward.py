@@ -67,12 +67,7 @@ def test_exact_is_its_definition(mazes):
     assert found[:, [0, 2]].all() and not found[:, 3].any()  # paths and detours, but not with a move after the goal
 
 
-def test_solved_is_the_verdict(mazes):
-    answers = answers_of_every_kind(mazes, np.random.default_rng(2))
-    np.testing.assert_array_equal(maze.rewards(mazes.walls, answers), maze.verify(mazes.walls, answers))
-
-
-@pytest.mark.parametrize("size", [5, 9, 17])
+@pytest.mark.parametrize("size", [5, 9])
 def test_distances_are_those_of_a_search(size):
     walls = np.asarray(maze.generate(jax.random.key(4), 5, size).walls)
     board, stride = verifier.frame(walls)
