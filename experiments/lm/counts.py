@@ -48,30 +48,42 @@ class Counts:
 
     Args:
         folder: made when absent.
-        settings: what the counts depend on, ``round`` (samples of each prompt in one) among it; a folder of others
-            is refused.
+        settings: all that the counts depend on, ``round`` (samples of each prompt in one) among it; a folder of others
+            is refused. A setting that an older folder does not record is added to it.
+        inputs: digests of the files and code that they depend on, kept beside the settings and compared like them.
 
     Raises:
-        ConfigError: the folder holds counts of other settings.
+        ConfigError: the folder cannot be written, or holds counts of other settings or inputs.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any]):
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: Path, settings: dict[str, Any], inputs: dict[str, str]):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / FILE).touch()
+        except OSError as error:
+            raise ConfigError("--out", str(folder), f"a folder that can be written ({error.strerror})") from None
         self._file, self._summary, self._settings = folder / FILE, folder / SUMMARY, settings
         self.rounds: list[dict[str, np.ndarray]] = []
-        if not self._file.exists():
-            self._file.write_text(json.dumps(settings) + "\n")
-            return
         # A line that a kill cut in two is not JSON: its round is drawn again.
         text = self._file.read_text()
         lines = text[: text.rfind("\n") + 1].splitlines()
-        before = json.loads(lines[0]) if lines else settings
-        if before != settings:
-            key = next(key for key in settings if before.get(key) != settings[key])
-            allowed = f"{before.get(key)} as {self._file} was begun, or another --out"
-            raise ConfigError(f"--{key}", settings[key], allowed)
-        self.rounds = [{name: np.asarray(value) for name, value in json.loads(line).items()} for line in lines[1:]]
-        self._file.write_text("".join(line + "\n" for line in (lines or [json.dumps(settings)])))
+        try:
+            before, *rounds = map(json.loads, lines or ["{}"])
+            found = before.get("inputs", {})
+            self.rounds = [{name: np.asarray(value) for name, value in entry.items()} for entry in rounds]
+        except (ValueError, AttributeError):
+            raise ConfigError("--out", str(folder), f"a folder whose {FILE} is one of evaluations") from None
+        for key in settings:
+            if before.get(key, settings[key]) != settings[key]:
+                allowed = f"{before[key]} as {self._file} was begun, or another --out"
+                raise ConfigError(f"--{key}", settings[key], allowed)
+        for name in sorted({*found, *inputs}) if found else ():
+            was, now = found.get(name, "absent"), inputs.get(name, "absent")
+            if was != now:
+                allowed = f"the one ({was}) that {self._file} was begun with, or another --out"
+                raise ConfigError(name, None, allowed, shown=f"another one ({now})")
+        header = json.dumps({**before, **settings, "inputs": inputs})
+        self._file.write_text("".join(line + "\n" for line in (header, *lines[1:])))
 
     def add(self, found: dict[str, np.ndarray]) -> None:
         """Keeps one round, durably."""

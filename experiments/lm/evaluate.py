@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import pandas as pd
 
 import configs
@@ -37,10 +38,14 @@ from maxrl_jax.runs.command_line import Parser, exit_with, path
 from maxrl_jax.runs.config import fields, load, saved
 from maxrl_jax.runs.config.errors import ConfigError, as_config_error
 from maxrl_jax.runs.config.override import key_of, override, split_arguments
+from maxrl_jax.runs.folder import digest, inputs
 
 NORMS = "gradient_norms.csv"
 METHODS = ("maxrl", "grpo", "rloo")
 """Estimators whose gradients are measured, beside the run's own."""
+
+INPUTS = ("model.init_from", "data.eval", "data.eval_layout", "verifier.grade", "task")
+"""Fields that name files or code which an evaluation depends on."""
 
 FIELDS = {
     "data": "data.eval",
@@ -80,7 +85,7 @@ def evaluate(arguments: Sequence[str]) -> dict[str, Any]:
     try:
         params = setup.init_params()
         folder = options.out or Path(config.model.init_from) / _folder_name(options, config)
-        drawn = counts.Counts(folder, _settings(options, setup))
+        drawn = counts.Counts(folder, _settings(options, setup), _inputs(setup))
         drawn.draw(functools.partial(make_sampler(setup, options.round), params), options)
         if options.norms:
             norms(setup, params, options.norms).to_csv(folder / NORMS, index=False)
@@ -154,7 +159,16 @@ def _settings(options: argparse.Namespace, setup: Setup) -> dict[str, Any]:
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "length": sampling.max_new_tokens,
+        "compute_dtype": str(jax.numpy.dtype(setup.policy.dtype)),
     }
+
+
+def _inputs(setup: Setup) -> dict[str, str]:
+    """Digests of the weights, tokenizer and template, of data and judge, and of the held-out prompts themselves."""
+    found = inputs.digests(fields.to_dict(setup.config))
+    digests = {f"{key}/{name}": value for key in INPUTS if key in found for name, value in found[key].items()}
+    prompts = jax.device_get((setup.held_out.tokens, setup.held_out.lengths))
+    return digests | {"held-out prompts": digest.params_sha256(prompts)[:16]}
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -108,6 +108,8 @@ def for_model(config: Any, folder: Path, given: Sequence[str]) -> None:
         config.maze.num_held_out = count if tables else max(count, config.eval.num_mazes)
     if "maze.answer_length" not in given:
         config.maze.answer_length = 0
+    if "maze.reward" not in given:
+        config.maze.reward = "solved"  # as published
     if config.eval.num_mazes > config.maze.num_held_out:
         allowed = f"at most the {config.maze.num_held_out} that are held out"
         raise ConfigError("--mazes", config.eval.num_mazes, allowed)
