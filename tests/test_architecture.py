@@ -109,6 +109,23 @@ def test_the_core_needs_four_packages():
     assert foreign == set()
 
 
+def test_every_import_finds_its_module_and_name():
+    """Also those inside functions, which fail only when they run."""
+    own = {path.relative_to(ROOT).parts[0] for path in FILES.values()}
+    tests = {module_name(path): path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")}
+    missing = []
+    for module, source in (SOURCES | tests).items():
+        for node in ast.walk(ast.parse(source)):
+            if not isinstance(node, ast.ImportFrom) or str(node.module).split(".")[0] not in own:
+                continue
+            target = SOURCES.get(str(node.module), "")
+            there = names(target) | set(re.findall(r'"(\w+)"', target))
+            for alias in node.names:
+                given = "globals()" in target or alias.name in there or f"{node.module}.{alias.name}" in FILES
+                missing += [] if given and node.module in FILES else [f"{module}: {node.module}.{alias.name}"]
+    assert missing == []
+
+
 def test_no_folder_is_too_large_to_survey():
     sizes = {folder: len(list(folder.glob("*.py"))) for folder in {path.parent for path in FILES.values()}}
     large = {str(folder.relative_to(ROOT)): size for folder, size in sizes.items() if size > LARGEST_FOLDER}
