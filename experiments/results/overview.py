@@ -40,7 +40,7 @@ def draw(axes: Sequence[Axes], groups: Sequence[Group[Record]], many: int) -> li
         ax.set_title(f"solved with {k} {'try' if k == 1 else 'tries'}")
         rows += drawn
     rows = [{"epoch" if name == "step" and epochs else name: value for name, value in row.items()} for row in rows]
-    return rows + _over_k(axes[2], groups, evaluation.orders(most))
+    return rows + over_k(axes[2], groups, evaluation.orders(most))
 
 
 def _bottom(least: float) -> float:
@@ -48,7 +48,7 @@ def _bottom(least: float) -> float:
     return 0.0 if least < 0.8 else np.floor(20 * (least - 0.02)) / 20
 
 
-def _over_k(ax: Axes, groups: Sequence[Group[Record]], ks: Sequence[int]) -> list[dict]:
+def over_k(ax: Axes, groups: Sequence[Group[Record]], ks: Sequence[int]) -> list[dict]:
     """pass@k over k after the last step that every run has, and the base's."""
     found = [record for group in groups for record in group.runs]
     step = policy_runs.last_common_step(found)

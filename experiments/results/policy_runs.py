@@ -39,13 +39,13 @@ class Record(RunFolder):
 
     @property
     def task(self) -> str:
-        """The task it was trained on: maze, words, mathematics, or a user's own, my.module:factory."""
+        """The task it was trained on: maze, words, mathematics, reasoning_gym, or a user's own, my.module:factory."""
         return self.config.get("task", "maze")  # runs made before tasks had names were of mazes
 
     @property
     def training_set(self) -> int:
-        """Problems of the fixed set that RL runs over; 0 where every prompt is new, or the set is a file's."""
-        own = self.config.get(self.task, {})
+        """Problems of the fixed set that RL runs over; 0 where every prompt is new, or the config does not say it."""
+        own = self.config.get(self.task, {}) if self.task != "reasoning_gym" else {}  # it has at most so many a task
         return own.get("training_set") or own.get("num_problems", 0)
 
     @property

@@ -27,7 +27,13 @@ def run(folder, method, seed, solved, *, task="words", entropy=0.0, steps=STEPS)
         "eval": {"num_samples": SAMPLES},
     }
     lines = [
-        {"step": s, "train/all_fail": 1 - s / 32, "train/entropy": 0.5, "train/answer_length": 9.0 + method.count("x")}
+        {
+            "step": s,
+            "train/all_fail": 1 - s / 32,
+            "train/entropy": 0.5,
+            "train/answer_length": 9.0 + method.count("x"),
+            "train/reward_mean": s / 16,
+        }
         for s in range(steps)
     ]
     lines += [
@@ -132,6 +138,18 @@ def test_the_overview_is_over_epochs_and_tries(runs):
     lines = {line.get_label(): line for line in last.lines}
     np.testing.assert_allclose(lines["MaxRL"].get_ydata()[[0, -1]], [11 / 16, 1])
     np.testing.assert_allclose(lines["Base"].get_ydata()[[0, -1]], [3 / 16, 3 / 4])
+
+
+def test_a_real_models_overview_is_over_steps_of_its_own_task(runs):
+    run(runs.runs[0] / "gym", "grpo", 0, [[1, 0], [4, 2]], task="reasoning_gym")
+    fig = overview.model_overview(Context(runs=(runs.runs[0] / "gym",))).fig
+    reward, length, last = fig.axes
+    assert reward.get_xlabel() == length.get_xlabel() == "RL step"
+    drawn = reward.lines[0].get_ydata()
+    np.testing.assert_allclose(drawn, np.arange(len(drawn)) / 16)
+    lines = {line.get_label(): line for line in last.lines}
+    np.testing.assert_allclose(lines["Base"].get_ydata()[[0, -1]], [1 / 8, 1 / 2])
+    np.testing.assert_allclose(lines["GRPO"].get_ydata()[[0, -1]], [3 / 4, 1])
 
 
 def test_one_task_is_drawn_and_the_others_are_named(runs, capsys):
