@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.report import __main__ as report
-from experiments.report import colours, curves, mazes, plots
+from experiments.report import curves, mazes, plots
 from experiments.results import folders, image_runs, style
 from experiments.results.groups import group
 from maxrl_jax.runs.folder.metric_writer import encode
@@ -162,12 +162,12 @@ def test_known_methods_come_in_one_order_with_the_names_and_colours_of_every_fig
     assert [one.label for one in groups] == [
         f"{label}, num_rollouts={n}" for label in ("MaxRL", "GRPO", "RLOO") for n in (4, 16)
     ]
-    looks = colours.of_groups(groups)
+    looks = curves.looks(groups)
     assert [look.colour for look in looks[::2]] == [style.COLOURS[name] for name in ("maxrl", "grpo", "rloo")]
     assert [look.colour for look in looks[1::2]] == [look.colour for look in looks[::2]]
     assert len(set(looks)) == len(looks)  # told apart by their dash
-    assert colours.of_groups(groups[:1]) == looks[:1]
-    assert colours.of_groups(groups[:2]) == colours.in_turn(2)  # of one method
+    assert curves.looks(groups[:1]) == looks[:1]
+    assert curves.looks(groups[:2]) == curves.in_turn(2)  # of one method
 
 
 def test_methods_without_a_colour_and_lines_that_are_no_methods_take_colours_in_turn(tmp_path):
@@ -175,8 +175,8 @@ def test_methods_without_a_colour_and_lines_that_are_no_methods_take_colours_in_
         make_run(tmp_path / name.replace(":", "_"), rl={"advantage": {"name": name}})
     groups = group(folders.find([str(tmp_path)]))
     assert [one.label for one in groups] == ["MaxRL", "mine:fn"]
-    assert colours.of_groups(groups) == colours.in_turn(2)
-    assert len(set(colours.in_turn(2 * len(style.CYCLE)))) == 2 * len(style.CYCLE)
+    assert curves.looks(groups) == curves.in_turn(2)
+    assert len(set(curves.in_turn(2 * len(style.CYCLE)))) == 2 * len(style.CYCLE)
 
 
 def test_of_cross_entropy_the_fields_it_does_not_use_are_not_said(tmp_path):
@@ -297,7 +297,7 @@ def test_long_curves_are_means_of_bins(tmp_path):
 def line(value, error=None):
     value = np.array(value, float)
     error = np.full(len(value), np.nan) if error is None else np.array(error)
-    return curves.Series("a", np.arange(float(len(value))), value, error, 0.0, colours.in_turn(1)[0], 1)
+    return curves.Series("a", np.arange(float(len(value))), value, error, 0.0, curves.in_turn(1)[0], 1)
 
 
 def test_gaps_are_left_open_and_what_is_nowhere_finite_is_not_drawn():
@@ -329,10 +329,10 @@ def test_mazes_are_drawn_with_a_right_and_a_failed_answer(tmp_path):
     assert text.count('class="right"') == text.count('class="failed"') == 1
     # The way drawn is the way the verifier goes.
     for answer, reason, moves in zip(answers[0], verdict.reason[0], verdict.num_steps[0], strict=True):
-        way = mazes.steps(walls[0], answer)
+        way = mazes.way(walls[0], answer, int(moves)).tolist()
         assert len(way) - 1 == int(moves)
         hit = int(reason) in (verifier.HIT_WALL, verifier.LEFT_GRID)
-        assert (way[-1] != tokens.positions(answer)[int(moves)]) == hit
+        assert (tuple(way[-1]) != tokens.positions(answer)[int(moves)]) == hit
 
 
 def test_the_committed_page_holds_what_the_committed_runs_found():

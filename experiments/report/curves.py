@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from experiments.report import colours
-from experiments.report.colours import Look
-from experiments.results.groups import Group, natural
+from experiments.results import style
+from experiments.results.groups import Group, natural, parts
 from experiments.results.spread import over_seeds
 from maxrl_jax.runs.folder.metric_writer import mean
 
@@ -20,6 +21,7 @@ PREFIXES = ("eval", "train", "sft", "perf")
 """Of metrics, in the order of the page: what matters most comes first."""
 
 MOST_POINTS = 120
+_DASHES = ((), (7, 3), (2, 2.5), (9, 3, 2, 3))
 _FAMILY_SIZE = 3
 _WIDE = 1000  # greatest over least value of a chart, beyond which its axis is logarithmic
 _NONE = pd.DataFrame({"step": [], "mean": [], "standard_error": []})
@@ -28,19 +30,40 @@ Spread = Mapping[tuple[str, str], pd.DataFrame]
 """Mean and standard error over seeds at each step, by (group's label, metric)."""
 
 
+class Look(NamedTuple):
+    """The colour (#rrggbb; the page lightens it on a dark ground) and dash (SVG's lengths) of a line."""
+
+    colour: str
+    dash: tuple[float, ...]
+
+
+def looks(groups: Sequence[Group]) -> list[Look]:
+    """By method, in its own colour, where methods differ or there is one, and all have a colour; else in turn."""
+    methods = [parts(group.method)[0] for group in groups]
+    by_method = (len(methods) == 1 or len(set(methods)) > 1) and set(methods) <= set(style.COLOURS)
+    return _dashed([style.COLOURS[name] for name in methods]) if by_method else in_turn(len(groups))
+
+
+def in_turn(count: int) -> list[Look]:
+    """Looks of lines that are no methods."""
+    return _dashed([style.CYCLE[i % len(style.CYCLE)] for i in range(count)])
+
+
+def _dashed(colours: Sequence[str]) -> list[Look]:
+    """Lines that share a colour differ in their dash."""
+    met: Counter[str] = Counter()
+    found = []
+    for colour in colours:
+        found.append(Look(colour, _DASHES[met[colour] % len(_DASHES)]))
+        met[colour] += 1
+    return found
+
+
 @dataclasses.dataclass(frozen=True)
 class Series:
-    """One line of a chart.
+    """One line of a chart: means and standard errors over seeds, NaN where there is none, [n] each.
 
-    Attributes:
-        label: what the legend says.
-        step: [n] steps.
-        value: [n] means over the seeds; NaN where nothing finite was logged.
-        error: [n] standard errors over the seeds; NaN for one seed.
-        last: the last finite mean, whatever was averaged for drawing; NaN where there is none.
-        look: its colour and dash.
-        seeds: number of seeds.
-        binned: steps averaged into one point; 1 where all are drawn.
+    `last` is the last finite mean, whatever was averaged for drawing; `binned` the steps averaged into one point.
     """
 
     label: str
@@ -55,15 +78,7 @@ class Series:
 
 @dataclasses.dataclass(frozen=True)
 class Chart:
-    """Lines that share axes.
-
-    Attributes:
-        title: a metric, or the family of metrics drawn together.
-        series: the lines.
-        metrics: the metrics drawn.
-        by_metric: whether the lines are metrics of one group (they need their own legend) or groups.
-        by_k: whether the horizontal axis is k, not the step.
-    """
+    """Lines that share axes: groups, or metrics of one group (by_metric), over steps or over k (by_k)."""
 
     title: str
     series: tuple[Series, ...]
@@ -110,8 +125,8 @@ def charts(groups: Sequence[Group], table: pd.DataFrame) -> dict[str, list[Chart
         if len(groups) == 1:
             made = []
             for title, members in families(names).items():
-                looks = zip(members, colours.in_turn(len(members)), strict=True)
-                lines = (_series(spread, groups[0], m, _member(title, m), look) for m, look in looks)
+                pairs = zip(members, in_turn(len(members)), strict=True)
+                lines = (_series(spread, groups[0], m, _member(title, m), look) for m, look in pairs)
                 made.append(Chart(title, tuple(lines), members, True))
         else:
             made = [_of_metric(spread, groups, name) for name in names]
@@ -146,8 +161,8 @@ def _names(table: pd.DataFrame, prefix: str) -> list[str]:
 
 
 def _of_metric(spread: Spread, groups: Sequence[Group], name: str) -> Chart:
-    looks = zip(groups, colours.of_groups(groups), strict=True)
-    return Chart(name, tuple(_series(spread, group, name, group.label, look) for group, look in looks), (name,), False)
+    pairs = zip(groups, looks(groups), strict=True)
+    return Chart(name, tuple(_series(spread, group, name, group.label, look) for group, look in pairs), (name,), False)
 
 
 def families(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -179,7 +194,7 @@ def _over_k(groups: Sequence[Group], title: str, members: Sequence[str], last: p
     """The last value of each ``name@k`` over k: what more samples are worth."""
     ks = np.array([float(name.rpartition("@")[2]) for name in members])
     lines = []
-    for group, look in zip(groups, colours.of_groups(groups), strict=True):
+    for group, look in zip(groups, looks(groups), strict=True):
         rows = last[last.label == group.label].set_index("metric").reindex(members)
         value, error = rows["mean"].to_numpy(float), rows.standard_error.to_numpy(float)
         lines.append(Series(group.label, ks, value, error, math.nan, look, len(group.runs)))

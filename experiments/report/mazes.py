@@ -2,80 +2,49 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from maxrl_jax.tasks.maze import REASONS, tokens
+from maxrl_jax.tasks import maze
+from maxrl_jax.tasks.maze import tokens, verifier
 
 MOST = 6
-_SOLVED = REASONS.index("solved")
 
 
-Way = list[tuple[float, float]]
-"""(row, column) points."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Maze:
-    """One maze and what the policy made of it.
-
-    Attributes:
-        size: n of its n x n cells.
-        walls: [W, 2] rows and columns of its walls.
-        ways: by "failed" and "right" the longest such answer, where there is one.
-        solved: number of samples that solve it.
-        samples: their number.
-    """
-
-    size: int
-    walls: np.ndarray
-    ways: dict[str, Way]
-    solved: int
-    samples: int
-
-
-def read(path: Path) -> list[Maze]:
+def read(path: Path) -> list[dict[str, Any]]:
     """Up to `MOST` mazes of a file, those with right and failed answers first.
 
     Args:
         path: an npz file with walls [M, n, n], answers [M, S, T] and reason [M, S] (`maze.REASONS`).
+
+    Returns:
+        Of each maze its size, walls [W, 2] as rows and columns, ways (of the longest "failed" and "right" answer, where
+        there is one), the number of samples and of those that solve it.
     """
     with np.load(path, allow_pickle=False) as file:
         walls, answers, reason = file["walls"], file["answers"], file["reason"]
-    solved = reason == _SOLVED
-    both = solved.any(1) & ~solved.all(1)
-    order = np.argsort(~both * 2 + ~solved.any(1), kind="stable")[:MOST]
-    return [_maze(walls[i], answers[i], solved[i]) for i in order]
+    steps = np.asarray(maze.judge(walls, answers).num_steps)
+    solved, length = reason == verifier.SOLVED, (answers != tokens.PAD).sum(-1)
+    order = np.argsort(~(solved.any(1) & ~solved.all(1)) * 2 + ~solved.any(1), kind="stable")[:MOST]
+    found = []
+    for i in order:
+        longest = {
+            kind: int(np.argmax(np.where(mask, length[i], -1)))
+            for kind, mask in (("failed", ~solved[i]), ("right", solved[i]))
+            if mask.any()
+        }
+        ways = {kind: way(walls[i], answers[i, j], steps[i, j]) for kind, j in longest.items()}
+        counts = {"solved": int(solved[i].sum()), "samples": solved.shape[1]}
+        found.append({"size": walls.shape[-1], "walls": np.argwhere(walls[i]), "ways": ways, **counts})
+    return found
 
 
-def steps(walls: np.ndarray, answer: np.ndarray) -> Way:
-    """The way of an answer as (row, column) points from the start, up to the goal or into the side of a wall.
-
-    Args:
-        walls: bool [n, n].
-        answer: int [T], tokens after the prompt.
-    """
-    size = len(walls)
-    way = [(1.0, 1.0)]
-    for token in answer:
-        if int(token) not in tokens.DISPLACEMENTS or way[-1] == (size - 2, size - 2):
-            break
-        (row, column), (down, right) = way[-1], tokens.DISPLACEMENTS[int(token)]
-        into = int(row) + down, int(column) + right
-        if not (0 <= into[0] < size and 0 <= into[1] < size) or walls[into]:
-            way.append((row + down / 2, column + right / 2))
-            break
-        way.append((float(into[0]), float(into[1])))
-    return way
-
-
-def _maze(walls: np.ndarray, answers: np.ndarray, solved: np.ndarray) -> Maze:
-    length = (answers != tokens.PAD).sum(-1)
-    ways = {
-        kind: steps(walls, answers[int(np.argmax(np.where(mask, length, -1)))])
-        for kind, mask in (("failed", ~solved), ("right", solved))
-        if mask.any()
-    }
-    return Maze(len(walls), np.argwhere(walls), ways, int(solved.sum()), len(solved))
+def way(walls: np.ndarray, answer: np.ndarray, num_steps: int) -> np.ndarray:
+    """(row, column) points of an answer from the start, up to the goal or into the side of a wall or of the edge."""
+    path = np.array(tokens.positions(answer)[: num_steps + 1], float)
+    row, column = path[-1].astype(int)
+    if num_steps and not (0 <= row < len(walls) and 0 <= column < len(walls) and not walls[row, column]):
+        path[-1] = (path[-2] + path[-1]) / 2
+    return path

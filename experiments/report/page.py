@@ -1,4 +1,4 @@
-"""The page: what page.html shows of some runs, in the order in which it shows it."""
+"""Collects the contents of page.html from some runs, in the order in which the page shows them."""
 
 from __future__ import annotations
 
@@ -36,15 +36,7 @@ _TITLES = {
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """Charts below one heading.
-
-    Attributes:
-        number: its place, for the charts' ids.
-        title: the heading.
-        about: a quiet word after it.
-        kind: the class of its grid, "" for the usual one.
-        charts: the charts.
-    """
+    """Charts below one heading; `number` is for their ids, `kind` the class of their grid."""
 
     number: int
     title: str

@@ -35,7 +35,11 @@ def looks(groups: Iterable[Group], *, markers: bool = False) -> dict[str, dict[s
         taken = [other["linestyle"] for other in found.values() if other["color"] == look["color"]]
         if look["linestyle"] in taken:
             look["linestyle"] = next((line for line in _LINES if line not in taken), ":")
-        found[group.key] = look | ({"marker": _MARKERS[len(taken) % len(_MARKERS)]} if markers else {})
+        if markers:
+            met = [other["marker"] for other in found.values() if other["color"] == look["color"]]
+            own = style.MARKERS.get(estimator, "o")
+            look["marker"] = next((m for m in (own, *_MARKERS) if m not in met), own)
+        found[group.key] = look
     return found
 
 
