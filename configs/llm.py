@@ -73,6 +73,7 @@ def data() -> ConfigDict:
     data.eval_layout = "plain"
     data.question = ""  # column of the questions; empty: the layout's
     data.answer = ""  # column of the answers; empty: the layout's
+    data.solution = ""  # column of train with the solutions that SFT imitates; empty: none
     data.max_prompt_length = 512  # tokens; problems with longer prompts are left out, and counted
     data.max_answer_length = 2048  # tokens
     data.drop_shared = False  # problems of train that eval holds too are left out; else they are counted

@@ -141,5 +141,5 @@ def _check_sft(config: Any, task: Task) -> None:
                 "sft.export_steps", config.sft.export_steps, f"steps from 1 to sft.steps = {config.sft.steps}"
             )
     optimizer.check(config, "sft.optimizer", config.sft.steps)
-    if config.sft.steps and task.held_out.solutions is None:
+    if config.sft.steps and task.held_out.solutions is None and not task.has_solutions:
         raise ConfigError("sft.steps", config.sft.steps, f"0: the prompts of {task.name} have no solutions")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 
 from experiments.lm import rl
@@ -14,12 +16,12 @@ from experiments.lm.evaluation import Evaluator
 from experiments.lm.setup import Setup, by_platform
 from maxrl_jax.lm import sft
 from maxrl_jax.lm.schedule import Schedule
+from maxrl_jax.lm.task import Prompts
 from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.devices.data_parallel import Share, over_batch
 from maxrl_jax.runs.folder import digest
 from maxrl_jax.runs.folder.run import Run
 from maxrl_jax.runs.loop import optimizer
-from maxrl_jax.runs.loop.chunks import scan
 from maxrl_jax.runs.loop.phase import Every, Phase
 from maxrl_jax.runs.loop.steps import run_steps
 
@@ -35,7 +37,14 @@ def run_sft(opened: Run, setup: Setup, params: Any) -> Any:
     if config.sft.eval_every_steps:
         every.append(Every(config.sft.eval_every_steps, Evaluator(setup, "sft"), at_start=True))
     steps, per_call = config.sft.steps, config.sft.steps_per_call
-    phase = Phase(name="sft", chunk=make_sft_chunk(setup), num_steps=steps, steps_per_call=per_call, every=every)
+    phase = Phase(
+        name="sft",
+        chunk=make_sft_chunk(setup),
+        num_steps=steps,
+        steps_per_call=per_call,
+        every=every,
+        data=sft_data(setup),
+    )
     return run_steps(opened, phase, state)["params"]
 
 
@@ -45,13 +54,15 @@ def _sft_optimizer(setup: Setup) -> optax.GradientTransformation:
 
 
 def make_sft_chunk(setup: Setup) -> Callable[..., Any]:
-    """One SFT step, scanned: ``chunk(state, steps) -> (state, metrics)``."""
+    """SFT steps: ``chunk(state, steps) -> (state, metrics)``, with the batches behind ``steps`` where `sft_data` is."""
     batch_size = setup.config.sft.batch_size
     micro_batch = by_platform(setup.config.sft.micro_batch, cpu=4, accelerator=batch_size)
     transformation = _sft_optimizer(setup)
 
-    def one(state: dict[str, Any], index: jax.Array) -> tuple[dict[str, Any], dict[str, jax.Array]]:
-        def share_of_batch(share: Share, params: Any) -> tuple[jax.Array, Any]:
+    def one(state: dict[str, Any], given: tuple[jax.Array, Any]) -> tuple[dict[str, Any], dict[str, jax.Array]]:
+        index, batch = given
+
+        def share_of_batch(share: Share, params: Any, batch: Any) -> tuple[jax.Array, Any]:
             return sft.gradients(
                 setup.policy,
                 setup.task,
@@ -60,15 +71,32 @@ def make_sft_chunk(setup: Setup) -> Callable[..., Any]:
                 batch_size=batch_size,
                 micro_batch=micro_batch,
                 train_on_prompts=setup.config.sft.train_on_prompts,
+                prompts=None if batch is None else batch.at(share.ids(batch_size)),
                 share=share,
             )
 
-        loss, gradients = over_batch(share_of_batch, setup.mesh, state["params"])
+        loss, gradients = over_batch(share_of_batch, setup.mesh, state["params"], batch)
         params, opt = optimizer.apply(transformation, gradients, state["opt"], state["params"])
         metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradients)}
         return {**state, "params": params, "opt": opt}, metrics
 
-    return scan(one)
+    def chunk(state: Any, steps: jax.Array, batches: Any = None) -> tuple[Any, dict[str, jax.Array]]:
+        return jax.lax.scan(one, state, (steps, batches))
+
+    return chunk
+
+
+def sft_data(setup: Setup) -> Callable[[int], Iterator[Prompts]] | None:
+    """``data(step) -> iterator`` of this process's part of each batch, where the host makes prompts; else None."""
+    task, whole = setup.task, setup.config.sft.batch_size
+    size = whole // jax.process_count()
+    ids = (jax.process_index() * size + np.arange(size)).astype(np.int32)
+
+    def data(step: int) -> Iterator[Prompts]:
+        for index in itertools.count(step):
+            yield task.prompts("sft", np.int32(index), ids, whole)
+
+    return data if task.judged_on_host else None
 
 
 def run_rl(opened: Run, setup: Setup, params: Any, phases: rl.Phases) -> Any:

@@ -23,6 +23,7 @@ def gradients(
     micro_batch: int | None = None,
     share: Share | None = None,
     train_on_prompts: bool = False,
+    prompts: Prompts | None = None,
 ) -> tuple[Float[Array, ""], Any]:
     """Loss and gradients of one step of SFT: the solutions' cross-entropy, micro-batch by micro-batch.
 
@@ -34,10 +35,11 @@ def gradients(
         batch_size: prompts of the global batch.
         micro_batch: sequences run at a time on a device; None for all.
         share: this device's share of the batch, with more than one device.
+        prompts: this device's share of the batch, where the host makes it; by default the task makes it here.
         train_on_prompts: the average is over the prompts' tokens too, but for the first, which nothing predicts.
     """
     share = share or Whole()
-    prompts = task.prompts("sft", step, share.ids(batch_size), batch_size)
+    prompts = prompts or task.prompts("sft", step, share.ids(batch_size), batch_size)
     solutions = prompts.solutions
     assert solutions is not None, f"the prompts of {task.name} have no solutions"
     count, length = solutions.shape

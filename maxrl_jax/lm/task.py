@@ -126,6 +126,7 @@ class Task:
         stop_tokens: an answer ends with the first of these; () for answers of T tokens.
         pad_token: what follows the end of an answer.
         notes: lines for the user at the start of a run.
+        has_solutions: whether the prompts of SFT have solutions though the held-out ones have none.
         num_problems: of a finite training set, which its prompts number; 0 for another prompt every time.
         judged_on_host: whether the judge is no function of arrays alone.
         submit: ``submit(state, answers) -> (() -> Verdict)``, the judge on the host without the wait: what it returns
@@ -152,6 +153,7 @@ class Task:
     stop_tokens: tuple[int, ...] = ()
     pad_token: int = 0
     notes: tuple[str, ...] = ()
+    has_solutions: bool = False
     num_problems: int = 0
     judged_on_host: bool = False
     submit: Callable[[Any, Any], Callable[[], Verdict]] | None = None

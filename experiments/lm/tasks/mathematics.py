@@ -117,7 +117,10 @@ def _prompts(config: Any, name: str, tokenizer: mathematics.Tokenizer, vocabular
     layout = data[f"{name}_layout"]
     if ":" in layout:
         layout = imported(config, f"data.{name}_layout", ", ".join(mathematics.LAYOUTS))
-    read = functools.partial(mathematics.read_records, question=data.question, answer=data.answer)
+    columns = {"question": data.question, "answer": data.answer}
+    if name == "train" and config.sft.steps:
+        columns["solution"] = data.solution
+    read = functools.partial(mathematics.read_records, **columns)
     records = named(f"data.{name}", data[name], lambda: read(data[name], layout))
     return make_prompts(config, records, tokenizer, vocabulary_size, f"data.{name}")
 
@@ -133,7 +136,9 @@ def make_prompts(
 
     def make() -> mathematics.Prompts:
         try:
-            return mathematics.make_prompts(records, tokenizer, config.data.max_prompt_length, vocabulary_size)
+            return mathematics.make_prompts(
+                records, tokenizer, config.data.max_prompt_length, vocabulary_size, config.data.max_answer_length
+            )
         except mathematics.InputError as error:
             if error.key != mathematics.LENGTH_LIMIT:
                 raise

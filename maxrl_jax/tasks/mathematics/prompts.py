@@ -24,12 +24,14 @@ class Prompts:
         lengths: tokens of each prompt.
         golds: the right answer to each.
         dropped: problems left out because their prompt is too long.
+        solutions: tokens that SFT imitates, with their end of text; () where there are none, or too many.
     """
 
     tokens: Int32[np.ndarray, "M S"]
     lengths: Int32[np.ndarray, " M"]
     golds: tuple[Any, ...]
     dropped: int
+    solutions: tuple[tuple[int, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.golds)
@@ -42,8 +44,11 @@ class Prompts:
 
     def at(self, ids: np.ndarray) -> "Prompts":
         """The prompts with these numbers, or where a mask says so."""
-        golds = tuple(self.golds[place] for place in np.arange(len(self))[ids])
-        return dataclasses.replace(self, tokens=self.tokens[ids], lengths=self.lengths[ids], golds=golds)
+        places = np.arange(len(self))[ids]
+        golds, solutions = (tuple(given[i] for i in places) if given else () for given in (self.golds, self.solutions))
+        return dataclasses.replace(
+            self, tokens=self.tokens[ids], lengths=self.lengths[ids], golds=golds, solutions=solutions
+        )
 
     def batch(self, ids: Sequence[int] | np.ndarray) -> tuple[Int32[np.ndarray, "B S"], Int32[np.ndarray, " B"]]:
         """Tokens and lengths of some prompts, cut to the bucket of the longest of them."""
@@ -53,7 +58,11 @@ class Prompts:
 
 
 def make_prompts(
-    records: Sequence[Record], tokenizer: Tokenizer, max_length: int, vocabulary_size: int | None = None
+    records: Sequence[Record],
+    tokenizer: Tokenizer,
+    max_length: int,
+    vocabulary_size: int | None = None,
+    max_solution: int = 0,
 ) -> Prompts:
     """Writes problems as tokens; prompts of more than `max_length` tokens are left out and counted.
 
@@ -62,6 +71,7 @@ def make_prompts(
         tokenizer: of the model.
         max_length: in tokens.
         vocabulary_size: of the model, whose embeddings hold every token of the prompts; None: not known.
+        max_solution: tokens of the longest solution that is kept.
 
     Raises:
         ValueError: `max_length` is not positive.
@@ -80,7 +90,15 @@ def make_prompts(
     tokens = np.full((len(kept), bucket(int(lengths.max()), max_length)), tokenizer.pad, np.int32)
     for row, place in zip(tokens, kept, strict=True):
         row[: len(rows[place])] = rows[place]
-    return Prompts(tokens, lengths, tuple(records[place].gold for place in kept), len(rows) - len(kept))
+    golds = tuple(records[place].gold for place in kept)
+    solutions = tuple(_solution(records[place].solution, tokenizer, max_solution) for place in kept)
+    return Prompts(tokens, lengths, golds, len(rows) - len(kept), solutions)
+
+
+def _solution(text: str, tokenizer: Tokenizer, longest: int) -> tuple[int, ...]:
+    """The tokens of a solution and an end of text; () where there is none, or a longer one."""
+    tokens = (*tokenizer.encode_answer(text), tokenizer.eos[0]) if text else ()
+    return tokens if len(tokens) <= longest else ()
 
 
 def _check_tokens(

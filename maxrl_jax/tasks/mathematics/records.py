@@ -11,7 +11,7 @@ import decimal
 import json
 import math
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,11 +26,13 @@ class Record:
     Attributes:
         prompt: the user's turn, instruction included.
         gold: the right answer, without a box; or what another verifier needs, as a string the right answer.
+        solution: an answer that SFT imitates; "" for none.
         place: the line or row of its file.
     """
 
     prompt: str
     gold: Any
+    solution: str = ""
     place: str = dataclasses.field(default="", compare=False)
 
 
@@ -80,7 +82,9 @@ LAYOUTS = {
 }
 
 
-def read_records(path: str, layout: str | Layout = "plain", *, question: str = "", answer: str = "") -> list[Record]:
+def read_records(
+    path: str, layout: str | Layout = "plain", *, question: str = "", answer: str = "", solution: str = ""
+) -> list[Record]:
     """Reads a file of problems.
 
     Args:
@@ -88,6 +92,7 @@ def read_records(path: str, layout: str | Layout = "plain", *, question: str = "
         layout: one of ``LAYOUTS`` by name, or one of your own.
         question: column of questions, where the layout's is not it.
         answer: column of answers, likewise.
+        solution: column of solutions; "" for none.
 
     Raises:
         InputError: no such file, layout or column, a broken line, a row without a question or an answer, no rows.
@@ -98,12 +103,12 @@ def read_records(path: str, layout: str | Layout = "plain", *, question: str = "
         layout = LAYOUTS[layout]
     if not isinstance(layout, Layout):
         raise InputError("layout", f"a {type(layout).__name__}", "a mathematics.Layout")
-    columns = (question or layout.question, answer or layout.answer)
+    columns = [question or layout.question, answer or layout.answer, *([solution] if solution else [])]
     records = []
     for place, row in _rows(path, columns):
         texts = [_text(row[column], f"{place}, column {column!r}") for column in columns]
         gold = _gold(layout, texts[1], f"{place}, column {columns[1]!r}")
-        records.append(Record(texts[0] + layout.instruction, gold, place))
+        records.append(Record(texts[0] + layout.instruction, gold, texts[2] if solution else "", place))
     if not records:
         raise InputError(path, "no rows", "one problem or more")
     return records
@@ -122,7 +127,7 @@ def _gold(layout: Layout, answer: str, place: str) -> str:
     return gold
 
 
-def _rows(path: str, columns: tuple[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _rows(path: str, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The rows of a file, each with its place in words."""
     file = pathlib.Path(path)
     if file.suffix not in (".jsonl", ".parquet"):
@@ -132,7 +137,7 @@ def _rows(path: str, columns: tuple[str, str]) -> Iterator[tuple[str, dict[str, 
     return _json_lines(file, columns) if file.suffix == ".jsonl" else _parquet(file, columns)
 
 
-def _json_lines(file: pathlib.Path, columns: tuple[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _json_lines(file: pathlib.Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     with foreign(str(file), "bytes that are no text", "JSON lines in UTF-8"):
         lines = file.read_text(encoding="utf-8-sig").split("\n")  # a byte order mark is skipped
     for number, line in enumerate(lines, start=1):
@@ -147,7 +152,7 @@ def _json_lines(file: pathlib.Path, columns: tuple[str, str]) -> Iterator[tuple[
         yield place, row
 
 
-def _parquet(file: pathlib.Path, columns: tuple[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _parquet(file: pathlib.Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         from pyarrow import parquet
     except ImportError:
@@ -167,7 +172,7 @@ def _parquet(file: pathlib.Path, columns: tuple[str, str]) -> Iterator[tuple[str
         yield f"{file}, row {number}", row
 
 
-def _check_columns(place: str, wanted: tuple[str, str], there: Any) -> None:
+def _check_columns(place: str, wanted: Sequence[str], there: Any) -> None:
     for column in wanted:
         if column not in there:
             raise InputError(place, f"no column {column!r}", "one of " + ", ".join(map(repr, there)))

@@ -58,10 +58,21 @@ def make(
     shared = int(training.held_in(held_out).sum())
     if shared:
         notes += (f"{shared} of {len(training)} training problems are held out too (data.drop_shared)",)
+    if any(training.solutions) and not all(training.solutions):
+        notes += (f"{training.solutions.count(())} solutions are longer than an answer may be, and are not taught",)
     golds = (*training.golds, *held_out.golds)
     order = jax.jit(functools.partial(epoch_indices, keys.stream(seed, "rl_order")), static_argnums=(1, 2))
+    sft_order = jax.jit(functools.partial(epoch_indices, keys.stream(seed, "sft_order")), static_argnums=(1, 2))
+    taught = np.flatnonzero([len(solution) for solution in training.solutions])
+    solutions = np.full((len(taught), max(map(len, training.solutions), default=0)), tokenizer.pad, np.int32)
+    for row, place in zip(solutions, taught, strict=True):
+        row[: len(training.solutions[place])] = training.solutions[place]
 
     def prompts(phase: str, step: np.ndarray, ids: np.ndarray, batch_size: int) -> task.Prompts:
+        if phase == "sft":  # of one shape: several steps are one call
+            rows = np.asarray(sft_order(step, batch_size, len(taught)))[ids]
+            own = training.at(taught[rows])
+            return task.Prompts(own.tokens, lengths=own.lengths, solutions=solutions[rows])
         places = np.asarray(order(step, batch_size, len(training)))[ids]
         tokens, lengths = training.batch(places)
         return task.Prompts(tokens, state=places, lengths=lengths, numbers=places)
@@ -101,6 +112,7 @@ def make(
         stop_tokens=tokenizer.eos,
         pad_token=tokenizer.pad,
         notes=notes,
+        has_solutions=len(taught) > 0,
         num_problems=len(training),
         judged_on_host=True,
         submit=submit,

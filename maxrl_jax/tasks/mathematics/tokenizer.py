@@ -67,6 +67,10 @@ class Tokenizer:
         """The tokens of a user's turn in the chat template, which writes the special tokens itself."""
         return self.tokens.encode(self.render(text), add_special_tokens=False).ids
 
+    def encode_answer(self, text: str) -> list[int]:
+        """The tokens of an answer, without its end of text."""
+        return self.tokens.encode(text, add_special_tokens=False).ids
+
     def decode_answer(self, answer: Sequence[int]) -> str:
         """The text up to the first end of text, without special tokens."""
         return self.tokens.decode(list(answer[: self.end(answer)]), skip_special_tokens=True)

@@ -54,7 +54,10 @@ def make_sets(
         rule = rule_for(entry["answer"] for entry in rest.values()) if extract == "auto" else extract
 
         def problems(entries: dict[str, Any], spec: Spec = spec, rule: str = rule) -> list[Record]:
-            return [Record(question + instruction, Gold(spec, rule, entry)) for question, entry in entries.items()]
+            return [
+                Record(question + instruction, Gold(spec, rule, entry), str(entry["answer"]))
+                for question, entry in entries.items()
+            ]
 
         training.append(problems(rest))
         held_out.append(problems(kept))

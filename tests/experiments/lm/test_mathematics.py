@@ -1,6 +1,7 @@
 """Mathematics end to end on a random model: judged on the host, its tokenizer passed on, resumed; what is refused."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -184,3 +185,41 @@ def test_evaluation_reads_runs_that_are_older_than_a_field(tmp_path):
     shape = {"hidden_size": 16, "intermediate_size": 32, "num_layers": 1, "num_heads": 2, "num_kv_heads": 1}
     config["model"] |= shape | {"max_positions": 256}
     assert found == config
+
+
+def test_sft_on_a_column_of_solutions_is_taught_and_resumed(tmp_path):
+    """Right answers are written out: the loss falls, and a run that stops between goes on with the same batches."""
+    problems = [{"prompt": f"Say {letter}.", "answer": letter, "how": f"{letter}{letter}"} for letter in "abcdefgh"]
+    problems.append({"prompt": "Say x.", "answer": "x", "how": "x" * 20})  # longer than an answer may be
+    chosen = {"sft.steps": 8, "sft.steps_per_call": 4, "rl.steps": 0, "data.solution": "how", "sft.batch_size": 4}
+    chosen |= {"sft.optimizer.learning_rate": 1e-2, "checkpoint.every_steps": 4}
+
+    def config(**overrides):
+        made = mathematics(tmp_path, **{**chosen, **overrides})
+        (tmp_path / "train.jsonl").write_text("".join(json.dumps(problem) + "\n" for problem in problems))
+        return made
+
+    check(config())
+    run(config(), tmp_path / "whole")
+    losses = [line["sft/loss"] for line in lines(tmp_path / "whole", "sft/")]
+    assert len(losses) == 8 and losses[-1] < losses[0]
+    task = set_up(config()).task
+    taught = task.prompts("sft", np.int32(0), np.arange(8), 8)
+    assert sorted(task.text(row[:2].tolist()) for row in taught.solutions) == [2 * letter for letter in "abcdefgh"]
+    assert (taught.solutions[:, 2] == task.stop_tokens[0]).all()
+    assert any("1 solutions are longer" in line for line in task.notes)
+    for name, message in {"": "sft.steps", "absent": "no column 'absent'"}.items():
+        with pytest.raises(ConfigError, match=message):
+            check(config(**{"data.solution": name}))
+
+
+@pytest.mark.slow
+def test_sft_on_text_resumes_bitwise(tmp_path):
+    chosen = {"rl.steps": 0, "data.solution": "answer", "sft.batch_size": 4, "sft.steps_per_call": 1}
+    whole = mathematics(tmp_path, **chosen, **{"sft.steps": 4, "checkpoint.every_steps": 2})
+    run(whole, tmp_path / "whole")
+    killed = tmp_path / "parts"
+    run(whole, killed)
+    shutil.rmtree(killed / "checkpoints" / "4")
+    run(whole, killed)
+    assert lines(killed, "sft/", "final/") == lines(tmp_path / "whole", "sft/", "final/")
