@@ -1,4 +1,4 @@
-"""Writes the estimator explorer: one HTML file that holds its tables, its code and its style, and fetches nothing.
+"""Writes the estimator explorer: one HTML file with its tables, code and style, which fetches nothing.
 
 python -m docs.explorer.build [--out=explorer.html]
 """
@@ -21,7 +21,7 @@ STYLES = ("vendor/uPlot.min.css", "style.css")
 SCRIPTS = (
     "vendor/uPlot.iife.min.js",
     "mathematics.js",  # the formulas, from tables alone
-    "settings.js",  # what was chosen: the estimators, N, p, ... and the address that keeps it
+    "settings.js",  # the settings (estimators, N, p, ...) and their form in the address
     "plots.js",  # one look for uPlot
     "panels.js",  # the charts and the numbers under them
     "rewards.js",  # real rewards, dragged on a line

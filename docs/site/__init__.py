@@ -1,1 +1,1 @@
-"""What mkdocs needs beyond its plugins: pages from outside docs/, links between them, formulas without a network."""
+"""Additions to mkdocs: pages from outside docs/, links between them, formulas without a network."""

@@ -1,4 +1,4 @@
-"""The pages of the API: one a package, with every public module of it, found by walking the source."""
+"""The API pages: one for each package, with all its public modules, from the source tree."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def page_of(package: str) -> str:
 
 
 def render(package: str, modules: list[str]) -> str:
-    """Markdown that mkdocstrings fills in; of the package itself its docstring, as its names live in the modules."""
+    """Markdown for mkdocstrings; a package itself shows its docstring alone, since its names are in the modules."""
     parts = [f"# {package}", f"::: {package}\n    options:\n      members: false\n      show_root_heading: false"]
     parts += [f"## {module.removeprefix(package + '.')}\n\n::: {module}" for module in modules]
     return "\n\n".join(parts) + "\n"
 
 
 class PlainDocstrings(griffe.Extension):
-    """Docstrings here are plain text with backticks: stars, underscores and brackets in them are no Markdown.
+    """Docstrings are plain text with backticks: stars, underscores and brackets in them are not Markdown.
 
-    A block that stands indented between empty lines is a formula or a listing and keeps its lines.
+    An indented block between empty lines is a formula or a listing and keeps its lines.
     """
 
     def on_instance(self, *, obj: griffe.Object, **keywords: object) -> None:
@@ -56,7 +56,7 @@ class PlainDocstrings(griffe.Extension):
 
 
 def plain(text: str) -> str:
-    """A docstring as Markdown that reads as it was written."""
+    """A docstring as Markdown that renders as plain text."""
     return "\n\n".join(_block(block) for block in text.split("\n\n"))
 
 

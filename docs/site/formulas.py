@@ -1,4 +1,4 @@
-"""TeX to MathML when the site is built: browsers draw it themselves, so that no script and no font is fetched."""
+"""TeX to MathML when the site is built: browsers render MathML without fetching a script or font."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NOTEBOOK = re.compile(
 )
 
 
-# Browsers take the letters themselves and no longer an attribute that asks for another form of them.
+# Browsers no longer support the attribute for double-struck letters, only the letters themselves.
 _DOUBLE_STRUCK = {letter: chr(0x1D538 + index) for index, letter in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ")}
 _DOUBLE_STRUCK |= {"C": "ℂ", "H": "ℍ", "N": "ℕ", "P": "ℙ", "Q": "ℚ", "R": "ℝ", "Z": "ℤ"}
 
@@ -36,12 +36,12 @@ def fence(source: str, language: str, class_name: str, options: object, md: obje
 
 
 def in_page(text: str) -> str:
-    """HTML of a Markdown page whose inline formulas pymdownx.arithmatex has marked."""
+    """Converts the inline formulas of a Markdown page, which pymdownx.arithmatex has marked."""
     return _MARKDOWN.sub(lambda m: convert(html.unescape(m[2]), block=m[1] == "div"), text)
 
 
 def in_notebook(text: str) -> str:
-    """HTML of a notebook, whose formulas stand between dollars."""
+    """Converts the formulas between dollars in a notebook's HTML."""
 
     def replace(match: re.Match[str]) -> str:
         if match["kept"]:

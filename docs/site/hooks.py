@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: adds the pages that are made or lie outside docs/, and turns links and formulas into the site's."""
+"""Hooks of mkdocs: add generated pages and pages from outside docs/, and convert links and formulas."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from docs.site import api, formulas, sources
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Fills in what the navigation lists by kind: notebooks, API."""
+    """Fills in the parts of the navigation that are lists: notebooks, API."""
     filled = {
         "Notebooks": [page for page in sources.outside().values() if page.endswith(".ipynb")],
         "API": [{package: api.page_of(package)} for package in api.packages()],
@@ -47,14 +47,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Links of a page that was written for the repository lead to the site."""
+    """Turns the links of a page written for the repository into links within the site."""
     if page.parent is None:
-        page.meta["hide"] = ["navigation"]  # the tab above says where one is
+        page.meta["hide"] = ["navigation"]  # the tab above shows the place
     return markdown if page.file.src_uri.startswith("api/") else sources.link_markdown(markdown, page.file.src_uri)
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Formulas become MathML; a notebook's links are led too, and what it would fetch is left out."""
+    """Converts formulas to MathML and a notebook's links, and removes scripts that a notebook would fetch."""
     if Path(page.file.src_uri).suffix != ".ipynb":
         return formulas.in_page(html)
     html = re.sub(r'<script[^>]*src="https?://[^>]*></script>', "", html)

@@ -1,4 +1,4 @@
-"""Where a page of the site comes from in the repository, and where a link of it leads on the site."""
+"""The source of each page of the site in the repository, and the targets of its links on the site."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ def outside() -> dict[str, str]:
 
 
 def _page_of(path: str) -> str | None:
-    """The page of the site that shows a file of the repository."""
+    """The page that shows a file of the repository."""
     inside = path.startswith("docs/") and not path.endswith(".py") and (ROOT / path).is_file()
     return path.removeprefix("docs/") if inside else outside().get(path)
 
 
 def _source_of(page: str) -> str:
-    """The file of the repository that a page of the site shows."""
+    """The file of the repository that a page shows."""
     return {shown: path for path, shown in outside().items()}.get(page, f"docs/{page}")
 
 
 def _leads_to(target: str, page: str) -> str:
-    """A relative link of `page` as it is on the site: to the page that shows its target, else to the source code."""
+    """A relative link of `page` on the site: to the page that shows its target, else to the source code."""
     if re.match(r"[a-z]+:|/", target):
         return target
     path = posixpath.normpath(posixpath.join(posixpath.dirname(_source_of(page)), target))
     if shown := _page_of(path):
         return posixpath.relpath(shown, posixpath.dirname(page) or ".")
     if not (ROOT / path).exists():
-        return target  # mkdocs says what is missing
+        return target  # mkdocs reports the missing page
     return f"{REPOSITORY}/{'tree' if (ROOT / path).is_dir() else 'blob'}/main/{path}"
 
 
 def link_markdown(text: str, page: str) -> str:
-    """Markdown of a page with its links leading to places on the site."""
+    """Markdown of a page with its links turned into links within the site."""
     return _MARKDOWN_LINK.sub(lambda m: (_leads_to(m[1], page) if m[1] else "") + (m[2] or ""), text)
 
 
 def link_html(text: str, page: str) -> str:
-    """HTML of a notebook with its links leading to places on the site."""
+    """HTML of a notebook with its links turned into links within the site."""
 
     def lead(match: re.Match[str]) -> str:
         target = _leads_to(match[1], page)
