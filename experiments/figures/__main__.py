@@ -2,16 +2,18 @@
 
 python -m experiments.figures --figure=maxrl_fig1 --out=figures
 python -m experiments.figures --figure=all --out=figures --runs=runs/maze --quick
+python -m experiments.figures --figure=all --out=figures --runs=results      # each from the runs docs/figures.md names
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from experiments.figures import registry
+from experiments.figures import catalogue, registry
 from experiments.results import groups, style
 from experiments.results.drawing import save
 from maxrl_jax.runs.command_line import Parser, path, say_error
@@ -62,7 +64,7 @@ def draw(entry: registry.Entry, context: registry.Context, out: Path) -> bool:
         return False
     try:
         with style.settings():
-            drawing = entry.draw(context)
+            drawing = entry.draw(dataclasses.replace(context, runs=catalogue.runs(entry.name, context.runs)))
     except (registry.Skipped, groups.Mixed) as reason:
         print(f"{entry.name}: skipped, {reason}", file=sys.stderr)
         return False

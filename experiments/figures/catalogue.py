@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,8 @@ def render() -> str:
         ValueError: a figure that the registry does not have.
     """
     table = registry.load_all()
-    papers: Mapping[str, list[dict[str, Any]]] = tomllib.loads(PUBLISHED.read_text(encoding="utf-8"))
     parts, used = [_HEAD], set()
-    for paper, rows in papers.items():
+    for paper, rows in _rows().items():
         parts.append(f"## {paper}\n\n| published | question | ours | command | order |\n|---|---|---|---|---|")
         for row in rows:
             names = row["figure"].split(",") if "figure" in row else []
@@ -39,9 +38,23 @@ def render() -> str:
             command = _command(",".join(names), row.get("runs", ())) if names else ""
             parts.append(f"| {row['item']} | {row['asks']} | {row['ours']} | {command} | {row['order']} |")
         parts.append("")
-    own = [f"| {entry.title} | {_command(name, ())} |" for name, entry in table.items() if name not in used]
-    parts += ["## Ours\n\n| figure | command |\n|---|---|", *own, ""]
+    own = [f"| ours | {entry.title} | | {_command(name, ())} | |" for name, entry in table.items() if name not in used]
+    parts[-1:] = [*own, ""]
     return "\n".join(parts)
+
+
+def runs(name: str, given: Sequence[Path]) -> tuple[Path, ...]:
+    """The run folders of a figure: those of its row where they lie below a given folder, else the given ones."""
+    for row in (row for rows in _rows().values() for row in rows if name in row.get("figure", "").split(",")):
+        for folder in given:
+            found = tuple(folder / run for run in row.get("runs", ()))
+            if found and all(path.is_dir() for path in found):
+                return found
+    return tuple(given)
+
+
+def _rows() -> dict[str, list[dict[str, Any]]]:
+    return tomllib.loads(PUBLISHED.read_text(encoding="utf-8"))
 
 
 def _command(names: str, runs: Any) -> str:

@@ -25,7 +25,7 @@ class RunFolder:
 
     Attributes:
         folder: its folder.
-        name: the folder's name; PARENT/NAME beside another run of that name.
+        name: the folder's name; beside another run of that name as many of the folders above it as differ.
         config: its config.json, nested; empty where there is none.
         environment: its environment.json; empty where there is none.
         records: the lines of metrics.jsonl, in order.
@@ -97,11 +97,7 @@ def find(folders: Iterable[str | os.PathLike], key: str = "--runs", kind: type[R
             raise ConfigError(key, os.fspath(folder), "a run folder (with metrics.jsonl), or a folder of run folders")
         paths += inside
     unique = {path.resolve(): path for path in paths}
-    names = [path.name for path in unique]
-    return [
-        read(path, key, whole.name if names.count(whole.name) == 1 else f"{whole.parent.name}/{whole.name}", kind)
-        for whole, path in unique.items()
-    ]
+    return [read(path, key, name, kind) for path, name in zip(unique.values(), _names(list(unique)), strict=True)]
 
 
 def read(folder: str | os.PathLike, key: str = "--runs", name: str = "", kind: type[R] = RunFolder) -> R:
@@ -121,6 +117,17 @@ def read(folder: str | os.PathLike, key: str = "--runs", name: str = "", kind: t
             raise ConfigError(key, str(path), f"metrics with a step in every line; line {number} has none")
     config, environment = (_json(path / file, key) for file in ("config.json", "environment.json"))
     return kind(path, name or path.resolve().name, config, environment, records)
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """The end of each path, as long as tells it from the others."""
+    found = []
+    for path in paths:
+        length = 1
+        while sum(other.parts[-length:] == path.parts[-length:] for other in paths) > 1:
+            length += 1
+        found.append("/".join(path.parts[-length:]))
+    return found
 
 
 def _inside(folder: Path) -> list[Path]:

@@ -51,9 +51,9 @@ def test_runs_are_found_at_any_depth_once_and_not_inside_one_another(tmp_path):
 
 
 def test_runs_of_one_name_are_told_apart(tmp_path):
-    for name in ("x/run", "y/run"):
+    for name in ("a/x/run", "b/x/run", "y/run", "z"):
         make(tmp_path / name, {"step": 0})
-    assert [run.name for run in folders.find([tmp_path])] == ["x/run", "y/run"]
+    assert [run.name for run in folders.find([tmp_path])] == ["a/x/run", "b/x/run", "y/run", "z"]
 
 
 @pytest.mark.parametrize(
