@@ -1,6 +1,6 @@
 """The bandit studies: ``python -m experiments.bandit --config=configs/bandit.py:VARIANT --workdir=DIR``.
 
-Each study is a folder beside this file; a variant is of one study and its config has that study's fields alone.
+Each study is a module or a folder here; a variant is of one study and its config has that study's fields alone.
 """
 
 from __future__ import annotations
@@ -8,15 +8,10 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+from experiments.bandit import graded, pkpo, split, train, two_rewards, verifier
 from experiments.bandit.compare import study as compare
-from experiments.bandit.graded import study as graded
 from experiments.bandit.maxpo import study as maxpo
-from experiments.bandit.pkpo import study as pkpo
 from experiments.bandit.regimes import study as regimes
-from experiments.bandit.split import study as split
-from experiments.bandit.train import study as train
-from experiments.bandit.two_rewards import study as two_rewards
-from experiments.bandit.verifier import study as verifier
 from maxrl_jax.runs import launch
 from maxrl_jax.runs.config import checks
 from maxrl_jax.runs.config.errors import ConfigError

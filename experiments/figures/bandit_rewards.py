@@ -5,12 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from configs.bandit import get_config
-from experiments.bandit.graded import training
-from experiments.bandit.graded.draw import draw_graded
-from experiments.bandit.split import budget
-from experiments.bandit.split.draw import draw_split
-from experiments.bandit.verifier import verdicts
-from experiments.bandit.verifier.draw import draw_verifier
+from experiments.bandit import graded, split, verifier
 from experiments.figures.registry import Context, figure
 from experiments.results.drawing import Drawing
 
@@ -24,19 +19,19 @@ def _config(variant: str, context: Context) -> Any:
 @figure("graded_answers", title="Answers worth 0, 1/2 or 1: TailRL and log E[g] against RLOO and GRPO")
 def graded_answers(context: Context) -> Drawing:
     """TailRL leaves the half-right answer for the right one; log E[g], like RL, is content with it."""
-    return draw_graded(training.curves(training.run(_config("graded", context))))
+    return graded.draw_graded(graded.curves(graded.train(_config("graded", context))))
 
 
 @figure("verifier_errors", title="A verifier that errs: exact and measured weight, and what training then reaches")
 def verifier_errors(context: Context) -> Drawing:
     """False negatives cost nothing but speed; false positives cap the weight at 1/a and with it the reach."""
     config = _config("verifier", context)
-    return draw_verifier(
-        verdicts.weights(config, config.verifier.weight_batches), verdicts.by_prompt(verdicts.run(config))
+    return verifier.draw_verifier(
+        verifier.weights(config, config.verifier.weight_batches), verifier.by_prompt(verifier.train(config))
     )
 
 
 @figure("rollouts_split", title="A step's rollouts split P x N: distance to exact ML, its parts, and coverage")
 def rollouts_split(context: Context) -> Drawing:
     """A larger N is a better objective on fewer prompts a step: see where the drawn curve turns."""
-    return draw_split(budget.final(budget.run(_config("split", context))))
+    return split.draw_split(split.final(split.train(_config("split", context))))

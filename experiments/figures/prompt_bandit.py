@@ -11,16 +11,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from configs.bandit import get_config
+from experiments.bandit import pkpo, two_rewards
 from experiments.bandit.compare import comparison
 from experiments.bandit.compare import draw as comparison_drawing
 from experiments.bandit.compare.draw import bars, coverage, distance_over_rollouts, lines_of, over_steps, steps_panel
-from experiments.bandit.pkpo import groups
-from experiments.bandit.pkpo.draw import draw_pkpo
 from experiments.bandit.prompts import methods as methods_module
 from experiments.bandit.prompts import variance
 from experiments.bandit.prompts.problem import make_problems, pass_rate_gradient, pass_rates
-from experiments.bandit.two_rewards import tasks
-from experiments.bandit.two_rewards.draw import draw_two_rewards
 from experiments.figures.registry import Context, figure
 from experiments.results.drawing import Drawing
 from experiments.results.style import COLOURS, LABELS, from_zero, new_figure
@@ -143,12 +140,12 @@ def difficulty_strata(context: Context) -> Drawing:
 def pkpo_miniature(context: Context) -> Drawing:
     """What choosing and annealing k does where prompts share parameters; see experiments/bandit/pkpo/groups.py."""
     config = _config("pkpo", context)
-    return draw_pkpo(
-        groups.table(groups.run(config), config.pkpo.k_eval), config.pkpo.num_rollouts, config.pkpo.anneal_step
+    return pkpo.draw_pkpo(
+        pkpo.table(pkpo.train(config), config.pkpo.k_eval), config.pkpo.num_rollouts, config.pkpo.anneal_step
     )
 
 
 @figure("two_rewards", title="Two rewards combined before or after normalisation, under GRPO and MaxRL")
 def two_rewards_figure(context: Context) -> Drawing:
     """Star: start; dots: end. Decoupled MaxRL climbs log p1 + log p2 and keeps both rewards where they conflict."""
-    return draw_two_rewards(tasks.table(tasks.run(_config("two_rewards", context))))
+    return two_rewards.draw_two_rewards(two_rewards.table(two_rewards.train(_config("two_rewards", context))))

@@ -9,15 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.bandit import graded_levels as graded
+from experiments.bandit import split, verifier
 from experiments.bandit.__main__ import check
 from experiments.bandit.__main__ import run as run_driver
-from experiments.bandit.graded import levels as graded
 from experiments.bandit.prompts import gradients
 from experiments.bandit.prompts.methods import estimator
 from experiments.bandit.prompts.problem import pass_rate_gradient, pass_rates
 from experiments.bandit.prompts.variance import prompts_at
-from experiments.bandit.split import budget
-from experiments.bandit.verifier import verdicts
 from maxrl_jax import advantages, objectives
 from maxrl_jax.categorical import draw_counts
 from maxrl_jax.runs.config.errors import ConfigError
@@ -114,13 +113,13 @@ def test_verdicts_have_the_exact_weight():
     method = estimator("maxrl", n)
     problem = prompts_at(jax.random.key(0), np.array([0.05, 0.4]), 4)
     p = pass_rates(problem.base_logits, problem.correct)
-    weight = verdicts.expected_weight(method, p, a, b)
+    weight = verifier.expected_weight(method, p, a, b)
     exact = objectives.effective_weight(method.advantage, p, n, false_positive=a, false_negative=b)
     np.testing.assert_allclose(weight, exact, rtol=1e-5)
     form = tuple(jnp.asarray(leaf, jnp.float32) for leaf in objectives.binary_form(method.advantage, n))
 
     def estimate(key):
-        return verdicts.sampled(key, problem, problem.base_logits, form, a, b).gradient
+        return verifier.sampled(key, problem, problem.base_logits, form, a, b).gradient
 
     found = jax.jit(jax.vmap(estimate))(jax.random.split(jax.random.key(1), 20_000))
     agree(found, weight[:, None] * pass_rate_gradient(problem.base_logits, problem.correct))
@@ -129,7 +128,7 @@ def test_verdicts_have_the_exact_weight():
 def test_a_verifier_without_errors_is_the_plain_estimate():
     problem = prompts_at(jax.random.key(0), np.array([0.05, 0.4]), 4)
     form = tuple(jnp.asarray(leaf, jnp.float32) for leaf in objectives.binary_form(advantages.get("maxrl"), 8))
-    draw = jax.jit(jax.vmap(lambda key: verdicts.sampled(key, problem, problem.base_logits, form, 0.0, 0.0)))
+    draw = jax.jit(jax.vmap(lambda key: verifier.sampled(key, problem, problem.base_logits, form, 0.0, 0.0)))
     found = draw(jax.random.split(jax.random.key(1), 2000))
     assert np.all(np.isfinite(found.gradient))
     np.testing.assert_allclose(np.mean(found.reward_mean, 0), [0.05, 0.4], atol=0.02)
@@ -140,17 +139,17 @@ def test_a_verifier_without_errors_is_the_plain_estimate():
 
 def test_drawn_prompts_add_up_to_all_of_them():
     every = gradients.Estimate(jnp.arange(1.0, 9.0)[:, None] * jnp.ones((8, 3)), *(jnp.ones(8) for _ in range(3)))
-    draw = jax.jit(jax.vmap(lambda key: budget.on_some(every, key, 2)))
+    draw = jax.jit(jax.vmap(lambda key: split.on_some(every, key, 2)))
     found = draw(jax.random.split(jax.random.key(0), 20_000))
     assert np.all(np.count_nonzero(found.gradient[..., 0], axis=-1) == 2)
     assert np.all(np.sum(found.any_success, axis=-1) == 2)
     agree(found.gradient, every.gradient)
-    np.testing.assert_array_equal(budget.on_some(every, jax.random.key(0), 8).gradient, every.gradient)
+    np.testing.assert_array_equal(split.on_some(every, jax.random.key(0), 8).gradient, every.gradient)
 
 
 def test_splits_spend_the_budget():
     config = load("configs/bandit.py:split", {"problem.num_prompts": 16})
-    for total, prompts, rollouts in budget.splits(config):
+    for total, prompts, rollouts in split.splits(config):
         assert prompts * rollouts == total and 1 <= prompts <= 16
 
 

@@ -10,17 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.bandit import demo
+from experiments.bandit import demo, pkpo, two_rewards
 from experiments.bandit.__main__ import check
 from experiments.bandit.__main__ import run as run_driver
 from experiments.bandit.compare import comparison
 from experiments.bandit.compare import draw as comparison_drawing
 from experiments.bandit.draws import draw_actions
-from experiments.bandit.pkpo import groups
-from experiments.bandit.pkpo.draw import draw_pkpo
 from experiments.bandit.prompts import gradients, measures
-from experiments.bandit.two_rewards import tasks as two_rewards
-from experiments.bandit.two_rewards.draw import draw_two_rewards
 from maxrl_jax import objectives
 from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.config.load import load
@@ -95,8 +91,8 @@ def list_of_panels(count):
 @pytest.mark.slow
 def test_choosing_k_chooses_where_pass_at_k_is_best():
     config = load("configs/bandit.py:pkpo_quick", {"pkpo.learning_rate": 0.2, "pkpo.num_groups": 6})
-    runs = groups.run(config)
-    table = groups.table(runs, config.pkpo.k_eval)
+    runs = pkpo.train(config)
+    table = pkpo.table(runs, config.pkpo.k_eval)
     end = table[table.step == config.pkpo.steps].groupby(["task_set", "method"]).mean(numeric_only=True)
     shared = end.loc["ambiguous"]
     assert shared["pass@1"].idxmax() in ("k = 1", "k = 8, then 1")
@@ -110,7 +106,7 @@ def test_choosing_k_chooses_where_pass_at_k_is_best():
     apart = end.loc["separable"]
     assert apart.loc["k = 8, then 1", "pass@1"] > max(apart.loc["k = 8", "pass@1"], apart.loc["k = 1", "pass@1"])
     assert end.loc["hard"].loc["k = 8", "pass@1"] > end.loc["hard"].loc["k = 1", "pass@1"]
-    assert [ax.get_title()[:3] for ax in draw_pkpo(table, 16, switch).fig.axes] == list_of_panels(6)
+    assert [ax.get_title()[:3] for ax in pkpo.draw_pkpo(table, 16, switch).fig.axes] == list_of_panels(6)
 
 
 def make_tasks(**changes):
@@ -151,12 +147,12 @@ def test_decoupled_maxrl_ascends_the_sum_of_two_truncated_log_likelihoods():
 
 def test_only_decoupled_maxrl_keeps_both_rewards_where_they_conflict():
     overrides = {"two_rewards.learning_rate": 0.5, "two_rewards.first_range": (0.05, 0.3)}
-    table = two_rewards.table(two_rewards.run(load("configs/bandit.py:two_rewards_quick", overrides)))
+    table = two_rewards.table(two_rewards.train(load("configs/bandit.py:two_rewards_quick", overrides)))
     end = table[(table.step == table.step.max()) & (table.kind == "conflict")].groupby("way").mean(numeric_only=True)
     kept = end["reward 1"] > 0.35
     assert set(kept[kept].index) == {"maxrl decoupled", "maxrl standard"}
     assert end.loc["maxrl decoupled", "reward 2"] > 0.35
-    drawn = draw_two_rewards(table).fig
+    drawn = two_rewards.draw_two_rewards(table).fig
     assert [len(ax.lines) for ax in drawn.axes] == [2 * table.way.nunique() + 1] * 2
 
 

@@ -18,12 +18,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from experiments.bandit.draws import seed_keys
-from experiments.bandit.prompts import dynamics, gradients, measures
+from experiments.bandit.output import write
+from experiments.bandit.prompts import dynamics, gradients, measures, methods, shared_checks
 from experiments.bandit.prompts.methods import Method, Tables, estimator, exact, tables
 from experiments.bandit.prompts.problem import Problem, make_problems, pass_rates
+from experiments.results import band
+from experiments.results.drawing import Drawing, save_in_run
+from experiments.results.spread import over_seeds
+from experiments.results.style import COLOURS, LABELS, from_zero, new_figure, shades
 from maxrl_jax.runs import keys
+from maxrl_jax.runs.config import checks
+from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.folder.run import Run
 
 GRADIENTS = ("expected", "prompts", "sampled")
 
@@ -104,7 +113,7 @@ def run_sampled(
     return over_methods(problems, seeds, forms.success, forms.fail, prompts_a_step)
 
 
-def run(config: Any) -> Runs:
+def train(config: Any) -> Runs:
     """Trains `split.estimators` at every split of every budget, and exact maximum likelihood."""
     settings, every, names = config.split, splits(config), config.split.estimators
     problems, seeds = make_problems(config, settings.num_seeds), seed_keys(config.seed, settings.num_seeds)
@@ -154,3 +163,79 @@ def final(runs: Runs, ks: tuple[int, ...] = (1, 32)) -> pd.DataFrame:
         row |= {"log_likelihood": float(last.mean())} | {f"pass@{k}": measures.pass_at_k(last, k) for k in ks}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+LINES = {"expected": ":", "prompts": "--", "sampled": "-"}
+TEXTS = {
+    "expected": "all prompts, no noise",
+    "prompts": "$P$ of them, no noise",
+    "sampled": "$P \\times N$ drawn",
+}
+
+
+def over_splits(ax: Axes, table: pd.DataFrame, y: str, **line: object) -> None:
+    """One column over N with a band of one standard error over seeds."""
+    found = over_seeds(table, ["num_rollouts"], y).sort_values("num_rollouts")
+    band.band(ax, found.num_rollouts, found["mean"], found.standard_error, **line)
+
+
+def draw_split(final: pd.DataFrame) -> Drawing:
+    """What the largest budget's distance is made of; sampled distance by budget; coverage by method."""
+    runs = final[final.num_rollouts.notna()]
+    method, largest = runs.method.iloc[0], runs.rollouts_a_step.max()
+    fig, (left, centre, right) = new_figure(1, 3, width="page", aspect=0.95)
+    own = runs[runs.method == method]
+    for kind, line in LINES.items():
+        rows = own[(own.rollouts_a_step == largest) & (own.gradients == kind)]
+        over_splits(left, rows, "distance_to_ml", color=COLOURS[method], linestyle=line, label=TEXTS[kind])
+    left.set(ylabel="nats from exact ML", title=f"(a) {LABELS[method]}, $PN={largest:.0f}$")
+    budgets = sorted(own.rollouts_a_step.unique())
+    for budget, colour in zip(budgets, shades(method, len(budgets)), strict=True):
+        rows = own[(own.rollouts_a_step == budget) & (own.gradients == "sampled")]
+        over_splits(centre, rows, "distance_to_ml", color=colour, label=f"$PN={budget:.0f}$")
+    centre.set(ylabel="nats from exact ML", title=f"(b) {LABELS[method]}, drawn, by budget")
+    for name, rows in runs[(runs.rollouts_a_step == largest) & (runs.gradients == "sampled")].groupby("method"):
+        over_splits(right, rows, "pass@32", color=COLOURS[str(name)], label=LABELS[str(name)])
+    right.axhline(final[final.method == "ml"]["pass@32"].mean(), color=COLOURS["ml"], linestyle="--", label="exact ML")
+    right.set(ylabel="pass@32 at the end", title=f"(c) drawn, $PN={largest:.0f}$")
+    for ax in (left, centre, right):
+        ax.set_xscale("log", base=2)
+        ax.set_xlabel("rollouts of a prompt $N$")
+    for ax, corner in ((left, "upper right"), (centre, "upper right"), (right, "lower left")):
+        ax.legend(handlelength=1.6, labelspacing=0.2, loc=corner)
+    for ax in (left, centre):
+        from_zero(ax)
+    from_zero(right, 1.03)
+    return Drawing(fig, final)
+
+
+GROUPS = ("problem", "split")
+
+
+def check(config: Any) -> None:
+    """Raises ConfigError for the first field that is wrong."""
+    shared_checks.problem(config)
+    for key in ("steps", "num_seeds"):
+        checks.positive_int(config, f"split.{key}")
+    checks.positive(config, "split.learning_rate")
+    checks.tuple_of(config, "split.rollouts_a_step", int, low=2)
+    sizes = checks.tuple_of(config, "split.num_rollouts", int, low=2)
+    if not splits(config):
+        allowed = "an N that divides a budget of split.rollouts_a_step into at most problem.num_prompts prompts"
+        raise ConfigError("split.num_rollouts", sizes, allowed)
+    for name in checks.tuple_of(config, "split.estimators", str):
+        try:
+            methods.tables([methods.estimator(name, 2)])
+        except ValueError as error:
+            raise ConfigError("split.estimators", name, f"estimators of binary rewards alone ({error})") from None
+
+
+def run(open_run: Run, config: Any) -> Runs:
+    """Trains every estimator at every split; final.csv and one figure."""
+    open_run.say("training every split of a step's rollouts")
+    found = train(config)
+    rows = final(found)
+    write(open_run, "final.csv", rows)
+    save_in_run(open_run, "rollouts_split", draw_split, rows)
+    open_run.finish(found.params)
+    return found

@@ -24,10 +24,14 @@ import numpy as np
 import pandas as pd
 
 from experiments.bandit.draws import draw_actions, seed_keys
-from experiments.bandit.output import even_steps
-from experiments.bandit.prompts import gradients
+from experiments.bandit.output import even_steps, log_curves, write
+from experiments.bandit.prompts import gradients, shared_checks
+from experiments.results.drawing import Drawing, save_in_run
+from experiments.results.style import COLOURS, LABELS, new_figure
 from maxrl_jax import advantages
 from maxrl_jax.runs import keys
+from maxrl_jax.runs.config import checks
+from maxrl_jax.runs.folder.run import Run
 
 KINDS = ("compatible", "conflict")
 EPS = 1e-6  # beside the batch's standard deviation
@@ -144,7 +148,7 @@ def _train(
     return jax.vmap(over_seeds, in_axes=(None, None, 0))(tasks, seeds, jnp.arange(len(combines)))
 
 
-def run(config: Any) -> Runs:
+def train(config: Any) -> Runs:
     """Trains every way to combine on every seed, in one compile."""
     settings = config.two_rewards
     seeds = seed_keys(config.seed, settings.num_seeds)
@@ -184,3 +188,51 @@ def table(runs: Runs, count: int = 60) -> pd.DataFrame:
                     pd.DataFrame({**columns, "reward 1": rates[:, 0], "reward 2": rates[:, 1], "both": rates[:, 2]})
                 )
     return pd.concat(frames, ignore_index=True)
+
+
+def draw_two_rewards(table: pd.DataFrame) -> Drawing:
+    """Paths in the plane of the two rewards, by kind of prompt."""
+    ways = list(dict.fromkeys(table.way))
+    lines = {"sum": "-", "both": ":", "decoupled": "--", "standard": "-."}
+    fig, axes = new_figure(1, 2, width="page", aspect=0.72)
+    for ax, kind in zip(axes, KINDS, strict=True):
+        for way in ways:
+            method, how = way.split(" ")
+            mean = table[(table.way == way) & (table.kind == kind)].groupby("step")[["reward 1", "reward 2"]].mean()
+            ax.plot(
+                mean["reward 1"], mean["reward 2"], lines[how], color=COLOURS[method], label=f"{LABELS[method]}, {how}"
+            )
+            ax.plot(mean["reward 1"].iloc[-1], mean["reward 2"].iloc[-1], "o", color=COLOURS[method])
+        ax.plot(*mean.iloc[0], "k*", markersize=7)
+        title = "some answer earns both" if kind == "compatible" else "no answer earns both"
+        ax.set(xlabel="chance of reward 1 (rare)", ylabel="chance of reward 2 (common)", title=title)
+        ax.set(xlim=(-0.03, 1.03), ylim=(0.35, 1.03))
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return Drawing(fig, table)
+
+
+GROUPS = ("two_rewards",)
+
+
+def check(config: Any) -> None:
+    """Raises ConfigError for the first field that is wrong."""
+    checks.multiple_of(config, "two_rewards.num_prompts", 2, "compatible and conflict prompts alternate")
+    for key in ("answers_each", "steps", "num_seeds"):
+        checks.positive_int(config, f"two_rewards.{key}")
+    checks.integer(config, "two_rewards.num_rollouts", 2)
+    checks.positive(config, "two_rewards.coefficient")
+    checks.positive(config, "two_rewards.learning_rate")
+    checks.in_range(config, "two_rewards.second_rate", 0.0, 1.0, low_open=True, high_open=True)
+    shared_checks.rates(config, "two_rewards.first_range")
+
+
+def run(open_run: Run, config: Any) -> Runs:
+    """Trains every way to combine two rewards; curves.csv and one figure."""
+    open_run.say("training every way to combine two rewards")
+    found = train(config)
+    rows = table(found)
+    write(open_run, "curves.csv", rows)
+    log_curves(open_run, rows, ("way", "kind"))
+    save_in_run(open_run, "two_rewards", draw_two_rewards, rows)
+    open_run.finish(found.logits)
+    return found

@@ -1,1 +1,0 @@
-"""Study pkpo: PKPO's Figures 2-5 in miniature."""

@@ -1,1 +1,0 @@
-"""Study train: one method on the prompt bandit, as a resumable run."""
