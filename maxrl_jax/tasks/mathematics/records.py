@@ -26,14 +26,14 @@ class Record:
     Attributes:
         prompt: the user's turn, instruction included.
         gold: the right answer, without a box; or what another verifier needs, as a string the right answer.
-        solution: an answer that SFT imitates; "" for none.
         place: the line or row of its file.
+        solution: an answer that SFT imitates; "" for none.
     """
 
     prompt: str
     gold: Any
-    solution: str = ""
     place: str = dataclasses.field(default="", compare=False)
+    solution: str = ""
 
 
 def _verbatim(answer: str) -> str:
@@ -108,7 +108,7 @@ def read_records(
     for place, row in _rows(path, columns):
         texts = [_text(row[column], f"{place}, column {column!r}") for column in columns]
         gold = _gold(layout, texts[1], f"{place}, column {columns[1]!r}")
-        records.append(Record(texts[0] + layout.instruction, gold, texts[2] if solution else "", place))
+        records.append(Record(texts[0] + layout.instruction, gold, place, texts[2] if solution else ""))
     if not records:
         raise InputError(path, "no rows", "one problem or more")
     return records

@@ -55,7 +55,7 @@ def make_sets(
 
         def problems(entries: dict[str, Any], spec: Spec = spec, rule: str = rule) -> list[Record]:
             return [
-                Record(question + instruction, Gold(spec, rule, entry), str(entry["answer"]))
+                Record(question + instruction, Gold(spec, rule, entry), solution=str(entry["answer"]))
                 for question, entry in entries.items()
             ]
 
