@@ -59,7 +59,7 @@ def _deviance(x: Any, mean: Any, xp: types.ModuleType) -> Any:
 
 def probabilities(
     p: Float[ArrayLike, "*batch"], n: int
-) -> Float[np.ndarray, "*batch n+1"] | Float[Array, "*batch n+1"]:
+) -> Float[np.ndarray, "*batch {n}+1"] | Float[Array, "*batch {n}+1"]:
     """Bin(m; n, p) for m = 0..n.
 
     Args:

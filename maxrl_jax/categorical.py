@@ -116,7 +116,7 @@ def number_below(
 
 def _tables(
     advantage: Callable[..., jax.Array], num_rollouts: int
-) -> tuple[Float[Array, " N+1"], Float[Array, " N+1"]]:
+) -> tuple[Float[Array, " {num_rollouts}+1"], Float[Array, " {num_rollouts}+1"]]:
     """(A_success, A_fail) over K, float32."""
     success, fail = objectives.binary_form(advantage, num_rollouts)
     return jnp.asarray(success, jnp.float32), jnp.asarray(fail, jnp.float32)

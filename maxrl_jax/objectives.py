@@ -128,7 +128,7 @@ def _inverse(x: Any, xp: Any) -> Any:
 
 def binary_form(
     advantage_fn: Callable[..., Any], num_rollouts: int
-) -> tuple[Float[np.ndarray, " N+1"], Float[np.ndarray, " N+1"]]:
+) -> tuple[Float[np.ndarray, " {num_rollouts}+1"], Float[np.ndarray, " {num_rollouts}+1"]]:
     """Tables (A_success, A_fail) over the number of successes K = 0..N, in float64.
 
     Uses the estimator's closed form where it has one; any other function of the rewards is evaluated on binary

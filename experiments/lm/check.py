@@ -8,7 +8,7 @@ from experiments.lm.setup import SHAPE, fresh_config, num_eval_key
 from experiments.lm.tasks import table
 from maxrl_jax import losses
 from maxrl_jax.advantages import Advantage
-from maxrl_jax.lm import decoder
+from maxrl_jax.lm import decoder, sampling
 from maxrl_jax.lm.step import PROVIDES
 from maxrl_jax.lm.task import Task
 from maxrl_jax.runs import launch
@@ -70,7 +70,7 @@ def _check_rl(config: Any) -> None:
     checks.one_of(config, "rl.aggregation", losses.AGGREGATIONS)
     for key in ("rl.entropy_coef", "rl.kl_coef"):
         checks.in_range(config, key, 0.0)
-    checks.positive(config, "rl.temperature")
+    checks.in_range(config, "rl.temperature", sampling.SMALLEST)
     checks.in_range(config, "rl.top_p", 0.0, 1.0, low_open=True)
     checks.positive_int(config, "rl.steps_per_call")
     for key in ("rl.decode_rows", "rl.micro_batch_tokens"):
@@ -91,7 +91,8 @@ def _check_evaluation(config: Any) -> None:
         checks.positive_int(config, f"eval.{key}")
     for key in ("eval.every_steps", "eval.decode_rows"):
         checks.non_negative_int(config, key)
-    checks.in_range(config, "eval.temperature", 0.0)
+    temperature = checks.in_range(config, "eval.temperature", 0.0)
+    as_config_error("eval.temperature", temperature, lambda: sampling.check(temperature, 1.0))
     checks.in_range(config, "eval.top_p", 0.0, 1.0, low_open=True)
 
 

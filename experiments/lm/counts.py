@@ -21,6 +21,7 @@ from maxrl_jax.lm import evaluation
 from maxrl_jax.runs import keys
 from maxrl_jax.runs.command_line import Parser, path
 from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.runs.folder.stopping import Interrupted, StopRequest
 
 FILE = "evaluation.jsonl"
 SUMMARY = "summary.json"
@@ -95,9 +96,13 @@ class Counts:
 
     def draw(self, sampler: Callable[[jax.Array], dict[str, np.ndarray]], options: argparse.Namespace) -> None:
         """Adds the rounds that --samples asks for and that are not there yet; ``sampler(key)`` draws one."""
-        for number in range(len(self.rounds), options.samples // options.round):
-            self.add(sampler(keys.stream(options.seed, "evaluate", number)))
-            print(f"{(number + 1) * options.round} of {options.samples} samples", file=sys.stderr, flush=True)
+        with StopRequest() as stop:
+            for number in range(len(self.rounds), options.samples // options.round):
+                stop.doing = f"samples {number * options.round + 1} to {(number + 1) * options.round}"
+                self.add(sampler(keys.stream(options.seed, "evaluate", number)))
+                print(f"{(number + 1) * options.round} of {options.samples} samples", file=sys.stderr, flush=True)
+                if stop.signum is not None:
+                    raise Interrupted(f"stopped; the counts are in {self._file}, the same command goes on", stop.signum)
 
     def total(self, rounds: int) -> dict[str, np.ndarray]:
         """The first rounds together: counts added up, rewards side by side."""
@@ -138,5 +143,5 @@ def show(found: dict[str, Any], prompts: str) -> None:
     table = Table("metric", "value", title=f"{len(found['eval/solved'])} {prompts}")
     for name, value in found.items():
         if name != "eval/solved":
-            table.add_row(name.removeprefix("eval/"), f"{value:.4f}")
+            table.add_row(name.removeprefix("eval/"), f"{round(value, 4) + 0.0:.4f}")  # no -0.0000
     Console(width=None if sys.stdout.isatty() else 80).print(table)

@@ -7,11 +7,14 @@ from jaxtyping import Array, Bool, Float, Int, Int32
 from maxrl_jax.lm import vocabulary
 from maxrl_jax.lm.decoder import wide
 
+SMALLEST = 1e-30
+"""Temperature that float32 logits can be divided by."""
+
 
 def check(temperature: float, top_p: float) -> None:
     """Raises ValueError, one line, for settings that define no distribution."""
-    if not temperature >= 0:
-        raise ValueError(f"temperature: got {temperature}, allowed: a number >= 0 (0 is greedy decoding)")
+    if temperature != 0 and not temperature >= SMALLEST:
+        raise ValueError(f"temperature: got {temperature}, allowed: 0 (greedy decoding), or {SMALLEST} or more")
     if not 0 < top_p <= 1:
         raise ValueError(f"top_p: got {top_p}, allowed: a number in (0, 1]")
 

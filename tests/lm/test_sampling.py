@@ -62,7 +62,14 @@ def test_entropy_counts_impossible_tokens_as_nothing():
     np.testing.assert_allclose(entropy, np.log(2), rtol=1e-6)
 
 
-@pytest.mark.parametrize(("temperature", "top_p"), [(-1.0, 1.0), (float("nan"), 1.0), (1.0, 0.0), (1.0, 1.1)])
+@pytest.mark.parametrize(
+    ("temperature", "top_p"), [(-1.0, 1.0), (float("nan"), 1.0), (1e-40, 1.0), (-1e-40, 1.0), (1.0, 0.0), (1.0, 1.1)]
+)
 def test_settings_without_a_distribution_are_refused(temperature, top_p):
     with pytest.raises(ValueError, match=r"(temperature|top_p): got .*, allowed"):
         sampling.check(temperature, top_p)
+
+
+def test_the_smallest_temperature_picks_the_largest_logit():
+    log_probs = sampling.log_probs(jnp.array([[-90.0, 90.0, 3.0]]), sampling.SMALLEST, 1.0)
+    assert log_probs.tolist() == [[-jnp.inf, 0.0, -jnp.inf]] or jnp.isfinite(log_probs[0, 1])

@@ -99,9 +99,7 @@ def test_a_signal_saves_and_exits_and_the_same_command_continues(toy, uninterrup
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signum, err
     assert "Traceback" not in err
-    said = (
-        rf"^{signum.name}: finishing the (call|evaluation|save).* train step \d+, then the run saves and ends; a second"
-    )
+    said = rf"^{signum.name}: finishing the (call|evaluation|save).* train step \d+, then saved and ended; a second"
     assert re.search(said, err, re.MULTILINE)
     assert err.splitlines()[-1].startswith("stopped at train step ")
     assert err.splitlines()[-1].endswith(" and saved; the same command continues")
@@ -137,7 +135,7 @@ def test_a_signal_in_a_compiled_call_is_acknowledged_within_a_second(signum, nam
     sent = time.monotonic()
     process.send_signal(signum)
     assert process.stderr.readline() == (
-        f"{name}: finishing the call up to train step 7, then the run saves and ends; a second signal ends it at once\n"
+        f"{name}: finishing the call up to train step 7, then saved and ended; a second signal ends it at once\n"
     )
     assert time.monotonic() - sent < 1
     out, err = process.communicate(timeout=60)

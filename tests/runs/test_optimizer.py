@@ -95,6 +95,10 @@ def test_adam_variance_proxy_is_the_sum_of_the_bias_corrected_moments():
         v = (0.001 * 0.999 * first**2 + 0.001 * second**2) / (1 - 0.999**2)
         expected += v - m**2
     assert np.isclose(float(optimizer.adam_variance_proxy(state)), expected, rtol=1e-4)
+    state = tx.init(params)
+    for _ in range(200):  # one gradient again and again: no variance, but for rounding
+        _, state = tx.update(grads[0], state, params)
+        assert 0 <= float(optimizer.adam_variance_proxy(state)) < 1e-3
     with pytest.raises(ValueError, match="adam or adamw"):
         optimizer.adam_variance_proxy(optax.sgd(0.1).init(params))
 

@@ -53,4 +53,4 @@ def _number(value: Any) -> float | None:
         number = metric_writer.mean(value if isinstance(value, list) else float(value))
     except (TypeError, ValueError):  # words, or arrays of more than one number
         return None
-    return number if math.isfinite(number) else None
+    return number + 0.0 if math.isfinite(number) else None  # -0.0 is shown as 0

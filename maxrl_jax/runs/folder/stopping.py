@@ -115,9 +115,7 @@ class StopRequest:
             seen += 1
             name = signal.Signals(written[0]).name
             if seen == 1:
-                self._say(
-                    f"{name}: finishing {self.doing}, then the run saves and ends; a second signal ends it at once"
-                )
+                self._say(f"{name}: finishing {self.doing}, then saved and ended; a second signal ends it at once")
             elif seen == 2:
                 threading.Event().wait(_GRACE)
                 if not self._ending:

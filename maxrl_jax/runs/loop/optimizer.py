@@ -216,7 +216,7 @@ def adam_variance_proxy(opt_state: Any, *, b1: float = 0.9, b2: float = 0.999) -
         b2: the optimizer's decay of the second moment, above 0.
 
     Returns:
-        A float32 scalar; 0 before the first update.
+        A float32 scalar, not negative; 0 before the first update.
 
     Raises:
         ValueError: the optimizer keeps no Adam moments.
@@ -232,7 +232,8 @@ def adam_variance_proxy(opt_state: Any, *, b1: float = 0.9, b2: float = 0.999) -
         v_hat = v.astype(jnp.float32) / -jnp.expm1(count * math.log(b2))
         return jnp.sum(v_hat - m_hat**2)
 
-    return jnp.sum(jnp.stack(jax.tree.leaves(jax.tree.map(one, adam[0].mu, adam[0].nu))))
+    whole = jnp.sum(jnp.stack(jax.tree.leaves(jax.tree.map(one, adam[0].mu, adam[0].nu))))
+    return jnp.maximum(whole, 0.0)  # rounding may leave a little less
 
 
 def _is_adam(node: Any) -> bool:
