@@ -1,4 +1,4 @@
-"""The sampling distribution: temperature and top-p over logits, and one draw from it per uniform number."""
+"""The sampling distribution: temperature and top-p over logits, and one draw from it for each uniform number."""
 
 import jax
 import jax.numpy as jnp
@@ -51,9 +51,7 @@ def log_probs(
 
 
 def _nucleus(log_probs: Float[Array, "... V"], top_p: float) -> Bool[Array, "... V"]:
-    """Which tokens top-p keeps."""
-    if vocabulary.is_large(log_probs.shape[-1]):
-        return log_probs >= vocabulary.nucleus_edge(log_probs, top_p)[..., None]
+    """The tokens that top-p keeps."""
     probs = jnp.exp(log_probs)
     descending = jnp.flip(jnp.sort(probs, axis=-1), axis=-1)
     before = jnp.cumsum(descending, axis=-1) - descending
@@ -61,13 +59,30 @@ def _nucleus(log_probs: Float[Array, "... V"], top_p: float) -> Bool[Array, "...
     return probs >= smallest
 
 
+def sample(
+    logits: Float[Array, "... V"], uniforms: Float[Array, "..."], temperature: float, top_p: float
+) -> tuple[Int32[Array, "..."], Float[Array, "..."], Float[Array, "..."]]:
+    """A token for each row, its log-probability, and the entropy of the distribution it is drawn from.
+
+    Args:
+        logits: of any float type.
+        uniforms: one number in [0, 1) for each row.
+        temperature: as in `log_probs`; 0 takes the most probable token.
+        top_p: as in `log_probs`.
+    """
+    if vocabulary.is_large(logits.shape[-1]):
+        return vocabulary.sample(logits, uniforms, temperature, top_p)
+    all_tokens = log_probs(logits, temperature, top_p)
+    greedy = temperature == 0
+    tokens = jnp.argmax(logits, axis=-1).astype(jnp.int32) if greedy else draw(all_tokens, uniforms)
+    return tokens, pick(all_tokens, tokens), entropy(all_tokens)
+
+
 def draw(log_probs: Float[Array, "... V"], uniforms: Float[Array, "..."]) -> Int32[Array, "..."]:
     """One token per row: the first whose cumulative probability exceeds the uniform number.
 
     A token of probability 0 is never drawn. One uniform number a row costs less than V Gumbel variables.
     """
-    if vocabulary.is_large(log_probs.shape[-1]):
-        return vocabulary.draw(log_probs, uniforms)
     cumulative = jnp.cumsum(jnp.exp(log_probs), axis=-1)
     threshold = uniforms[..., None] * cumulative[..., -1:]
     return jnp.sum(cumulative <= threshold, axis=-1, dtype=jnp.int32)

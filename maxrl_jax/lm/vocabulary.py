@@ -1,7 +1,7 @@
 """Large vocabularies: log-probabilities, top-p and draws without an array of tokens x V, and without a sort of V.
 
-A vocabulary up to `FLAT` is handled in one piece by `sampling`, which is faster there; beyond it `sampling` and the
-update come here. Letters: M rows (tokens), C of one chunk, D hidden, V vocabulary.
+`sampling` handles a vocabulary up to `FLAT` in one piece, which is faster there; `sampling` and the update use this
+module beyond it. Letters: M rows (tokens), C of one chunk, D hidden, V vocabulary.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from maxrl_jax.lm.decoder import soft_cap, wide
 
 FLAT = 4096
 CHUNK_ELEMENTS = 2**24  # of logits (and, for the gradient, what goes with them) alive at a time: 64 MB of float32
-BLOCK = 256  # tokens of one block of the two-level draw
+BLOCK = 128  # tokens of one block of the two-level draw
 
 Residuals = tuple[Array, ...]
 
@@ -80,8 +80,8 @@ def _forward(
         least = total = jax.nn.logsumexp(scaled, axis=-1)
         drawn = jnp.arange(len(matrix)) == tokens[:, None]
         if distribution.top_p < 1:
-            edge = nucleus_edge(scaled - total[:, None], distribution.top_p)
-            kept = scaled - total[:, None] >= edge[:, None]
+            weights = jnp.exp(scaled - total[:, None])
+            kept = weights >= nucleus_edge(weights, distribution.top_p)[:, None]
             lowest = jnp.min(scaled, axis=-1, where=kept, initial=jnp.inf)
             below = jnp.max(scaled, axis=-1, where=~kept, initial=-jnp.inf)
             # Between the two: the gradient's logits round otherwise than these.
@@ -171,41 +171,60 @@ def _product(a: Array, b: Array, a_axis: int, b_axis: int, dtype: jax.typing.DTy
     return jax.lax.dot_general(a, b, (((a_axis,), (b_axis,)), ((), ())), preferred_element_type=dtype)
 
 
-def nucleus_edge(log_probs: Float[Array, "... V"], top_p: float) -> Float[Array, "..."]:
-    """The log-probability of the least probable token that top-p keeps, found by bisection.
+def nucleus_edge(weights: Float[Array, "... V"], top_p: float) -> Float[Array, "..."]:
+    """The threshold of top-p: it keeps the tokens whose weight is at least this.
 
-    It is the largest threshold t, up to a float's rounding, such that the tokens with log p >= t have `top_p` of
-    the probability: the same set as by a sort, with all the tokens that are as probable as the last one.
+    Bisection finds the largest threshold, up to a float's rounding, whose tokens have `top_p` of the weight: the same
+    set as by a sort, with all tokens as probable as the last one kept.
+
+    Args:
+        weights: unnormalised probabilities.
+        top_p: in (0, 1).
     """
-    probs = jnp.exp(log_probs)
-
-    def keeps_enough(threshold: Float[Array, "..."]) -> Bool[Array, "..."]:
-        return jnp.sum(probs, axis=-1, where=log_probs >= threshold[..., None]) >= top_p
-
-    high = jnp.max(log_probs, axis=-1)  # the most probable token is always kept
-    # Below this are less than (1 - top_p) / 2 of the probability, whatever the other tokens are.
-    low = jnp.full_like(high, math.log(max(1 - top_p, 1e-9) / (2 * log_probs.shape[-1])))
+    needed = top_p * weights.sum(-1)
+    high = jnp.log(jnp.max(weights, axis=-1))
+    # Tokens below this have less than (1 - top_p) / 2 of the weight together, whatever the others are.
+    low = jnp.log(weights.sum(-1)) + math.log(max(1 - top_p, 1e-9) / (2 * weights.shape[-1]))
 
     def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends
         middle = (low + high) / 2
-        enough = keeps_enough(middle)
+        enough = jnp.sum(jnp.where(weights >= jnp.exp(middle)[..., None], weights, 0), axis=-1) >= needed
         return jnp.where(enough, middle, low), jnp.where(enough, high, middle)
 
-    bits = 40 if log_probs.dtype == jnp.float32 else 70
-    low, _ = jax.lax.fori_loop(0, bits, halve, (jnp.minimum(low, high), high))
-    return jnp.where(keeps_enough(high), high, low)
+    bits = 26 if weights.dtype == jnp.float32 else 56
+    return jnp.exp(jax.lax.fori_loop(0, bits, halve, (jnp.minimum(low, high), high))[0])
 
 
-def draw(log_probs: Float[Array, "... V"], uniforms: Float[Array, "..."]) -> Int32[Array, "..."]:
-    """One token per row: the first whose cumulative probability exceeds the uniform number.
+def sample(
+    logits: Float[Array, "... V"], uniforms: Float[Array, "..."], temperature: float, top_p: float
+) -> tuple[Int32[Array, "..."], Float[Array, "..."], Float[Array, "..."]]:
+    """As `sampling.sample`, in few passes over the vocabulary: one exponential a token, then sums."""
+    scaled = logits.astype(wide(logits.dtype)) / (temperature or 1.0)
+    top = jnp.max(scaled, axis=-1)
+    weights = jnp.exp(scaled - top[..., None])
+    if top_p < 1:
+        weights = jnp.where(weights >= nucleus_edge(weights, top_p)[..., None], weights, 0)
+    if temperature == 0:  # the first of the most probable tokens
+        numbers = jnp.arange(scaled.shape[-1], dtype=jnp.int32)
+        tokens = jnp.min(jnp.where(scaled == top[..., None], numbers, scaled.shape[-1]), axis=-1)
+    else:
+        tokens = draw(weights, uniforms)
+    # Sums as `draw` has them, and a product for the mean: a CPU's compiler fuses other reductions into a slow loop.
+    total = _blocks(weights).sum(-1).sum(-1)
+    mean = jnp.einsum("...v,...v->...", weights, scaled, precision="highest") / total
+    of_tokens = jnp.take_along_axis(scaled, tokens[..., None], axis=-1)[..., 0]
+    log_total = jnp.log(total) + top
+    return tokens, of_tokens - log_total, log_total - mean
 
-    First the block of tokens that it falls into, then the token within: no cumulative sum over V. A token of
-    probability 0 is never drawn.
+
+def draw(weights: Float[Array, "... V"], uniforms: Float[Array, "..."]) -> Int32[Array, "..."]:
+    """One token for each row: the first whose cumulative share of the weights exceeds the uniform number.
+
+    It finds the block of tokens first, then the token within: no cumulative sum over V. It never draws a token of
+    weight 0.
     """
-    V = log_probs.shape[-1]
-    probs = jnp.pad(jnp.exp(log_probs), [(0, 0)] * (log_probs.ndim - 1) + [(0, -V % BLOCK)])
-    blocks = probs.reshape(*probs.shape[:-1], -1, BLOCK)
+    blocks = _blocks(weights)
     mass = blocks.sum(-1)
     before = jnp.cumsum(mass, axis=-1) - mass
     threshold = uniforms * mass.sum(-1)
@@ -213,6 +232,12 @@ def draw(log_probs: Float[Array, "... V"], uniforms: Float[Array, "..."]) -> Int
     within = jnp.take_along_axis(blocks, block[..., None, None], axis=-2)[..., 0, :]
     rest = threshold - jnp.take_along_axis(before, block[..., None], axis=-1)[..., 0]
     return block * BLOCK + _last(jnp.cumsum(within, axis=-1) - within, within, rest)
+
+
+def _blocks(weights: Float[Array, "... V"]) -> Float[Array, "... K B"]:
+    """Cut into blocks; the last one is filled up with zeros."""
+    padded = jnp.pad(weights, [(0, 0)] * (weights.ndim - 1) + [(0, -weights.shape[-1] % BLOCK)])
+    return padded.reshape(*weights.shape[:-1], -1, BLOCK)
 
 
 def _last(

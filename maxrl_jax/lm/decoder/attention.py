@@ -90,8 +90,8 @@ def decode(
 ) -> Float[Array, "P N H h"]:
     """Attention of one new token of every rollout to its prompt, as `shared_prefix`, and to cache slots 0..last.
 
-    A rollout's own cache serves G queries only, so it is read by multiply-and-sum loops over its
-    contiguous axis (keys are stored with positions last for that) and not by tiny matrix products.
+    A rollout's own cache serves G queries only, so multiply-and-sum loops over its contiguous axis read it (keys are
+    stored with positions last for that), and not tiny matrix products.
     """
     P, N, H, h = q.shape
     K, T = cache_k.shape[2], cache_k.shape[4]
@@ -118,7 +118,7 @@ def _scores(q: Float[Array, "... M h"], k: Float[Array, "... S h"], rule: Rule) 
 
 
 def _seen(queries: Int[Array, "..."], keys: Int[Array, " S"], window: int | None) -> Bool[Array, "... S"]:
-    """Which keys a query sees by their positions: itself and those before, as far as the window goes."""
+    """The keys that a query sees, by their positions: itself and those before, as far as the window goes."""
     last = queries[..., None]
     return (keys <= last) if window is None else (keys <= last) & (keys > last - window)
 

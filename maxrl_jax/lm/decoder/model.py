@@ -1,7 +1,7 @@
 """The decoder (flax.nnx): embeddings, the stacks of blocks, and what is computed with them.
 
-Every pass over the blocks asks a function `attend(rule, q, k, v, layer, caches) -> (attended, caches)` for their
-attention; the full forward, cached decoding and the shared-prefix update differ in that function alone.
+Every pass over the blocks calls a function `attend(rule, q, k, v, layer) -> (attended, result)` for their attention;
+the full forward, cached decoding and the shared-prefix update differ in that function alone.
 Modules are plain trees, so `nnx.split` and `nnx.merge` turn a model into a pytree of parameters and back.
 
 Letters: B sequences, T positions, P prompts, N rollouts of each, S prompt positions, D hidden, H query heads, K
@@ -25,11 +25,9 @@ from maxrl_jax.lm.decoder.rope import Rotation, rotation
 from maxrl_jax.lm.decoder.stack import Layer
 
 Attend = Callable[
-    [Rule, Float[Array, "... H h"], Float[Array, "... K h"], Float[Array, "... K h"], Layer, Any],
+    [Rule, Float[Array, "... H h"], Float[Array, "... K h"], Float[Array, "... K h"], Layer],
     tuple[Float[Array, "... H h"], Any],
 ]
-Carry = tuple[Float[Array, "... D"], Any]
-"""What goes from block to block: the residual stream and the caches."""
 KeyValue = tuple[Float[Array, "P K S h"], Float[Array, "P K S h"]]
 """Keys and values of prompts, of one block."""
 Prefix = tuple[tuple[Float[Array, "R P K S h"], Float[Array, "R P K S h"]], ...]
@@ -67,8 +65,8 @@ class Decoder(nnx.Module):
     def __call__(self, tokens: Int[Array, "B T"], *, remat: bool = False) -> Float[Array, "B T V"]:
         """Logits of the next token at every position; `remat` as in `run`."""
 
-        def attend(rule, q, k, v, layer, caches):
-            return attention.causal(q, k.swapaxes(1, 2), v.swapaxes(1, 2), rule), caches
+        def attend(rule, q, k, v, layer):
+            return attention.causal(q, k.swapaxes(1, 2), v.swapaxes(1, 2), rule), None
 
         x, _ = self.run(tokens, self.rotation(0, tokens.shape[1]), attend, remat=remat)
         return self.logits(x)
@@ -79,29 +77,26 @@ class Decoder(nnx.Module):
         rope: Rotation,
         attend: Attend,
         given: Sequence[Any] | None = None,
-        caches: Any = None,
         *,
         remat: bool = False,
-    ) -> tuple[Float[Array, "... D"], Any]:
-        """All blocks: the residual stream after them, and the caches as the last one left them.
+    ) -> tuple[Float[Array, "... D"], tuple[Any, ...]]:
+        """Runs all blocks; returns the residual stream after them, and for each stack `attend`'s results [R, ...].
 
         Args:
-            tokens: what is embedded.
-            rope: of the tokens' positions, each array broadcasting against [..., 1, h/2].
-            attend: attention of q [..., H, h] given the block's rule, k, v [..., K, h] of the same tokens, the layer
-                and the caches.
+            tokens: the input.
+            rope: rotation of the tokens' positions; each array broadcasts against [..., 1, h/2].
+            attend: attention of q [..., H, h], given the block's rule, k and v [..., K, h] of the same tokens, and
+                the layer.
             given: for each stack a pytree of [R, ...]; `attend` reads a layer's own entry.
-            caches: pytree that goes through all blocks; `attend` writes a layer's part of it.
-            remat: a gradient keeps only what goes from block to block, and computes the rest again.
+            remat: a gradient keeps the residual stream between blocks alone, and recomputes the rest.
         """
 
-        def step(block: Block, carry: Carry, layer: Layer) -> tuple[Carry, None]:
-            x, caches = carry
+        def step(block: Block, x: Float[Array, "... D"], layer: Layer) -> tuple[Float[Array, "... D"], Any]:
             q, (k, v) = block.query(x, rope), block.key_value(x, rope)
-            attended, caches = attend(block.rule, q, k, v, layer, caches)
-            return (block.finish(x, attended), caches), None
+            attended, result = attend(block.rule, q, k, v, layer)
+            return block.finish(x, attended), result
 
-        return stack.through(self.blocks, step, (self.embed(tokens), caches), given, remat=remat)[0]
+        return stack.through(self.blocks, step, self.embed(tokens), given, remat=remat)
 
     def prefill(
         self, prompts: Int[Array, "P S"], lengths: Int[Array, " P"] | None = None, *, remat: bool = False

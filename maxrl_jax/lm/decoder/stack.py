@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from flax import nnx
 
 from maxrl_jax.lm.decoder.block import Block
@@ -20,12 +19,10 @@ class Layer(NamedTuple):
     """One block of the loop.
 
     Attributes:
-        turn: its entry in the stack, int32 [].
-        place: which stack.
-        given: its entry of what `through` was given.
+        place: the number of its stack.
+        given: its entry of `through`'s argument of that name.
     """
 
-    turn: jax.typing.ArrayLike
     place: int
     given: Any
 
@@ -50,12 +47,12 @@ def through(
 ) -> tuple[Any, tuple[Any, ...]]:
     """Takes `carry` through all blocks in their order.
 
-    A single turn is no loop: a small model's program has its blocks side by side, and every `Layer.turn` is 0 there.
+    A single turn is no loop: the program of a small model has its blocks side by side.
 
     Args:
-        stacks: as `make` gives them.
+        stacks: from `make`.
         step: `step(block, carry, layer) -> (carry, result)`.
-        carry: pytree; what a step changes in place belongs here.
+        carry: pytree. Caches do not belong here: a loop that both reads and writes an array copies it.
         given: for each place a pytree of [R, ...] that steps read; None for none.
         remat: a gradient keeps each block's carry alone, and runs the block a second time for the rest.
 
@@ -67,21 +64,20 @@ def through(
     given = given or (None,) * len(stacks)
 
     def at(place: int) -> Callable:
-        def run(carry: Any, params: Any, turn: jax.typing.ArrayLike, given: Any) -> tuple[Any, Any]:
-            return step(nnx.merge(graphs[place], params), carry, Layer(turn, place, given))
+        def run(carry: Any, params: Any, given: Any) -> tuple[Any, Any]:
+            return step(nnx.merge(graphs[place], params), carry, Layer(place, given))
 
         # Within a loop the compiler cannot merge the second run with the first.
         return jax.checkpoint(run, prevent_cse=turns == 1) if remat else run
 
     def one_turn(carry: Any, inputs: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
-        turn, *places = inputs
         results = []
-        for place, (params, given) in enumerate(places):
-            carry, result = at(place)(carry, params, turn, given)
+        for place, (params, given) in enumerate(inputs):
+            carry, result = at(place)(carry, params, given)
             results.append(result)
         return carry, tuple(results)
 
-    inputs = (np.arange(turns, dtype=np.int32), *zip(params, given, strict=True))
+    inputs = tuple(zip(params, given, strict=True))
     if turns > 1:
         return jax.lax.scan(one_turn, carry, inputs)
     carry, results = one_turn(carry, jax.tree.map(lambda a: a[0], inputs))

@@ -5,6 +5,7 @@ last token is never read), R entries of a stack of blocks, K key-value heads, h 
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -181,7 +182,7 @@ def _forward(
     cache_length: int,
 ) -> tuple[Float[Array, "P N V"], Caches]:
     """The model on the last token of every rollout: next-token logits and the grown caches."""
-    zero = jnp.int32(0)  # indices of one type, in float64 mode too
+    looped = len(model.blocks) < model.config.num_layers
 
     def attend(
         rule: Rule,
@@ -189,36 +190,49 @@ def _forward(
         k: Float[Array, "P N K h"],
         v: Float[Array, "P N K h"],
         layer: Layer,
-        caches: Caches,
-    ) -> tuple[Float[Array, "P N H h"], Caches]:
-        # The loop over layers carries whole stacks: a step writes its slot of them in place, and copies none.
-        keys, values = caches[layer.place]
-        block = (layer.turn, zero, zero, zero)
-        keys = jax.lax.dynamic_update_slice(keys, k[None, ..., None], (*block, zero, slot))
-        values = jax.lax.dynamic_update_slice(values, v[None, ..., None, :], (*block, slot, zero))
-        own_k, own_v = (jax.lax.dynamic_index_in_dim(stack, layer.turn, keepdims=False) for stack in (keys, values))
-        seen_k, seen_v = own_k[..., :cache_length], own_v[..., :cache_length, :]
-        prefix_k, prefix_v = layer.given
-        attended = attention.decode(q, seen_k, seen_v, slot, prefix_k, prefix_v, rule, prompt_lengths)
-        return attended, (*caches[: layer.place], (keys, values), *caches[layer.place + 1 :])
+    ) -> tuple[Float[Array, "P N H h"], Any]:
+        of_prompt, (keys, values) = layer.given
+        if looped:
+            # A loop that wrote the caches of all blocks would copy them all in every turn. This writes to the block's
+            # part, which is a copy anyway, and passes on what is new.
+            result = k, v
+            keys, values = _grown(keys[..., :cache_length], values[..., :cache_length, :], k, v, slot)
+        else:
+            result = _grown(*state.caches[layer.place], k[None], v[None], slot)  # in place
+            keys, values = (stack[0] for stack in result)
+        seen = keys[..., :cache_length], values[..., :cache_length, :]
+        return attention.decode(q, *seen, slot, *of_prompt, rule, prompt_lengths), result
 
-    x, caches = model.run(state.last, rope, attend, prefix, state.caches)
+    x, results = model.run(state.last, rope, attend, tuple(zip(prefix, state.caches, strict=True)))
+    if looped:
+        caches = tuple(_grown(*old, *new, slot) for old, new in zip(state.caches, results, strict=True))
+    else:
+        caches = jax.tree.map(lambda stack: stack[0], results)
     return model.logits(x), caches
+
+
+def _grown(
+    keys: Float[Array, "*B P N K h C"],
+    values: Float[Array, "*B P N K C h"],
+    k: Float[Array, "*B P N K h"],
+    v: Float[Array, "*B P N K h"],
+    slot: Int32[Array, ""],
+) -> tuple[Float[Array, "*B P N K h C"], Float[Array, "*B P N K C h"]]:
+    """Caches with one slot written."""
+    keys = jax.lax.dynamic_update_slice_in_dim(keys, k[..., None], slot, axis=-1)
+    return keys, jax.lax.dynamic_update_slice_in_dim(values, v[..., None, :], slot, axis=-2)
 
 
 def _write(state: State, logits: Float[Array, "P N V"], uniforms: Float[Array, "T P N"], settings: Settings) -> State:
     """Draws a token for every rollout that is not done, and writes it with its log-probability."""
-    log_probs = sampling.log_probs(logits, settings.temperature, settings.top_p)
-    if settings.temperature == 0:
-        drawn = jnp.argmax(logits, axis=-1).astype(jnp.int32)
-    else:
-        drawn = sampling.draw(log_probs, jax.lax.dynamic_index_in_dim(uniforms, state.step, keepdims=False))
+    now = jax.lax.dynamic_index_in_dim(uniforms, state.step, keepdims=False)
+    drawn, log_probs, entropies = sampling.sample(logits, now, settings.temperature, settings.top_p)
     alive = ~state.done
     values = {
         "tokens": jnp.where(alive, drawn, settings.pad_token),
         "mask": alive,
-        "log_probs": jnp.where(alive, sampling.pick(log_probs, drawn), 0),
-        "entropies": jnp.where(alive, sampling.entropy(log_probs), 0),
+        "log_probs": jnp.where(alive, log_probs, 0),
+        "entropies": jnp.where(alive, entropies, 0),
     }
     answers = {
         name: jax.lax.dynamic_update_index_in_dim(written, values[name].astype(written.dtype), state.step, 0)

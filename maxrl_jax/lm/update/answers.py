@@ -52,7 +52,6 @@ def answer_states(
         k: Float[Array, "P N T K h"],
         v: Float[Array, "P N T K h"],
         layer: Layer,
-        _: None,
     ) -> tuple[Float[Array, "P N T H h"], None]:
         prefix_k, prefix_v = layer.given
         return attention.shared_prefix(q, k, v, prefix_k, prefix_v, rule, prompt_lengths), None

@@ -1,5 +1,7 @@
 """Blocks in stacks, gone through by a loop, against the same blocks side by side in the program."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -104,6 +106,18 @@ def test_a_loop_over_blocks_gives_the_logits_and_answers_of_blocks_side_by_side(
     np.testing.assert_allclose(logits, flat_logits, rtol=1e-9, atol=1e-9)
     np.testing.assert_array_equal(answers.tokens, flat_answers.tokens)
     np.testing.assert_allclose(answers.log_probs, flat_answers.log_probs, atol=1e-6)
+
+
+def test_decoding_through_a_loop_copies_no_stack_of_caches():
+    graph, params = nnx.split(tiny_model(num_layers=DEEP))
+
+    def answers(params):
+        return rollout(nnx.merge(graph, params), PROMPTS, jax.random.key(0), N, Settings(33, ()))
+
+    program = jax.jit(answers).lower(params).compile().as_text()
+    loops = program[: program.index("\nENTRY ")]
+    assert "f32[6,2,3,2,4,32]" in loops  # the keys of all blocks
+    assert re.search(r"= f32\[6,2,3,2,(4,32|32,4)\]\S* copy\(", loops) is None
 
 
 @pytest.mark.slow
