@@ -21,6 +21,7 @@ demo-lm: $(VENV)/installed
 	$(BIN)/python -m experiments.lm.fetch --model=smollm2-135m --out=models/smollm2-135m
 	$(BIN)/python -m experiments.sweep --experiment=lm --config=configs/lm.py:smollm2_quick \
 		--grid=rl.advantage.name=maxrl,grpo,rloo --workdir=$(OUT)/demo-lm
+	$(BIN)/python -m experiments.figures --figure=model_overview --runs=$(OUT)/demo-lm --out=$(OUT)/demo-lm
 	for run in $(OUT)/demo-lm/*,seed=0; do $(BIN)/python -m experiments.lm.show "$$run" --prompts=2; done
 
 test: $(VENV)/installed
