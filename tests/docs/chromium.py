@@ -67,7 +67,7 @@ class Browser:
             time.sleep(0.05)
 
     def run(self, script: str, given: Any = None) -> Any:
-        """What `script`, the body of an async function of `given`, returns in the page."""
+        """The result of `script`, the body of an async function of `given`, in the page."""
         expression = f"(async (given) => {{ {script} }})({json.dumps(given)})"
         return self._value(expression=expression, awaitPromise=True)
 

@@ -166,7 +166,7 @@ SET = """
 
 
 @pytest.mark.parametrize("width", [400, 1300])
-def test_what_an_address_shows(browser, width):
+def test_the_page_of_an_address(browser, width):
     address = "#e=maxrl;maxpo:k=4;grpo:ddof=1&n=12&p=0.2&K=3&noise=100&against=maxrl:5&g=0,0.5,0.5,1&measure=relative"
     browser.open(browser.page + address, width=width)
     got = browser.run(READ)
@@ -248,7 +248,7 @@ def test_the_page_asks_the_network_for_nothing(page):
     assert not re.search(r"\bfetch\(|XMLHttpRequest|WebSocket|sendBeacon|@import|url\(", page)
 
 
-def test_the_command_writes_the_page_and_says_what_it_cannot_write(tmp_path, capsys):
+def test_the_command_writes_the_page_or_reports_an_error(tmp_path, capsys):
     assert build.main([f"--out={tmp_path / 'deep' / 'page.html'}"]) == 0
     assert (tmp_path / "deep" / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     (tmp_path / "file").write_text("")

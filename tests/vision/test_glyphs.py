@@ -30,7 +30,7 @@ def largest_cosine(images):
 
 
 def nearest_mean_accuracy(classes, labels, train_keys, test_key):
-    """Of the means of each class's pictures, at 16 x 16; labels are 0, 1, ..., once or several times."""
+    """Accuracy of the nearest class mean at 16 x 16; labels are 0, 1, ..., once or several times."""
     train = np.mean([np.asarray(render(classes, labels, key, image_size=16)) for key in train_keys], axis=0)
     means = train.reshape(-1, classes.num_classes, 16 * 16).mean(0)
     test = render(classes, labels, test_key, image_size=16)

@@ -43,7 +43,7 @@ def nine(prepared):
 
 @pytest.fixture
 def folder(prepared, tmp_path):
-    """A copy of the prepared folder, to be spoilt: the folder of the record files."""
+    """The record files in a copy of the prepared folder, to be damaged."""
     shutil.copytree(prepared, tmp_path / "copy")
     return tmp_path / "copy" / "imagenet2012" / "5.1.0"
 
@@ -196,7 +196,7 @@ def spoil(folder, change):
         ),
     ],
 )
-def test_what_is_missing_is_named(folder, damage, said):
+def test_a_missing_part_is_named(folder, damage, said):
     damage(folder)
     for act in (imagenet2012.check, lambda f: imagenet2012.train_batches(f, 8, 24)):
         with pytest.raises(ValueError, match=said) as error:

@@ -40,7 +40,7 @@ def test_pixels_are_rgb_and_orientation_tags_are_ignored():
     assert jpeg.decode(archives.jpeg(0, 40, 70, grey=True)).shape == (40, 70, 3)
 
 
-def test_only_cmyk_and_png_are_encoded_anew():
+def test_only_cmyk_and_png_are_reencoded():
     for data, components in ((archives.jpeg(0), 3), (archives.jpeg(0, grey=True), 1)):
         assert jpeg.to_rgb_jpeg(data) == data and jpeg.num_components(data) == components
     for data, shape, colour in (

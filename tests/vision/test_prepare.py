@@ -48,7 +48,7 @@ def copied(small_archives, tmp_path):
     return shutil.copytree(small_archives, tmp_path / "archives")
 
 
-def test_a_preparation_that_was_killed_goes_on(small_archives, prepared, tmp_path):
+def test_a_killed_preparation_continues(small_archives, prepared, tmp_path):
     done = subprocess.run([sys.executable, "-c", KILLED, small_archives, tmp_path], capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     before = {name: path.stat().st_mtime_ns for name, path in files(tmp_path).items() if "-of-" in name}
@@ -94,7 +94,7 @@ def cut(name, size):
         ),
     ],
 )
-def test_what_is_wrong_with_the_archives_is_one_line(copied, tmp_path, capsys, damage, said):
+def test_a_damaged_archive_is_one_line(copied, tmp_path, capsys, damage, said):
     damage(copied)
     status, line = run(capsys, f"--archives={copied}", f"--data_dir={tmp_path / 'out'}", "--subset")
     assert status == 2

@@ -118,7 +118,7 @@ def test_gradients_pass_through_the_statistics_and_reach_every_parameter(small):
     assert float(scaled) == pytest.approx(float(value), abs=1e-3)
 
 
-def test_bfloat16_computes_what_float32_does(small):
+def test_bfloat16_agrees_with_float32(small):
     network, params, stats = small
     half = resnet.Network.make(SMALL, jnp.bfloat16)
     x = images(8)

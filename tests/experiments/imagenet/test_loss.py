@@ -17,7 +17,7 @@ KEYS = jax.random.split(jax.random.key(5), 16)
 
 
 def gradient(advantage, num_rollouts, sampling, key=None):
-    """Of the summed losses with respect to the logits, [6, 12]."""
+    """The gradient of the summed losses with respect to the logits, [6, 12]."""
     key = jax.random.key(1) if key is None else key
 
     def loss(logits):

@@ -279,7 +279,7 @@ def test_driver_learns_logs_and_resumes_bitwise(tmp_path):
         ("rl.num_rollouts", (16, 1), "with N = 1 rollouts"),
     ],
 )
-def test_driver_refuses_what_it_cannot_run(field, value, words):
+def test_the_driver_refuses_impossible_settings(field, value, words):
     with pytest.raises(ConfigError, match=words):
         driver.check(load(TINY, {field: value}))
 

@@ -184,7 +184,7 @@ def test_driver_ascends_to_the_optimum_and_resumes_bitwise(tmp_path):
         ("problem.std", 0.0, "problem.std"),
     ],
 )
-def test_driver_refuses_what_it_cannot_run(field, value, words):
+def test_the_driver_refuses_impossible_settings(field, value, words):
     overrides = {field: value} | ({"rl.advantage.k": None} if value == "maxrl" else {})
     with pytest.raises(ConfigError, match=words):
         driver.check(load(TINY, overrides))
