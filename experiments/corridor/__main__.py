@@ -120,34 +120,21 @@ def variance_ratios(
         if method.advantage.name == "maxpo":
             for n in config.rl.num_rollouts:
                 params = jax.tree.map(lambda leaf, j=j: leaf[j], state["params"][f"N{n}"])
-                key = keys.stream(config.seed, f"variance {name} N{n}", step)
-                found = _compare(key, params, corridor, method.advantage, n, config.variance.num_batches)
-                values |= {f"eval/{measure}/{name}/N{n}": value for measure, value in found.items()}
+                k = dict(method.advantage.hyper)["k"]
+                variances = variance.total_variances(
+                    keys.stream(config.seed, f"variance {name} N{n}", step),
+                    params,
+                    corridor,
+                    estimators=(method.advantage, advantages.get("expected_improvement", k=k)),
+                    k=k,
+                    num_rollouts=n,
+                    num_batches=config.variance.num_batches,
+                )
+                centred, uncentred = np.asarray(variances, np.float64).T
+                # A deterministic policy has no variance and no ratio: NaN, null in metrics.jsonl.
+                ratio = np.divide(centred, uncentred, out=np.full_like(centred, np.nan), where=uncentred > 0)
+                values |= {f"eval/variance/{name}/N{n}": centred, f"eval/variance_ratio/{name}/N{n}": ratio}
     return values
-
-
-def _compare(
-    key: jax.Array,
-    params: environment.Params,
-    corridor: environment.Corridor,
-    maxpo: advantages.Advantage,
-    num_rollouts: int,
-    num_batches: int,
-) -> dict[str, np.ndarray]:
-    k = dict(maxpo.hyper)["k"]
-    found = variance.total_variances(
-        key,
-        params,
-        corridor,
-        estimators=(maxpo, advantages.get("expected_improvement", k=k)),
-        k=k,
-        num_rollouts=num_rollouts,
-        num_batches=num_batches,
-    )
-    centred, uncentred = np.asarray(found, np.float64).T
-    # A policy that has become deterministic has no variance and no ratio: NaN, null in metrics.jsonl.
-    ratio = np.divide(centred, uncentred, out=np.full_like(centred, np.nan), where=uncentred > 0)
-    return {"variance": centred, "variance_ratio": ratio}
 
 
 def _summary(corridor: environment.Corridor, state: learner.State, names: list[str]) -> dict[str, list[float]]:
@@ -159,8 +146,8 @@ def _summary(corridor: environment.Corridor, state: learner.State, names: list[s
     values = {}
     for size, params in state["params"].items():
         for measure, function in measures.items():
-            found = np.asarray(jax.vmap(jax.vmap(function))(params), np.float64)
-            for name, row in zip(names, found, strict=True):
+            over_runs = np.asarray(jax.vmap(jax.vmap(function))(params), np.float64)
+            for name, row in zip(names, over_runs, strict=True):
                 mean, error, _ = spread(row)
                 values[f"{measure}/{name}/{size}"] = [float(mean), float(error)]
     return values

@@ -64,14 +64,14 @@ def make_step(
     def directions(params: Params, episodes: environment.Episodes) -> Params:
         """Ascent directions [methods, seeds, ...] at one N."""
         values = [m.advantage(episodes.returns[j]) for j, m in enumerate(methods.values())]
-        found = jax.vmap(jax.vmap(estimate))(params, episodes, jnp.stack(values))
+        ascent = jax.vmap(jax.vmap(estimate))(params, episodes, jnp.stack(values))
         for j, method in enumerate(methods.values()):
             if method.entropy_coef:
                 own = jax.tree.map(lambda leaf, j=j: leaf[j], (params, episodes))
                 bonus = jax.vmap(gradient.entropy_gradient, in_axes=(0, None, 0))(own[0], corridor, own[1])
                 scale = method.entropy_coef
-                found = jax.tree.map(lambda f, b, j=j, c=scale: f.at[j].add(c * b), found, bonus)
-        return found
+                ascent = jax.tree.map(lambda f, b, j=j, c=scale: f.at[j].add(c * b), ascent, bonus)
+        return ascent
 
     def at_one_size(params: Params, n: int, i: jax.Array) -> tuple[Params, dict[str, jax.Array]]:
         draws = jax.random.split(keys.stream(seed, f"rollouts N{n}", i), params["bias"].shape[1])

@@ -34,15 +34,15 @@ FIGURE_8: dict[str, tuple[str, dict[str, Any]]] = {
 
 def legal(k: int, num_samples: int) -> dict[str, advantages.Advantage]:
     """The estimators of `FIGURE_8` that are defined for groups of `num_samples`, by label."""
-    found = {}
+    defined = {}
     for label, (name, hyper) in FIGURE_8.items():
         chosen = advantages.get(name, k=k, **hyper)
         try:
             chosen.check(num_samples, reward_kind="real")
         except ValueError:
             continue  # loo and maxpo need n > k, naive_baseline two blocks
-        found[label] = chosen
-    return found
+        defined[label] = chosen
+    return defined
 
 
 def gradient_estimates(

@@ -76,11 +76,11 @@ def norms(
     ) -> tuple[jax.Array, jax.Array]:
         logits, pull_back = jax.vjp(lambda p: network.predict(p, stats, image[None])[0], params)
         own = jax.random.fold_in(key, number)
-        found = []
+        lengths = []
         for place, loss in enumerate(losses):
             (gradient,) = pull_back(jax.grad(loss.of)(logits, label, jax.random.fold_in(own, place)))
-            found.append(optax.tree.norm(gradient))
-        return jax.nn.softmax(logits)[label], jnp.stack(found)
+            lengths.append(optax.tree.norm(gradient))
+        return jax.nn.softmax(logits)[label], jnp.stack(lengths)
 
     # Parameters are arguments; captured by the closure they would be constants of the program.
     of_chunk = jax.jit(jax.vmap(of_image, in_axes=(None, None, 0, 0, 0)))

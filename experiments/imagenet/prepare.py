@@ -54,7 +54,7 @@ def prepare(
         ValueError: one line that names the missing or broken archive, image or folder.
         OSError: the disk is full, or a folder cannot be written to.
     """
-    found = imagenet_archives.find(archives)
+    paths = imagenet_archives.find(archives)
     if "://" in os.fspath(data_dir):
         raise ValueError(
             f"data_dir: got {os.fspath(data_dir)!r}, allowed: a local folder, copied to a bucket afterwards"
@@ -62,11 +62,11 @@ def prepare(
     folder = Path(imagenet_files.version_folder(data_dir))
     progress = Progress("imagenet", _CONSOLE_SECONDS)
     try:
-        images = _list(found, progress)
+        images = _list(paths, progress)
         if not subset:
-            imagenet_archives.check_complete(found, images, _COMPLETE)
+            imagenet_archives.check_complete(paths, images, _COMPLETE)
         shards = imagenet_writer.plan(images, folder, num_shards)
-        for split, archive in found.items():
+        for split, archive in paths.items():
             seen = _counter(progress, f"writes {split}", len(images[split]))
             imagenet_writer.write_split(split, shards[split], archive, folder, num_threads or os.cpu_count() or 1, seen)
         imagenet_writer.write_metadata(folder, shards)

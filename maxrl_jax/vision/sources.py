@@ -35,9 +35,9 @@ def get(name: str) -> Source:
         hint = f"; did you mean {close[0]}?" if close else ""
         raise ValueError(f"one of {', '.join(TABLE)}, or your own as package.module:attribute{hint}")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        source = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"an importable package.module:attribute ({error})") from None
-    if not isinstance(found, Source):
-        raise ValueError(f"an attribute that is a maxrl_jax.vision.images.Source, not {type(found).__name__}")
-    return found
+    if not isinstance(source, Source):
+        raise ValueError(f"an attribute that is a maxrl_jax.vision.images.Source, not {type(source).__name__}")
+    return source

@@ -46,14 +46,14 @@ def strokes(num_classes: int, folder: str | os.PathLike[str] | None = None) -> S
 
 def characters(num_classes: int, folder: str | os.PathLike[str] | None = None) -> str:
     """The characters of classes 0 to ``num_classes - 1`` of `strokes`, as one string."""
-    found = []
+    candidates = []
     for path in _folder(folder).iterdir():
         match = _FILE.fullmatch(path.name)
         if match and int(match["code"], 16) in _IDEOGRAPHS:
-            found.append((path.read_bytes().count(b"<path"), int(match["code"], 16)))
-    if num_classes > len(found):
-        raise ValueError(f"num_classes: got {num_classes}, allowed: at most the {len(found)} characters there are")
-    return "".join(chr(code) for _, code in sorted(found)[:num_classes])
+            candidates.append((path.read_bytes().count(b"<path"), int(match["code"], 16)))
+    if num_classes > len(candidates):
+        raise ValueError(f"num_classes: got {num_classes}, allowed: at most the {len(candidates)} characters there are")
+    return "".join(chr(code) for _, code in sorted(candidates)[:num_classes])
 
 
 def read_svg(path: Path) -> list[np.ndarray]:
@@ -64,12 +64,12 @@ def read_svg(path: Path) -> list[np.ndarray]:
     """
     try:
         paths = ElementTree.parse(path).iterfind(".//{*}path")
-        found = [polyline(element.get("d", "")) / _SIDE for element in paths]
+        polylines = [polyline(element.get("d", "")) / _SIDE for element in paths]
     except (ElementTree.ParseError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
-    if not found:
+    if not polylines:
         raise ValueError(f"{path}: got no path, allowed: an SVG file with one path for each stroke")
-    return found
+    return polylines
 
 
 def _folder(folder: str | os.PathLike[str] | None) -> Path:
