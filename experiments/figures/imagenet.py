@@ -17,19 +17,15 @@ from matplotlib.lines import Line2D
 
 from experiments.figures.registry import Context, Skipped, figure
 from experiments.results import groups, image_runs, style
-from experiments.results.band import band
 from experiments.results.drawing import Drawing
 from experiments.results.groups import Group
 from experiments.results.image_runs import Record
-from experiments.results.policy_curves import seeds
+from experiments.results.policy_curves import over_steps, seeds
 from experiments.results.published import published
-from experiments.results.spread import spread
 from experiments.results.style import COLOURS, from_zero, new_figure, shades
 
 Key = tuple[str, int]
 """(method, N)."""
-
-Groups = dict[Key, Group[Record]]
 
 _PUBLISHED_NAMES = {"reinforce": "mean_baseline"}
 """The paper's REINFORCE subtracts the mean (D.1)."""
@@ -73,7 +69,7 @@ def _palette(keys: Sequence[Key]) -> dict[Key, Any]:
     return out
 
 
-def _groups(found: Sequence[Record]) -> Groups:
+def _groups(found: Sequence[Record]) -> dict[Key, Group[Record]]:
     """The groups by (method, N), the largest N first.
 
     Raises:
@@ -84,25 +80,13 @@ def _groups(found: Sequence[Record]) -> Groups:
     return {key: by_key[key] for key in sorted(by_key, key=lambda key: (methods.index(key[0]), -key[1]))}
 
 
-def _curves(ax: Axes, found: Groups, values: Callable[[Record], pd.Series], palette: dict[Key, Any]) -> list[dict]:
-    """One line a method and N, the mean over seeds, with a band of one standard error; returns the plotted rows.
-
-    Steps that a run has not reached are left out for all.
-    """
-    tables = {key: pd.concat(map(values, one.runs), axis=1, join="inner") for key, one in found.items()}
-    end = min(table.index[-1] for table in tables.values())
-    rows = []
-    # Thinner from one curve to the next: where several meet, those below show at the sides of those above.
-    for (key, table), width in zip(tables.items(), np.linspace(2.8, 1.0, len(tables)), strict=True):
-        mean, error, runs = spread(table.loc[:end], axis=1)
-        look = {**style.look(key[0]), "color": palette[key], "label": _name(key)}
-        x = table.loc[:end].index
-        band(ax, x, mean, error, linewidth=1.0 if key[0] in style.REFERENCES else width, **look)
-        rows += [
-            {"source": "ours", "method": key[0], "rollouts": key[1], "x": at, "mean": m, "standard_error": e, "runs": n}
-            for at, m, e, n in zip(x, mean, error, runs, strict=True)
-        ]
-    return rows
+def _looks(ours: dict[Key, Group[Record]], palette: dict[Key, Any]) -> dict[str, dict[str, Any]]:
+    """Thinner from one curve to the next: where several meet, those below show at the sides of those above."""
+    found = {}
+    for (key, one), width in zip(ours.items(), np.linspace(2.8, 1.0, len(ours)), strict=True):
+        line = {"linewidth": 1.0 if key[0] in style.REFERENCES else width}
+        found[one.key] = {**style.look(key[0]), "color": palette[key], "label": _name(key), **line}
+    return found
 
 
 def _crosses(ax: Axes, theirs: pd.DataFrame, metric: str, palette: dict[Key, Any]) -> list[dict]:
@@ -111,43 +95,42 @@ def _crosses(ax: Axes, theirs: pd.DataFrame, metric: str, palette: dict[Key, Any
     for row in theirs[theirs.metric == metric].itertuples():
         colour = palette[row.method, row.rollouts]
         ax.plot(1.03, row.value, "x", color=colour, transform=ax.get_yaxis_transform(), clip_on=False)
-        rows.append({"source": "published", "method": row.method, "rollouts": row.rollouts, "mean": row.value})
-        rows[-1]["x"] = row.step
+        method = f"published {row.method}, num_rollouts={row.rollouts}"
+        rows.append({"metric": metric, "method": method, "step": row.step, "mean": row.value})
     return rows
 
 
-def _over_steps(metric: str) -> Callable[[Record], pd.Series]:
-    return lambda record: record.evaluations[metric]
-
-
-def _legend(fig: Any, ax: Axes, found: Groups) -> None:
+def _legend(fig: Any, ax: Axes, found: Sequence[Group]) -> None:
     handles, labels = ax.get_legend_handles_labels()
     handles.append(Line2D([], [], color="0.3", marker="x", linestyle=""))
     labels.append("published, ImageNet after 100,000 steps")
-    title = seeds(len(one.runs) for one in found.values())
+    title = seeds(len(one.runs) for one in found)
     fig.legend(handles, labels, loc="outside lower center", ncols=3, title=title, title_fontsize=7)
 
 
 def _panels(found: Sequence[Record], theirs: pd.DataFrame, metrics: Sequence[str], coverage: bool) -> Drawing:
     ours = _groups(found)
+    lines = list(ours.values())
     end = min(record.evaluations.index[-1] for record in found)
     keys = [*ours, *zip(theirs.method, theirs.rollouts, strict=True)]
     palette = _palette(keys)
+    looks = _looks(ours, palette)
     columns = len(metrics) + coverage
     fig, axes = new_figure(1, columns, width="page", aspect=0.75 if columns < 3 else 1.05)
     rows = []
     for ax, metric in zip(axes, metrics, strict=False):
-        drawn = _curves(ax, ours, _over_steps(metric), palette) + _crosses(ax, theirs, metric, palette)
-        rows += [{"metric": metric, **row} for row in drawn]
+        rows += over_steps(ax, lines, lambda run, name=metric: run.evaluations[name], metric, drawn=looks)
+        rows += _crosses(ax, theirs, metric, palette)
         ax.set(title=f"validation {metric}", xlabel="step")
         from_zero(ax)
     if coverage:
         ax = axes[-1]
-        rows += [{"metric": "coverage", **row} for row in _curves(ax, ours, lambda run: run.coverage(end), palette)]
+        over_k = over_steps(ax, lines, lambda run: run.coverage(end), "coverage at the end", drawn=looks)
+        rows += [{"k" if name == "step" else name: value for name, value in row.items()} for row in over_k]
         ax.set(title="coverage at the end", xlabel="k")
         from_zero(ax)
         ax.set_xscale("log", base=2)
-    _legend(fig, axes[0], ours)
+    _legend(fig, axes[0], lines)
     return Drawing(fig, pd.DataFrame(rows))
 
 

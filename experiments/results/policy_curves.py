@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -48,7 +48,14 @@ Values = Callable[[Record], pd.Series]
 
 
 def over_steps(
-    ax: Axes, groups: Sequence[Group[Record]], values: Values, name: str, *, epochs: bool = False, smooth: bool = False
+    ax: Axes,
+    groups: Sequence[Group[Any]],
+    values: Callable[[Any], pd.Series],
+    name: str,
+    *,
+    epochs: bool = False,
+    smooth: bool = False,
+    drawn: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[dict]:
     """One line a group: the mean over its runs, a band of one standard error; returns the plotted rows.
 
@@ -62,7 +69,9 @@ def over_steps(
         epochs: whether the axis counts epochs of the fixed training set, not RL steps.
         smooth: whether a point is the mean of a `windows`; of a fixed training set, that of an epoch where it is longer
             and the run has one: then every point is of the same problems.
+        drawn: how the group of each key is drawn; `looks` by default.
     """
+    drawn = looks(groups) if drawn is None else drawn
     found = {group.key: [values(record) for record in group.runs] for group in groups}
     if epochs:
         for group in groups:
@@ -70,13 +79,13 @@ def over_steps(
             found[group.key] = [series.set_axis(series.index * record.epochs_per_step) for record, series in pairs]
     end = min(series.index.max() for of_group in found.values() for series in of_group)
     rows = []
-    for group, look in zip(groups, looks(groups).values(), strict=True):
+    for group in groups:
         cut = [series.sort_index().loc[:end] for series in found[group.key]]
         if smooth:
             cut = [_smoothed(record, series) for record, series in zip(group.runs, cut, strict=True)]
         table = pd.concat(cut, axis=1, join="inner")
         mean, error, runs = spread(table, axis=1)
-        band(ax, table.index, mean, error, **look)
+        band(ax, table.index, mean, error, **drawn[group.key])
         rows += [
             {"metric": name, "method": group.key, "step": s, "mean": m, "standard_error": e, "runs": n}
             for s, m, e, n in zip(table.index, mean, error, runs, strict=True)

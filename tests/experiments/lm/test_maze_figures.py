@@ -2,7 +2,6 @@
 
 import json
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -13,17 +12,8 @@ from experiments.results.groups import Mixed
 from tests.experiments.lm.small import ROOT
 
 
-@pytest.fixture
-def figure_3():
-    drawn = []
-
-    def draw(folder):
-        drawn.append(final.maxrl_fig3(Context(runs=(ROOT / "results" / folder / "runs",))))
-        return drawn[-1].data
-
-    yield draw
-    for drawing in drawn:
-        plt.close(drawing.fig)
+def figure_3(folder):
+    return final.maxrl_fig3(Context(runs=(ROOT / "results" / folder / "runs",))).data
 
 
 def made_up(folder, method, prompts, rollouts, solved, size=9, samples=4):
@@ -49,7 +39,7 @@ def value(data, k, source, method):
     return found
 
 
-def test_figure_3_has_no_finite_point_where_nothing_was_solved(figure_3, tmp_path):
+def test_figure_3_has_no_finite_point_where_nothing_was_solved(tmp_path):
     solved = {0: [1, 1] + [0] * 62, 50: [0] * 64}
     for method in ("maxrl", "grpo"):
         made_up(tmp_path / "runs" / method, method, 8, 32, solved, size=17, samples=128)
@@ -61,7 +51,7 @@ def test_figure_3_has_no_finite_point_where_nothing_was_solved(figure_3, tmp_pat
     assert (value(data, 1, "published", "base"), value(data, 128, "published", "base")) == (4.5, 0.7)
 
 
-def test_figure_3_is_the_mean_over_seeds_of_minus_log_pass_at_k(figure_3):
+def test_figure_3_is_the_mean_over_seeds_of_minus_log_pass_at_k():
     data = figure_3("maze_9")
     runs = [r for r in policy_runs.find((ROOT / "results/maze_9/runs",)) if r.method == "maxrl"]
     solved = np.array([r.evaluations[max(r.evaluations)]["solved"] for r in runs])

@@ -2,7 +2,6 @@
 
 import matplotlib as mpl
 import pandas as pd
-import pytest
 
 from experiments.results import drawing, style
 from experiments.results.drawing import Drawing
@@ -29,14 +28,13 @@ def files(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("setting", HOSTILE)
-def test_a_users_matplotlibrc_changes_no_byte(tmp_path, setting):
+def test_a_users_matplotlibrc_changes_no_byte(tmp_path):
     for name in ("plain", "own"):
         (tmp_path / name).mkdir()
     drawing.save(a_line(), tmp_path / "plain", "line")
-    with mpl.rc_context({setting: HOSTILE[setting]}):
+    with mpl.rc_context(HOSTILE):
         drawing.save(a_line(), tmp_path / "own", "line")
-        assert mpl.rcParams[setting] == HOSTILE[setting]  # and is there again afterwards
+        assert mpl.rcParams["text.usetex"]  # and is there again afterwards
     assert files(tmp_path / "own") == files(tmp_path / "plain")
     assert set(files(tmp_path / "own")) == {"line.png", "line.svg", "line.csv"}
 
@@ -60,10 +58,3 @@ def test_a_drawing_that_fails_is_one_line(tmp_path):
     assert len(run.said) == 2 and "\n" not in "".join(run.said)
     assert run.said[0].startswith(f"{run.figures}/curves was not drawn (IndexError: list index out of range)")
     assert sorted(files(run.figures)) == ["line.csv", "line.png", "line.svg"]
-
-
-def test_a_full_disk_under_the_pictures_is_one_line(tmp_path):
-    run = FakeRun(tmp_path)
-    run.figures.rmdir()
-    drawing.save_in_run(run, "line", a_line)
-    assert len(run.said) == 1 and "FileNotFoundError" in run.said[0]

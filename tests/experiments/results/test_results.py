@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from experiments.results import band, folders, groups, policy_curves, style
-from experiments.results.spread import over_seeds, spread, with_error
+from experiments.results.spread import over_seeds, spread
 from maxrl_jax import advantages
 from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.tasks.maze import pictures
@@ -97,10 +97,6 @@ def test_over_seeds_of_a_table_is_the_spread_of_its_rows():
     found = over_seeds(table, ["step"], "y")
     mean, error, count = spread(table.y.to_numpy().reshape(2, 4), axis=1)
     np.testing.assert_allclose(found[["mean", "standard_error", "n"]].to_numpy().T, [mean, error, count])
-
-
-def test_an_error_is_printed_where_there_is_one():
-    assert with_error(0.1234, 0.05) == "0.123 ± 0.050" and with_error(0.1234, np.nan) == "0.123"
 
 
 # ------------------------------------------------------------------ band
