@@ -1,4 +1,4 @@
-"""What every config shares; a config file starts from `base()` and adds its own fields."""
+"""Fields shared by every config; a config file starts from `base()` and adds its own."""
 
 from collections.abc import Sequence
 from typing import Any

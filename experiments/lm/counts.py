@@ -1,7 +1,7 @@
-"""Evaluations that go on where they stopped: samples are drawn in rounds, and what each found is kept in a file.
+"""Resumable evaluations: samples are drawn in rounds, and each round's counts are saved.
 
-A folder of one holds evaluation.jsonl, the counts of every round, and summary.json, the settings and the metrics of
-the samples asked for last: small enough to be kept with a run, and what figures read.
+The folder of an evaluation holds evaluation.jsonl, the counts of every round, and summary.json, the settings and
+metrics of the last command, which is small enough to keep with a run; figures read it.
 """
 
 from __future__ import annotations

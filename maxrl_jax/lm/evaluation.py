@@ -18,7 +18,7 @@ from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.task import Arrays, Prompts, Task, Verdict
 
 PER_SAMPLE = ("rewards", "votes", "votes_right")
-"""What `sample` finds of every answer, not of all those to a prompt together."""
+"""Arrays of `sample` with an entry for each answer; the others are sums over the answers to a prompt."""
 
 
 def sample(
@@ -130,14 +130,14 @@ def draw(
 
 
 def kept(answers: rollout.Rollouts) -> dict[str, Shaped[Array, "P n ..."]]:
-    """What `draw` keeps of answers."""
+    """The arrays of answers that `draw` returns."""
     return {"tokens": answers.tokens, "length": answers.lengths, "entropy": answers.entropies.sum(-1)}
 
 
 def of_samples(
     task: Task, verdict: Verdict, answers: Int[Arrays, "P n T"], lengths: Int[Arrays, "P n"]
 ) -> dict[str, Shaped[Arrays, "P n"]]:
-    """What is kept of every answer, by name."""
+    """The numbers kept for each answer, by name."""
     kept = {"solved": verdict.solved.astype(np.int32), "length": lengths}
     kept |= {name: measure.astype(np.int32) for name, measure in verdict.measures.items()}
     if task.rewards != "binary":
@@ -166,7 +166,7 @@ def summary(
     prefix: str = "eval",
     groups: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What one evaluation logs.
+    """The metrics of one evaluation.
 
     Args:
         found: what `sample` returns, on the host.

@@ -21,7 +21,7 @@ from maxrl_jax.lm.schedule import Estimator
 from maxrl_jax.lm.task import Prompts, Task, Verdict, metric_name
 
 PROVIDES = ("mean_log_probs", "greedy_rewards")
-"""What an estimator can be given beside the rewards."""
+"""Arrays that an estimator can be given beside the rewards."""
 
 
 @dataclasses.dataclass(frozen=True)

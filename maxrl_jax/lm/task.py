@@ -64,7 +64,7 @@ class Prompts:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What became of each answer.
+    """The judgement of N answers to each of P prompts.
 
     Attributes:
         rewards: [P, N], numbers or truth values.
@@ -209,8 +209,19 @@ class Task:
             self._expect("prompts' solutions", found.solutions, (num_prompts, *found.solutions.shape[1:2]), jnp.integer)
         if found.numbers is not None:
             self._expect("prompts' numbers", found.numbers, (num_prompts,), jnp.integer)
+        self._check_tokens()
         if not self.judged_on_host:
             self._check_judge(found.state, num_prompts, num_answers)
+
+    def _check_tokens(self) -> None:
+        """Every token of the held-out prompts, and the special ones, has a row in the model's embeddings."""
+        special = {"pad_token": [self.pad_token], "stop_tokens": self.stop_tokens}
+        for name, tokens in {"held-out prompts' tokens": self.held_out.tokens, **special}.items():
+            given = np.asarray(tokens)
+            if given.size and not (given.min() >= 0 and given.max() < self.vocabulary_size):
+                got = int(given.max()) if given.max() >= self.vocabulary_size else int(given.min())
+                allowed = f"0 to {self.vocabulary_size - 1}, of its vocabulary_size"
+                raise ValueError(f"{name} of task {self.name}: got {got}, allowed: {allowed}")
 
     def _check_judge(self, state: Any, num_prompts: int, num_answers: int) -> None:
         answers = jax.ShapeDtypeStruct((num_prompts, num_answers, self.answer_length), jnp.int32)

@@ -1,4 +1,4 @@
-"""What a policy answers, drawn: a right and a failed path through held-out mazes (MaxRL Figure 10)."""
+"""Plots of a policy's answers: a right and a failed path through held-out mazes (MaxRL Figure 10)."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def right_and_failed(samples: dict[str, np.ndarray]) -> tuple[int, list[np.ndarr
 
 
 def draw_right_and_failed(samples: dict[str, np.ndarray]) -> Figure:
-    """What `right_and_failed` finds, side by side."""
+    """The answers of `right_and_failed`, side by side."""
     row, answers = right_and_failed(samples)
     # Blank captions that differ: what became of an answer is caption enough.
     return drawing.figure(samples["walls"][row], {" " * i: answer for i, answer in enumerate(answers)})

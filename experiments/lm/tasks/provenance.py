@@ -1,4 +1,4 @@
-"""What a model was never trained on: the tables of held-out mazes travel with it, as held_out.json in its folder."""
+"""Held-out mazes travel with a model: held_out.json in its folder lists the tables it was never trained on."""
 
 from __future__ import annotations
 

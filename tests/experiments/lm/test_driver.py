@@ -229,6 +229,9 @@ OWN_TASKS = [
     ("words", "maze, or your own as package.module:function"),
     ("tests.experiments.lm.own_task:flat_rewards", "judge's rewards of task sums: got float32 \\[8\\]"),
     ("tests.experiments.lm.own_task:raises", "KeyError"),
+    ("tests.experiments.lm.own_task:beyond_the_vocabulary", "tokens of task sums: got 5, allowed: 0 to 3"),
+    ("tests.experiments.lm.own_task:stops_beyond_it", "stop_tokens of task sums: got 16, allowed: 0 to 15"),
+    ("tests.experiments.lm.own_task:negative_pad", "pad_token of task sums: got -1, allowed: 0 to 15"),
     ("tests.experiments.lm.own_task:unsolved", "sft.steps"),
 ]
 
@@ -241,15 +244,11 @@ def test_a_wrong_task_is_one_line(name, message):
 
 
 METHODS = [
-    {"rl.advantage.name": "grpo"},
     {"rl.advantage.name": "grpo", "rl.entropy_coef": 0.01},
-    {"rl.advantage.name": "rloo"},
     {"rl.advantage.name": "maxrl", "rl.kl_coef": 0.1},
     {"rl.advantage.name": "pkpo", "rl.advantage.k": 4},
     {"rl.advantage.name": "differential_smoothing"},
     {"rl.advantage.name": "self_masked"},
-    {"rl.advantage.name": "maxpo", "rl.advantage.k": 2},
-    {"rl.advantage.name": "maxrl_order", "rl.advantage.order": 3},
     {"rl.advantage.name": "maxrl", "maze.training_set": 16},
     {"rl.advantage.name": "tests.runs.own_estimator:scaled", "rl.temperature": 0.7, "rl.top_p": 0.9},
 ]
