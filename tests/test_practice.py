@@ -13,7 +13,8 @@ from maxrl_jax.practice import Rule, between, mixed, solved_once
 from tests.advantages.enumeration import groups, max_at_k_gradient, scores, softmax
 
 PI, HITS = np.array([0.15, 0.1, 0.75]), np.array([1.0, 1.0, 0.0])
-PAGE = (Path(__file__).parents[1] / "docs" / "practice.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "practice.md").read_text(encoding="utf-8")
 
 
 def group_gradients(values, z, pi=PI):
@@ -107,10 +108,11 @@ def test_filters_change_no_weight_of_a_centred_estimator_and_redrawing_divides_b
     np.testing.assert_allclose(replayed.weight, 1 / p, rtol=1e-12)
 
 
-def test_every_number_of_the_page_is_what_its_line_prints(capsys):
+def test_every_number_of_the_page_is_what_its_line_prints(capsys, monkeypatch):
     """Each code block of docs/practice.md is followed by what it prints."""
     blocks = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", PAGE, flags=re.DOTALL)
     names = {}
+    monkeypatch.chdir(ROOT)
     assert len(blocks) >= 8
     for code, printed in blocks:
         exec(code, names)

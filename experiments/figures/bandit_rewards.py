@@ -1,12 +1,15 @@
-"""The prompt bandit beyond 0 and 1: graded answers, a verifier that errs, a step's rollouts split P x N."""
+"""The prompt bandit beyond 0 and 1: graded answers, a verifier that errs, a step's rollouts split P x N; regimes."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
+
 from configs.bandit import get_config
 from experiments.bandit import graded, split, verifier
-from experiments.figures.registry import Context, figure
+from experiments.bandit.regimes import draw as regimes_draw
+from experiments.figures.registry import Context, Skipped, figure
 from experiments.results.drawing import Drawing
 
 
@@ -35,3 +38,12 @@ def verifier_errors(context: Context) -> Drawing:
 def rollouts_split(context: Context) -> Drawing:
     """A larger N is a better objective on fewer prompts a step: see where the drawn curve turns."""
     return split.draw_split(split.final(split.train(_config("split", context))))
+
+
+@figure("regimes", title="Which method is ahead over N, base pass rate, optimizer and steps", needs_runs=True)
+def regimes(context: Context) -> Drawing:
+    """Prompts that share features: methods tie at pass@1, and MaxRL leads at pass@16 where N p is above 1."""
+    tables = [run / "ahead.csv" for run in context.runs if (run / "ahead.csv").exists()]
+    if not tables:
+        raise Skipped("no run of the bandit's study regimes is among the runs")
+    return regimes_draw.draw_regimes(pd.read_csv(tables[0]))
