@@ -21,7 +21,7 @@ from maxrl_jax.runs.config.errors import ConfigError, suggestion
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Draws what was asked for; returns the exit status (2 for a wrong command line)."""
+    """Draws the figures asked for; returns the exit status (2 for a wrong command line)."""
     table = registry.load_all()
     parser = Parser("python -m experiments.figures", __doc__)
     parser.add_argument(
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         skipped = [name for name in names if not draw(table[name], context, options.out)]
     except ConfigError as error:  # of the command line, or of a run folder
         return say_error(error, 2)
-    # Skipping is what `all` promises; a figure asked for by name that cannot be drawn is a wrong command line.
+    # `all` may skip; a figure asked for by name that cannot be drawn is a wrong command line.
     return 2 if skipped and options.figure != "all" else 0
 
 

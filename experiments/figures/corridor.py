@@ -1,4 +1,4 @@
-"""MaxPO Figures 6 and 7: the corridor drawn, and what each method makes of it.
+"""MaxPO Figures 6 and 7: the corridor, and each method in it.
 
 The published text lost most constants of this experiment; those of configs/corridor.py are ours, so the curves are
 to be compared in kind, not in number.

@@ -47,7 +47,7 @@ def _published(number: str, methods: Sequence[str] | None = None) -> pd.DataFram
 
 
 def _name(key: Key) -> str:
-    """A legend's entry; of an estimator's hyper-parameters it names those that say what is estimated."""
+    """A legend's entry: the method with its k or order, and N."""
     method, n = key
     label = groups.label(_estimator(method))
     label += "".join(f", {name}={value}" for name, value in re.findall(r"\b(k|order)=(\d+)", method))

@@ -24,7 +24,7 @@ GRADED = "path_quality"
 """The reward that every run is evaluated by, whatever it was trained on."""
 
 INITIAL = "shortest_pass@1"
-"""What orders the bases: the chance that one answer is a shortest path."""
+"""Orders the bases: the chance that one answer is a shortest path."""
 
 METRICS = {
     "reward_mean": "mean reward",

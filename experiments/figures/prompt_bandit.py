@@ -138,7 +138,7 @@ def difficulty_strata(context: Context) -> Drawing:
 
 @figure("pkpo_miniature", title="PKPO Figures 2-5 in miniature: k_opt x k_eval, annealed k, a hard set (not an LLM)")
 def pkpo_miniature(context: Context) -> Drawing:
-    """What choosing and annealing k does where prompts share parameters; see experiments/bandit/pkpo/groups.py."""
+    """Choosing and annealing k where prompts share parameters; see experiments/bandit/pkpo/groups.py."""
     config = _config("pkpo", context)
     return pkpo.draw_pkpo(
         pkpo.table(pkpo.train(config), config.pkpo.k_eval), config.pkpo.num_rollouts, config.pkpo.anneal_step

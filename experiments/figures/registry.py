@@ -12,12 +12,12 @@ from experiments.results.drawing import Drawing
 
 
 class Skipped(Exception):
-    """Raised by a figure that cannot be drawn from what it was given; str() says what is missing."""
+    """Raised by a figure that cannot be drawn from the given runs; str() says why."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """What a figure may draw from.
+    """Inputs of a figure.
 
     Attributes:
       quick: small and fast: fewer samples, seeds and points.

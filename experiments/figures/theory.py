@@ -40,7 +40,7 @@ def _draw(ax: Axes, p: np.ndarray, curves: list[dict[str, Any]]) -> None:
 
 @figure("maxrl_fig1", title="MaxRL Figure 1: weight w(p) of every objective, and exactly at finite N")
 def maxrl_fig1(context: Context) -> Drawing:
-    """w(p) with grad J = w(p) grad p; dashed: what GRPO and practical MaxRL weigh by at N rollouts, exactly."""
+    """w(p) with grad J = w(p) grad p; dashed: the exact weights of GRPO and practical MaxRL at N rollouts."""
     count = 100 if context.quick else 400
     small, even = np.geomspace(1e-4, 0.999, count), np.linspace(0.002, 0.998, count)
     fig, (left, right) = new_figure(1, 2, width="page", aspect=0.8)
@@ -78,7 +78,7 @@ def _objective_rows(p: float) -> list[tuple[str, str, float]]:
 
 
 def _control_variate_rows(p: float) -> list[tuple[str, str, float]]:
-    """The control variate V = (1/N) sum_i S_i of MaxRL eq. 7: its variance, and what subtracting it saves."""
+    """The control variate V = (1/N) sum_i S_i of MaxRL eq. 7: its variance, and the variance that subtracting it removes."""
     n, norms = ROLLOUTS_OF_EXAMPLE, _norms(POLICY)
 
     def variance(name: str) -> float:
@@ -144,7 +144,7 @@ def _signed(value: float) -> str:
 
 @figure("tutorial", title="The tutorial's '2 + 3 = ?': p = 0.1, N = 10, every number computed")
 def tutorial(context: Context) -> Drawing:
-    """A table: objectives at p = 0.1, and what each estimator does with one and with two successes among ten."""
+    """A table: objectives at p = 0.1, and each estimator with one and with two successes among ten."""
     p = float(POLICY[0])
     values, estimators = _objective_rows(p), _estimator_rows(p)
     fig, (top, bottom) = new_figure(2, 1, width="page", aspect=0.37, height_ratios=(15.5, 8))

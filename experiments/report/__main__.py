@@ -5,7 +5,7 @@
 A DIR is a run folder, or a folder of run folders such as a sweep's. Several runs are drawn over each other; those
 whose configs differ in the seed alone, or in the seed and the model that each seed starts from, become one line, the
 mean, with a band of one standard error. Without --out the page is DIR/report.html for one DIR, report.html here for
-several. Exit status 2 and one line for what cannot be read.
+several. Exit status 2 and one line for files that cannot be read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From the runs' records to what the charts draw: one series for each metric and group, mean and spread."""
+"""From the runs' records to the charts: one series for each metric and group, mean and spread."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from experiments.results.spread import over_seeds
 from maxrl_jax.runs.folder.metric_writer import mean
 
 PREFIXES = ("eval", "train", "sft", "perf")
-"""Of metrics, in the order of the page: what matters most comes first."""
+"""Prefixes of metrics in the order of the page, the most important first."""
 
 MOST_POINTS = 120
 _DASHES = ((), (7, 3), (2, 2.5), (9, 3, 2, 3))
@@ -136,7 +136,7 @@ def charts(groups: Sequence[Group], table: pd.DataFrame) -> dict[str, list[Chart
 
 
 def headline(groups: Sequence[Group], table: pd.DataFrame, last: pd.DataFrame) -> list[Chart]:
-    """What matters most, a line a group: ``name@1`` by step and the last ``name@k`` over k, of each such family.
+    """The main result, a line a group: ``name@1`` by step and the last ``name@k`` over k, of each such family.
 
     Of the evaluations, or of the training of runs without any.
 
@@ -191,7 +191,7 @@ def final_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _over_k(groups: Sequence[Group], title: str, members: Sequence[str], last: pd.DataFrame) -> Chart:
-    """The last value of each ``name@k`` over k: what more samples are worth."""
+    """The last value of each ``name@k`` over k: the value of more samples."""
     ks = np.array([float(name.rpartition("@")[2]) for name in members])
     lines = []
     for group, look in zip(groups, looks(groups), strict=True):
@@ -222,7 +222,7 @@ def _bins(values: np.ndarray, size: int) -> np.ndarray:
 
 
 def _stem(name: str) -> str:
-    """What the metrics of one family share."""
+    """The common beginning of a family's metrics."""
     parts = name.split("/")
     if len(parts) > 2:
         return "/".join(parts[:2]) + "/"

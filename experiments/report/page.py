@@ -93,7 +93,7 @@ def write(found: Sequence[RunFolder], title: str = "") -> str:
 
 
 def number(value: float) -> str:
-    """Four significant digits; an en dash for what is not finite."""
+    """Four significant digits; an en dash for a value that is not finite."""
     if not math.isfinite(value):
         return "–"
     if value and (abs(value) >= 1e6 or abs(value) < 1e-4):

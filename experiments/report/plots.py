@@ -29,7 +29,7 @@ def library() -> str:
 
 
 def specifications(charts: Iterable[Chart]) -> dict[str, dict[str, Any]]:
-    """What `data` names as spec, in Vega-Lite, for the charts given."""
+    """The Vega-Lite specifications of some charts, by the names that `data` gives as spec."""
     return {_kind(chart): _specification(chart.by_k, chart.log) for chart in charts}
 
 
@@ -41,7 +41,7 @@ def data(chart: Chart, colour: Mapping[str, str]) -> dict[str, Any]:
 
     Args:
         chart: the chart.
-        colour: what the page calls a `Look`'s colour.
+        colour: the page's name of each colour.
     """
     lines = [_line(series, chart.log) | {"colour": colour[series.look.colour]} for series in chart.series]
     return {"spec": _kind(chart), "lines": lines}
@@ -66,7 +66,7 @@ def _line(series: Series, log: bool) -> dict[str, Any]:
 
 
 def _short(values: np.ndarray) -> list[float | None]:
-    """Five significant digits, more than a chart can show; None for what is not finite."""
+    """Five significant digits, more than a chart can show; None for a value that is not finite."""
     return [float(f"{value:.5g}") if np.isfinite(value) else None for value in values]
 
 

@@ -1,4 +1,4 @@
-"""What the policies of a run answered: completions.jsonl, the same prompts at every evaluation."""
+"""Answers of a run's policies: completions.jsonl, the same prompts at every evaluation."""
 
 from __future__ import annotations
 

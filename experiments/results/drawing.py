@@ -34,7 +34,7 @@ def save(drawing: Drawing, folder: Any, name: str) -> None:
     """Writes FOLDER/NAME.png, .svg and .csv; the same numbers give the same bytes.
 
     Args:
-      drawing: what to write.
+      drawing: the figure and its numbers.
       folder: a path of pathlib or epath, which exists.
       name: without a suffix.
     """

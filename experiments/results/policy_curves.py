@@ -129,7 +129,7 @@ def blind_level(ax: Axes, found: Sequence[Record], k: int, value: Callable[[floa
         ax: axes to draw on.
         found: the runs whose held-out mazes it walks.
         k: tries.
-        value: of pass@k, what the axis shows.
+        value: the axis' value for a pass@k.
     """
     rate = policy_runs.blind(found, [k])
     if rate is None:

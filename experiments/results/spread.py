@@ -1,7 +1,7 @@
 """Mean and standard error over seeds, the only spread that tables and figures tell.
 
 The standard error is the sample standard deviation (ddof 1) over sqrt(n). **One seed has none: it is NaN**, not 0,
-since a single run says nothing about how far another would be; what shows it draws no band and prints no "±".
+since a single run says nothing about how far another would be; plots then have no band and texts no "±".
 A seed whose value is NaN (nothing to measure at that step) is left out and not counted in n.
 """
 

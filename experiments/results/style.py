@@ -30,7 +30,7 @@ PALETTE = {
     "orange": "#e69f00",
 }
 _GREY = "#7f7f7f"
-_LINES = {"-": "-", "--": (0, (5, 1.5)), "-.": "-.", ":": (0, (1, 1.2))}  # dots as short as show what lies below
+_LINES = {"-": "-", "--": (0, (5, 1.5)), "-.": "-.", ":": (0, (1, 1.2))}  # dots so short that lines below show
 
 CYCLE = tuple(PALETTE.values())
 """Colours of lines that are no methods, in this order."""
@@ -41,7 +41,7 @@ _OTHERS = {
     "rl": ("RL", PALETTE["green"]),
     "base": ("Base", _GREY),
 }
-"""Label and colour of what is plotted beside estimators."""
+"""Label and colour of lines beside the estimators'."""
 
 
 def _looks() -> dict[str, tuple[str, Any, str]]:
@@ -127,7 +127,7 @@ def from_zero(ax: Axes, top: float | None = None) -> None:
 
 
 def look(name: str) -> dict[str, Any]:
-    """Colour, label and line of a method; exact maximum likelihood is dashed and on top of what meets it."""
+    """Colour, label and line of a method; exact maximum likelihood is dashed, above other lines."""
     return {
         "color": COLOURS.get(name, _GREY),
         "label": LABELS.get(name, name),

@@ -23,7 +23,7 @@ def records(context: Context, keep: Callable[[Record], bool] = lambda record: Tr
     Args:
         context: of the figure.
         keep: whether the figure can use a run.
-        what: says in words what `keep` asks for.
+        what: the condition of `keep` in words.
 
     Raises:
         Skipped: there is none.
