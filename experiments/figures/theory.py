@@ -78,7 +78,7 @@ def _objective_rows(p: float) -> list[tuple[str, str, float]]:
 
 
 def _control_variate_rows(p: float) -> list[tuple[str, str, float]]:
-    """The control variate V = (1/N) sum_i S_i of MaxRL eq. 7: its variance, and the variance that subtracting it removes."""
+    """The control variate V = (1/N) sum_i S_i of MaxRL eq. 7: its variance, and that which subtracting it removes."""
     n, norms = ROLLOUTS_OF_EXAMPLE, _norms(POLICY)
 
     def variance(name: str) -> float:
