@@ -139,9 +139,9 @@ def compile_step(config: Any) -> tuple[str, int]:
     """The program of one RL step of a maze config, as text, and the bytes of its parameters."""
     from experiments.lm import rl
     from experiments.lm.tasks import table
+    from maxrl_jax.devices import sharding
     from maxrl_jax.lm.step import PROVIDES
     from maxrl_jax.runs.config import estimator
-    from maxrl_jax.runs.devices import sharding
 
     setup = table.set_up(config)
     ((_, advantage), *_) = estimator.phases(
@@ -164,7 +164,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Compiles the step, counts, and prints."""
     from benchmarks.measure import machine
     from experiments.lm.check import check
-    from maxrl_jax.runs.config.errors import ConfigError
+    from maxrl_jax.errors import ConfigError
     from maxrl_jax.runs.config.load import load
     from maxrl_jax.runs.config.override import override
 

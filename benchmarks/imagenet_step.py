@@ -35,9 +35,10 @@ from experiments.imagenet import loss as losses
 from experiments.imagenet import training
 from experiments.imagenet.problem import Problem, make_images, model_config
 from maxrl_jax import advantages
+from maxrl_jax.devices import sharding
+from maxrl_jax.devices.precision import compute_dtype
+from maxrl_jax.runs.config import checks
 from maxrl_jax.runs.config.load import load
-from maxrl_jax.runs.devices import sharding
-from maxrl_jax.runs.devices.precision import compute_dtype
 from maxrl_jax.vision import resnet
 from maxrl_jax.vision.imagenet2012 import source as imagenet2012
 
@@ -62,7 +63,7 @@ class Programs:
 
     def __init__(self, config: Any, rollouts: list[int], samplings: list[str], advantage: str):
         self.config = config
-        mesh = sharding.mesh_from_config(config)
+        mesh = checks.mesh(config)
         images = make_images(config)
         self.drawn = images.host_batches is None
         self.source: Any = images if self.drawn else Constant(config, mesh)

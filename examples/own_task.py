@@ -14,8 +14,8 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
+from maxrl_jax import keys
 from maxrl_jax.lm.task import Prompts, Task, Verdict
-from maxrl_jax.runs import keys
 
 
 def factory(config):

@@ -74,8 +74,7 @@ UPWARD = [  # from, to
     ("maxrl_jax.tasks", ("maxrl_jax.vision",)),
     ("maxrl_jax.vision", ("maxrl_jax.tasks", "maxrl_jax.lm")),
     ("maxrl_jax.runs", ("maxrl_jax.tasks", "maxrl_jax.vision", "maxrl_jax.lm")),
-    ("maxrl_jax.runs.config", ("maxrl_jax.runs.folder", "maxrl_jax.runs.loop", "maxrl_jax.runs.devices")),
-    ("maxrl_jax.runs.devices", ("maxrl_jax.runs.folder", "maxrl_jax.runs.loop")),
+    ("maxrl_jax.runs.config", ("maxrl_jax.runs.folder", "maxrl_jax.runs.loop")),
     ("maxrl_jax.runs.folder", ("maxrl_jax.runs.loop",)),
     ("configs", ("experiments",)),
 ]

@@ -15,8 +15,8 @@ import yaml
 from experiments.results.spread import over_seeds
 from experiments.sweep import __main__ as sweep
 from experiments.sweep import check, grid, runner, summary
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.command_line import exit_with
-from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.config.load import load
 from maxrl_jax.runs.folder import resume
 from maxrl_jax.runs.folder.metric_writer import encode, read_metrics

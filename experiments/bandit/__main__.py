@@ -12,9 +12,9 @@ from experiments.bandit import graded, pkpo, split, train, two_rewards, verifier
 from experiments.bandit.compare import study as compare
 from experiments.bandit.maxpo import study as maxpo
 from experiments.bandit.regimes import study as regimes
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs import launch
 from maxrl_jax.runs.config import checks
-from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.folder.run import open_run
 
 STUDIES: dict[str, ModuleType] = {

@@ -20,11 +20,10 @@ from experiments.results import band
 from experiments.results.drawing import Drawing, save_in_run
 from experiments.results.spread import over_seeds
 from experiments.results.style import COLOURS, LABELS, from_zero, new_figure
-from maxrl_jax import advantages
+from maxrl_jax import advantages, keys
 from maxrl_jax.categorical import draw_counts
-from maxrl_jax.runs import keys
+from maxrl_jax.errors import ConfigError, suggestion
 from maxrl_jax.runs.config import checks
-from maxrl_jax.runs.config.errors import ConfigError, suggestion
 from maxrl_jax.runs.folder.run import Run
 
 

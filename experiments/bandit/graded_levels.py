@@ -20,8 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.special
 
+from maxrl_jax import keys
 from maxrl_jax.advantages import Advantage
-from maxrl_jax.runs import keys
 
 OBJECTIVES = ("log_mean", "log_tails")
 """log E[g], and the integral of log P(g > t) over t: the two likelihoods of a graded reward."""

@@ -32,7 +32,7 @@ from experiments.bandit.prompts.problem import Problem, make_features
 from experiments.results import band
 from experiments.results.drawing import Drawing, save_in_run
 from experiments.results.style import COLOURS, new_figure, shades
-from maxrl_jax.runs import keys
+from maxrl_jax import keys
 from maxrl_jax.runs.config import checks
 from maxrl_jax.runs.folder.run import Run
 

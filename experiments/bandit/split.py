@@ -29,9 +29,9 @@ from experiments.results import band
 from experiments.results.drawing import Drawing, save_in_run
 from experiments.results.spread import over_seeds
 from experiments.results.style import COLOURS, LABELS, from_zero, new_figure, shades
-from maxrl_jax.runs import keys
+from maxrl_jax import keys
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config import checks
-from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.folder.run import Run
 
 GRADIENTS = ("expected", "prompts", "sampled")

@@ -20,12 +20,11 @@ from experiments.bandit.prompts.problem import (
     problem_settings,
     strata_of,
 )
-from maxrl_jax import losses, objectives
+from maxrl_jax import keys, losses, objectives
 from maxrl_jax.advantages import Advantage
-from maxrl_jax.runs import keys
+from maxrl_jax.devices import sharding
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config import checks, estimator
-from maxrl_jax.runs.config.errors import ConfigError
-from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.folder.run import Run
 from maxrl_jax.runs.loop.chunks import scan
 from maxrl_jax.runs.loop.phase import Every, Phase
@@ -125,8 +124,8 @@ def run(open_run: Run, config: Any) -> dict[str, Any]:
     Returns:
       The final record: final/params_sha256, final/pass@k, ...
     """
-    mesh = sharding.mesh_from_config(config)
-    sharding.check_batch(config, "problem.num_prompts", mesh)
+    mesh = checks.mesh(config)
+    checks.batch(config, "problem.num_prompts", mesh)
     problem = make_problem(keys.stream(config.seed, "problem"), **problem_settings(config.problem))
     state = sharding.replicate(initial_state(problem), mesh)
     chunks = [(first, scan(make_step(config, a, problem, mesh))) for first, a in phases(config)]

@@ -28,8 +28,7 @@ from experiments.bandit.output import even_steps, log_curves, write
 from experiments.bandit.prompts import gradients, shared_checks
 from experiments.results.drawing import Drawing, save_in_run
 from experiments.results.style import COLOURS, LABELS, new_figure
-from maxrl_jax import advantages
-from maxrl_jax.runs import keys
+from maxrl_jax import advantages, keys
 from maxrl_jax.runs.config import checks
 from maxrl_jax.runs.folder.run import Run
 

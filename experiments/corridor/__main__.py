@@ -18,11 +18,11 @@ import numpy as np
 from experiments.corridor import environment, learner, variance
 from experiments.corridor.learner import Method
 from experiments.results.spread import spread, with_error
-from maxrl_jax import advantages
-from maxrl_jax.runs import keys, launch
+from maxrl_jax import advantages, keys
+from maxrl_jax.devices import sharding
+from maxrl_jax.errors import ConfigError
+from maxrl_jax.runs import launch
 from maxrl_jax.runs.config import checks, estimator
-from maxrl_jax.runs.config.errors import ConfigError
-from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.folder.run import open_run
 from maxrl_jax.runs.loop.chunks import scan
 from maxrl_jax.runs.loop.phase import Every, Phase
@@ -84,7 +84,7 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
     corridor = layout(config)
     names, sizes = list(phases[0][1]), config.rl.num_rollouts
     state = learner.initial_state(config.corridor.num_states, names, sizes, config.rl.num_seeds)
-    state = sharding.shard_if_even(state, sharding.mesh_from_config(config), axis=1)  # seeds are independent
+    state = sharding.shard_if_even(state, checks.mesh(config), axis=1)  # seeds are independent
     settings = {"seed": config.seed, "learning_rate": config.rl.learning_rate}
     chunks = [(first, scan(learner.make_step(corridor, m, sizes, **settings))) for first, m in phases]
     ratios = Every(

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from experiments.corridor import environment, gradient
 from experiments.corridor.environment import Corridor, Params
+from maxrl_jax import keys
 from maxrl_jax.advantages import Advantage
-from maxrl_jax.runs import keys
 
 State = dict[str, dict[str, dict[str, jax.Array]]]
 

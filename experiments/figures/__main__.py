@@ -16,8 +16,8 @@ from pathlib import Path
 from experiments.figures import catalogue, registry
 from experiments.results import groups, style
 from experiments.results.drawing import save
+from maxrl_jax.errors import ConfigError, suggestion
 from maxrl_jax.runs.command_line import Parser, path, say_error
-from maxrl_jax.runs.config.errors import ConfigError, suggestion
 
 
 def main(arguments: list[str] | None = None) -> int:

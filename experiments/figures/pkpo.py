@@ -20,9 +20,8 @@ from experiments.results.band import band
 from experiments.results.drawing import Drawing
 from experiments.results.spread import spread
 from experiments.results.style import COLOURS, LABELS, new_figure
-from maxrl_jax import advantages
+from maxrl_jax import advantages, keys
 from maxrl_jax.advantages.subset_max import rank_weights
-from maxrl_jax.runs import keys
 from maxrl_jax.runs.loop.chunks import scan
 
 STD: float = get_config("paper").problem.std

@@ -21,7 +21,7 @@ from experiments.bandit.prompts.problem import make_problems, pass_rate_gradient
 from experiments.figures.registry import Context, figure
 from experiments.results.drawing import Drawing
 from experiments.results.style import COLOURS, LABELS, from_zero, new_figure
-from maxrl_jax.runs import keys
+from maxrl_jax import keys
 
 MEASURED = ("reinforce", "rloo", "grpo", "maxpo", "maxrl")  # whose gradient variance is drawn
 VARIANCE_ROLLOUTS = 16

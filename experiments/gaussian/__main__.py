@@ -17,10 +17,10 @@ import numpy as np
 from experiments.gaussian import estimators, problem, training
 from experiments.results.spread import spread, with_error
 from maxrl_jax.advantages import Advantage
+from maxrl_jax.devices import sharding
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs import launch
 from maxrl_jax.runs.config import checks, estimator
-from maxrl_jax.runs.config.errors import ConfigError
-from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.folder.run import Run, open_run
 from maxrl_jax.runs.loop.chunks import scan
 from maxrl_jax.runs.loop.phase import Phase
@@ -55,7 +55,7 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
     """
     phases = check(config)
     state = training.initial_state(config.problem.start_theta, len(config.rl.learning_rates), config.rl.num_seeds)
-    state = sharding.shard_if_even(state, sharding.mesh_from_config(config), axis=1)  # seeds are independent
+    state = sharding.shard_if_even(state, checks.mesh(config), axis=1)  # seeds are independent
     settings = {"seed": config.seed, "std": config.problem.std, "num_rollouts": config.rl.num_rollouts}
     settings["learning_rates"] = config.rl.learning_rates
     chunks = [(first, scan(training.make_step(advantage, **settings))) for first, advantage in phases]

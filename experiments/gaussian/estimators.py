@@ -17,8 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from experiments.gaussian import problem
 from experiments.results.spread import spread
-from maxrl_jax import advantages
-from maxrl_jax.runs import keys
+from maxrl_jax import advantages, keys
 
 FIGURE_8: dict[str, tuple[str, dict[str, Any]]] = {
     "pkpo loo_minus_one": ("pkpo", {"baseline": "loo_minus_one"}),

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from experiments.gaussian import problem
+from maxrl_jax import keys
 from maxrl_jax.advantages import Advantage
-from maxrl_jax.runs import keys
 
 State = dict[str, dict[str, jax.Array]]
 

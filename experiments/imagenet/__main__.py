@@ -13,9 +13,9 @@ from experiments.imagenet import gradient_norms, loss, training
 from experiments.imagenet.checks import check
 from experiments.imagenet.evaluation import Evaluator
 from experiments.imagenet.problem import Problem
+from maxrl_jax.devices import sharding
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs import launch
-from maxrl_jax.runs.config.errors import ConfigError
-from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.folder.run import Run, open_run
 from maxrl_jax.runs.loop.phase import Every, Phase
 from maxrl_jax.runs.loop.steps import run_steps

@@ -9,10 +9,9 @@ from experiments.imagenet.problem import image_request, image_source, model_conf
 from maxrl_jax import objectives
 from maxrl_jax.advantages import Advantage
 from maxrl_jax.categorical import SAMPLINGS
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs import launch
 from maxrl_jax.runs.config import checks
-from maxrl_jax.runs.config.errors import ConfigError
-from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.loop import optimizer
 from maxrl_jax.vision import resnet
 
@@ -23,8 +22,8 @@ _LARGEST_OWN_GROUP = 8192
 def check(config: Any) -> None:
     """Raises ConfigError for the first error."""
     launch.check_common(config)
-    sharding.mesh_from_config(config)
-    sharding.check_batch(config, "batch_size")
+    checks.mesh(config)
+    checks.batch(config, "batch_size")
     checks.non_negative_int(config, "steps")
     checks.positive_int(config, "steps_per_call")
     optimizer.check(config, "optimizer", config.steps)

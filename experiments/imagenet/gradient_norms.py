@@ -16,8 +16,8 @@ from experiments.imagenet import evaluation
 from experiments.imagenet import loss as losses_module
 from experiments.imagenet.problem import Problem
 from experiments.results.image_runs import GRADIENT_NORMS
-from maxrl_jax.runs import keys
-from maxrl_jax.runs.devices import sharding
+from maxrl_jax import keys
+from maxrl_jax.devices import sharding
 from maxrl_jax.runs.folder import digest
 from maxrl_jax.vision import resnet
 

@@ -20,7 +20,7 @@ from experiments.imagenet.problem import Problem
 from experiments.results import folders
 from maxrl_jax import advantages
 from maxrl_jax.categorical import SAMPLINGS
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.folder import checkpoint
 from maxrl_jax.runs.folder.stopping import CheckpointError
 

@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from maxrl_jax.runs import keys
-from maxrl_jax.runs.config.errors import ConfigError
-from maxrl_jax.runs.devices import sharding
-from maxrl_jax.runs.devices.precision import compute_dtype
+from maxrl_jax import keys
+from maxrl_jax.devices import sharding
+from maxrl_jax.devices.precision import compute_dtype
+from maxrl_jax.errors import ConfigError
+from maxrl_jax.runs.config import checks
 from maxrl_jax.vision import resnet, sources
 from maxrl_jax.vision.images import Batch, Images, Masked, Request, Source
 
@@ -90,7 +91,7 @@ class Problem:
         Raises:
             ConfigError: the source cannot make the images.
         """
-        mesh = sharding.mesh_from_config(config)
+        mesh = checks.mesh(config)
         network = resnet.Network.make(model_config(config), compute_dtype(config.model.compute_dtype))
         return cls(config, network, make_images(config), mesh)
 

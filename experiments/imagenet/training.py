@@ -12,8 +12,8 @@ import optax
 from experiments.imagenet import loss as losses
 from experiments.imagenet.measures import measures
 from experiments.imagenet.problem import Problem
+from maxrl_jax import keys
 from maxrl_jax.advantages import Advantage
-from maxrl_jax.runs import keys
 from maxrl_jax.runs.loop import optimizer
 
 

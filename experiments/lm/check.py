@@ -8,13 +8,12 @@ from experiments.lm.setup import SHAPE, fresh_config, num_eval_key
 from experiments.lm.tasks import table
 from maxrl_jax import losses
 from maxrl_jax.advantages import Advantage
+from maxrl_jax.errors import ConfigError, as_config_error
 from maxrl_jax.lm import decoder, sampling
 from maxrl_jax.lm.step import PROVIDES
 from maxrl_jax.lm.task import Task
 from maxrl_jax.runs import launch
 from maxrl_jax.runs.config import checks, estimator
-from maxrl_jax.runs.config.errors import ConfigError, as_config_error
-from maxrl_jax.runs.devices import sharding
 from maxrl_jax.runs.loop import optimizer
 
 
@@ -26,7 +25,7 @@ def check(config: Any) -> None:
 def check_all_but_estimator(config: Any) -> Task:
     """The task, made once its fields are checked; an evaluation needs no more."""
     launch.check_common(config)
-    sharding.mesh_from_config(config)
+    checks.mesh(config)
     _check_shape(config)
     _check_rl(config)
     _check_evaluation(config)
@@ -64,7 +63,7 @@ def _check_shape(config: Any) -> None:
 
 def _check_rl(config: Any) -> None:
     checks.non_negative_int(config, "rl.steps")
-    prompts = sharding.check_batch(config, "rl.num_prompts")
+    prompts = checks.batch(config, "rl.num_prompts")
     checks.positive_int(config, "rl.num_rollouts")
     optimizer.check(config, "rl.optimizer", config.rl.steps, learning_rate="rl.learning_rate")
     checks.one_of(config, "rl.aggregation", losses.AGGREGATIONS)
@@ -76,7 +75,7 @@ def _check_rl(config: Any) -> None:
     for key in ("rl.decode_rows", "rl.micro_batch_tokens"):
         checks.non_negative_int(config, key)
     parts = checks.divides(config, "rl.minibatches", prompts, "rl.num_prompts")
-    devices = sharding.mesh_from_config(config).size
+    devices = checks.mesh(config).size
     if prompts // parts % devices:
         allowed = f"parts that {devices} devices share evenly (of {prompts // parts} prompts)"
         raise ConfigError("rl.minibatches", parts, allowed)
@@ -130,7 +129,7 @@ def _check_model(config: Any, task: Task) -> None:
 
 def _check_sft(config: Any, task: Task) -> None:
     checks.non_negative_int(config, "sft.steps")
-    sharding.check_batch(config, "sft.batch_size")
+    checks.batch(config, "sft.batch_size")
     checks.non_negative_int(config, "sft.micro_batch")
     checks.one_of(config, "sft.train_on_prompts", (True, False))
     checks.positive_int(config, "sft.steps_per_call")

@@ -15,10 +15,10 @@ import numpy as np
 
 from experiments.lm.setup import Setup
 from experiments.results.completions import FILE
+from maxrl_jax import keys
 from maxrl_jax.lm.host.sampler import HostSampler
 from maxrl_jax.lm.schedule import Schedule
 from maxrl_jax.lm.task import Task
-from maxrl_jax.runs import keys
 from maxrl_jax.runs.folder.run import Run
 
 ADDED = 2

@@ -17,10 +17,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from maxrl_jax import keys
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.lm import evaluation
-from maxrl_jax.runs import keys
 from maxrl_jax.runs.command_line import Parser, path
-from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.folder.stopping import Interrupted, StopRequest
 
 FILE = "evaluation.jsonl"

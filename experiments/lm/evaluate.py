@@ -33,10 +33,10 @@ from experiments.lm.evaluation import make_sampler
 from experiments.lm.setup import SHAPE, Setup, num_eval_key
 from experiments.lm.tasks import table
 from maxrl_jax import advantages
+from maxrl_jax.errors import ConfigError, as_config_error
 from maxrl_jax.lm import decoder
 from maxrl_jax.runs.command_line import Parser, exit_with, path
 from maxrl_jax.runs.config import fields, load, saved
-from maxrl_jax.runs.config.errors import ConfigError, as_config_error
 from maxrl_jax.runs.config.override import key_of, override, split_arguments
 from maxrl_jax.runs.folder import digest, inputs
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from experiments.lm.completions import Completions
 from experiments.lm.setup import Setup
+from maxrl_jax import keys
 from maxrl_jax.lm import engine, evaluation
-from maxrl_jax.runs import keys
 
 STREAMS = {"eval": "evaluation", "sft": "sft_evaluation"}
 """The stream of random numbers of the evaluations of a phase, by the prefix of their metrics."""

@@ -20,9 +20,9 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from maxrl_jax.errors import ConfigError, suggestion
 from maxrl_jax.lm.decoder import gguf
 from maxrl_jax.runs.command_line import Parser, exit_with, path, say_error
-from maxrl_jax.runs.config.errors import ConfigError, suggestion
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,11 +12,11 @@ import numpy as np
 import optax
 
 from experiments.lm.setup import Setup
+from maxrl_jax import keys
 from maxrl_jax.advantages import Advantage
 from maxrl_jax.lm import rollout, step
 from maxrl_jax.lm.host.judging import judged
 from maxrl_jax.lm.task import Prompts, Verdict
-from maxrl_jax.runs import keys
 
 
 def norms(

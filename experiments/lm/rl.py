@@ -9,11 +9,11 @@ from typing import Any
 import optax
 
 from experiments.lm.setup import Setup
+from maxrl_jax import keys
 from maxrl_jax.advantages import Advantage
 from maxrl_jax.lm import engine, step
 from maxrl_jax.lm.schedule import Schedule
 from maxrl_jax.lm.training import Metrics, State, Trainer
-from maxrl_jax.runs import keys
 from maxrl_jax.runs.loop import chunks, optimizer
 
 Phases = Sequence[tuple[int, Advantage]]

@@ -13,14 +13,15 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh
 
+from maxrl_jax import keys
+from maxrl_jax.devices import sharding
+from maxrl_jax.devices.data_parallel import MeshDevices
+from maxrl_jax.devices.precision import compute_dtype
 from maxrl_jax.lm import decoder, step
 from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.rollout import Settings
 from maxrl_jax.lm.task import Prompts, Task
-from maxrl_jax.runs import keys
-from maxrl_jax.runs.devices import sharding
-from maxrl_jax.runs.devices.data_parallel import MeshDevices
-from maxrl_jax.runs.devices.precision import compute_dtype
+from maxrl_jax.runs.config import checks
 from maxrl_jax.runs.folder.run import Run
 from maxrl_jax.runs.loop.phase import Every
 
@@ -87,7 +88,7 @@ class Setup:
         shape = _model_config(config, task)
         graph = nnx.graphdef(nnx.eval_shape(lambda: decoder.Decoder(shape, rngs=nnx.Rngs(0))))
         policy = Policy(graph, compute_dtype(config.model.compute_dtype), config.model.remat)
-        return cls(config, row, task, policy, sharding.mesh_from_config(config))
+        return cls(config, row, task, policy, checks.mesh(config))
 
     def notes(self) -> list[str]:
         """Lines for the user at the start of a run."""

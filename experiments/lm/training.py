@@ -14,11 +14,11 @@ from experiments.lm import rl
 from experiments.lm.completions import Completions
 from experiments.lm.evaluation import Evaluator
 from experiments.lm.setup import Setup, by_platform
+from maxrl_jax.devices import sharding
+from maxrl_jax.devices.data_parallel import Share, over_batch
 from maxrl_jax.lm import sft
 from maxrl_jax.lm.schedule import Schedule
 from maxrl_jax.lm.task import Prompts
-from maxrl_jax.runs.devices import sharding
-from maxrl_jax.runs.devices.data_parallel import Share, over_batch
 from maxrl_jax.runs.folder import digest
 from maxrl_jax.runs.folder.run import Run
 from maxrl_jax.runs.loop import optimizer

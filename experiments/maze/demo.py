@@ -22,10 +22,10 @@ from experiments.maze import overview
 from experiments.results import policy_runs, style
 from experiments.results.policy_runs import Record
 from experiments.sweep import runner
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs import launch
 from maxrl_jax.runs.command_line import Parser, add_config, exit_with
 from maxrl_jax.runs.config import fields
-from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.config.override import split_arguments
 from maxrl_jax.runs.folder import paths
 from maxrl_jax.tasks import maze

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from experiments.report import page
 from experiments.results import folders
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.command_line import Parser, path, say_error
-from maxrl_jax.runs.config.errors import ConfigError
 
 
 def main(arguments: list[str] | None = None) -> int:

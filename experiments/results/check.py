@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.results import numbers
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.command_line import Parser, path, say_error
-from maxrl_jax.runs.config.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = (ROOT / "README.md", ROOT / "results" / "README.md")

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config import fields
-from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.folder import metric_writer
 
 _METRICS = re.compile(r"metrics(-\d+)?\.jsonl")  # of a file system, or the numbered parts of a bucket's copy

@@ -19,8 +19,8 @@ from typing import Any
 
 import experiments
 from experiments.sweep import check, grid, runner
+from maxrl_jax.errors import ConfigError, suggestion
 from maxrl_jax.runs.command_line import Parser, add_config, exit_with
-from maxrl_jax.runs.config.errors import ConfigError, suggestion
 from maxrl_jax.runs.config.override import split_arguments
 from maxrl_jax.runs.folder import paths
 

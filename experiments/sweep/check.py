@@ -11,9 +11,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs import launch
 from maxrl_jax.runs.config import fields
-from maxrl_jax.runs.config.errors import ConfigError
 
 
 def check(module: str, commands: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config import override
-from maxrl_jax.runs.config.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from etils import epath
 
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.folder import inputs, resume
 
 _POLL_SECONDS = 0.05

@@ -33,7 +33,7 @@ class Whole:
 
 
 class Devices(Protocol):
-    """The devices of a run; `maxrl_jax.runs.devices.data_parallel.MeshDevices` are those of a mesh."""
+    """The devices of a run; `maxrl_jax.devices.data_parallel.MeshDevices` are those of a mesh."""
 
     @property
     def count(self) -> int:

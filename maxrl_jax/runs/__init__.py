@@ -1,1 +1,1 @@
-"""Shared parts of every run: config checks, key streams, run folder, checkpoints, sharding, the host loop."""
+"""Shared parts of every run: config, run folder, host loop."""

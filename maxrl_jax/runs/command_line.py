@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from maxrl_jax.runs.config.errors import ConfigError, suggestion
+from maxrl_jax.errors import ConfigError, suggestion
 from maxrl_jax.runs.config.override import expanded
 from maxrl_jax.runs.folder.stopping import CheckpointError, Failed, Interrupted, NotFinite
 

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from maxrl_jax.devices import distributed
+from maxrl_jax.errors import ConfigError, one_line
 from maxrl_jax.runs.command_line import Parser, add_config, status
 from maxrl_jax.runs.config import checks, help
-from maxrl_jax.runs.config.errors import ConfigError, one_line
 from maxrl_jax.runs.config.load import load
 from maxrl_jax.runs.config.override import override, split_arguments
-from maxrl_jax.runs.devices import distributed
 from maxrl_jax.runs.folder import paths, wandb_writer
 
 Main = Callable[[Any, str], Any]

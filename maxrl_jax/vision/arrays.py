@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.vision.images import Batch, Images, Request, Source
 
 

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from maxrl_jax.runs import keys
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax import keys
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.vision import glyphs
 from maxrl_jax.vision.images import Batch, Images, Masked, Request, Source
 

@@ -13,13 +13,13 @@ import numpy as np
 from flax import nnx
 
 from maxrl_jax import advantages
+from maxrl_jax.devices import data_parallel, sharding
 from maxrl_jax.lm import step
 from maxrl_jax.lm.decoder import load_hf, save_hf
 from maxrl_jax.lm.decoder.weights import Weights
 from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.rollout import Settings
 from maxrl_jax.lm.task import Prompts, Task, Verdict
-from maxrl_jax.runs.devices import data_parallel, sharding
 from tests.lm.decoder.tiny import tiny_model
 
 P, N, S, T = 16, 4, 9, 6

@@ -8,10 +8,10 @@ from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as Spec
 
 from maxrl_jax import losses
+from maxrl_jax.devices import sharding
+from maxrl_jax.devices.data_parallel import over_parts
 from maxrl_jax.lm.rollout import Segments, Settings, rollout
 from maxrl_jax.lm.update import Batch, LossSettings, Plan, loss_and_gradients
-from maxrl_jax.runs.devices import sharding
-from maxrl_jax.runs.devices.data_parallel import over_parts
 from tests.lm.decoder.tiny import tiny_model
 
 P, N, T = 8, 4, 6

@@ -4,9 +4,9 @@ import jax
 import numpy as np
 from flax import nnx
 
+from maxrl_jax.devices import sharding
+from maxrl_jax.devices.data_parallel import over_parts
 from maxrl_jax.lm.rollout import Segments, Settings, rollout
-from maxrl_jax.runs.devices import sharding
-from maxrl_jax.runs.devices.data_parallel import over_parts
 from tests.lm.decoder.tiny import tiny_model
 
 P, N = 8, 4

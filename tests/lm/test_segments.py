@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from maxrl_jax.devices.data_parallel import over_parts
 from maxrl_jax.lm.rollout import Segments, Settings, rollout, segments, tiles
-from maxrl_jax.runs.devices.data_parallel import over_parts
 from tests.lm.decoder.tiny import GEMMA2, QWEN3, run_compiled, tiny_model
 from tests.xla_flags import with_devices
 

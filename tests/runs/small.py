@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from configs import common
-from maxrl_jax.runs import keys
+from maxrl_jax import keys
 from maxrl_jax.runs.folder.run import open_run
 from maxrl_jax.runs.loop.chunks import scan
 from maxrl_jax.runs.loop.phase import Phase

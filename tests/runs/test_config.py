@@ -7,8 +7,8 @@ from ml_collections import ConfigDict
 
 from configs import common
 from maxrl_jax import advantages
+from maxrl_jax.errors import ConfigError, InputError, as_config_error
 from maxrl_jax.runs.config import checks, comments, estimator, fields, help
-from maxrl_jax.runs.config.errors import ConfigError, InputError, as_config_error
 from maxrl_jax.runs.config.load import load, module_of
 from maxrl_jax.runs.config.override import override, split_arguments
 from tests.runs.runs import CONFIG, ROOT

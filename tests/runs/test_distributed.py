@@ -7,8 +7,8 @@ import sys
 import jax
 import pytest
 
-from maxrl_jax.runs.config.errors import ConfigError
-from maxrl_jax.runs.devices import distributed
+from maxrl_jax.devices import distributed
+from maxrl_jax.errors import ConfigError
 
 VARIABLES = (
     "JAX_COORDINATOR_ADDRESS", "SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE",
@@ -72,7 +72,7 @@ def test_on_where_nothing_says_how_is_one_line(joined, monkeypatch):
 @pytest.mark.parametrize(("end", "said"), [("os.abort()", True), ("sys.exit(3)", False), ("1 / 0", False)])
 def test_a_process_that_dies_without_a_word_gets_one(end, said):
     code = (
-        "import os, sys; from maxrl_jax.runs.devices import distributed; "
+        "import os, sys; from maxrl_jax.devices import distributed; "
         f"distributed._announce_death('process 1 of 2'); {end}"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, check=False)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.folder import resume
 from maxrl_jax.runs.folder.metric_writer import read_metrics
 from maxrl_jax.runs.folder.run import EXTENDABLE, open_run

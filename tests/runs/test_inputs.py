@@ -6,8 +6,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from experiments.sweep import runner
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config import fields
-from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.folder import digest, inputs
 from tests.runs import small
 

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from maxrl_jax.runs import keys
+from maxrl_jax import keys
 
 
 def data(key):

@@ -9,8 +9,8 @@ import time
 import jax
 import pytest
 
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs import launch
-from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.config.load import load
 from maxrl_jax.runs.folder.stopping import Failed
 from tests.runs import toy

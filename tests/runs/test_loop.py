@@ -233,7 +233,7 @@ def test_the_given_state_survives_donation(tmp_path):
 
 
 def test_leaves_off_the_mesh_are_replicated_over_it(tmp_path):
-    from maxrl_jax.runs.devices import sharding
+    from maxrl_jax.devices import sharding
 
     mesh = sharding.make_mesh()
     state = small.initial()

@@ -6,7 +6,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import common
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.loop import optimizer
 
 

@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.folder import wandb_writer
 from maxrl_jax.runs.folder.metric_writer import read_metrics
 from maxrl_jax.runs.folder.run import open_run

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from maxrl_jax.runs import keys, launch
+from maxrl_jax import keys
+from maxrl_jax.devices import sharding
+from maxrl_jax.devices.data_parallel import over_batch
+from maxrl_jax.runs import launch
 from maxrl_jax.runs.config import checks, estimator
-from maxrl_jax.runs.devices import sharding
-from maxrl_jax.runs.devices.data_parallel import over_batch
 from maxrl_jax.runs.folder.run import open_run
 from maxrl_jax.runs.loop.chunks import scan
 from maxrl_jax.runs.loop.phase import Every, Phase
@@ -26,12 +27,12 @@ def check(config):
     checks.positive_int(config, "rl.num_rollouts")
     checks.positive(config, "rl.learning_rate")
     estimator.phases(config, "rl.advantage", num_rollouts=config.rl.num_rollouts)
-    sharding.check_batch(config, "batch")
-    sharding.check_batch(config, "size")
+    checks.batch(config, "batch")
+    checks.batch(config, "size")
 
 
 def run(config, workdir):
-    mesh = sharding.mesh_from_config(config)
+    mesh = checks.mesh(config)
     optimizer = optax.adam(config.rl.learning_rate)
 
     def init(key):

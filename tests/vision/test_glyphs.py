@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maxrl_jax.runs import keys
+from maxrl_jax import keys
 from maxrl_jax.vision import glyphs
 from maxrl_jax.vision.glyphs import digits, procedural, rendering, strokes
 

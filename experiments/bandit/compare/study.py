@@ -10,8 +10,8 @@ from experiments.bandit.output import log_curves, write
 from experiments.bandit.prompts import shared_checks
 from experiments.results.drawing import save_in_run
 from maxrl_jax import advantages, objectives
+from maxrl_jax.errors import ConfigError, suggestion
 from maxrl_jax.runs.config import checks
-from maxrl_jax.runs.config.errors import ConfigError, suggestion
 from maxrl_jax.runs.folder.run import Run
 
 GROUPS = ("problem", "rl", "compare")

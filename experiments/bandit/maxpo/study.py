@@ -10,8 +10,8 @@ import pandas as pd
 from experiments.bandit.maxpo import draw, tables
 from experiments.bandit.output import write
 from experiments.results.drawing import save_in_run
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config import checks
-from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.folder.run import Run
 
 GROUPS = ("arms",)

@@ -12,9 +12,8 @@ import pandas as pd
 from experiments.bandit.draws import seed_keys
 from experiments.bandit.maxpo import arms, exact
 from experiments.bandit.output import log_spaced_steps
-from maxrl_jax import advantages
+from maxrl_jax import advantages, keys
 from maxrl_jax.advantages import Advantage
-from maxrl_jax.runs import keys
 
 ESTIMATORS = ("expected_improvement", "maxpo", "ei_leave_one_out")  # the paper's EI, EI+L2O, EI+L1O
 

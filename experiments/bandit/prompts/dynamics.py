@@ -18,8 +18,7 @@ import numpy as np
 from experiments.bandit.prompts import gradients
 from experiments.bandit.prompts.methods import Method, Tables
 from experiments.bandit.prompts.problem import Problem, log_pass_rates, pass_rates
-from maxrl_jax import losses
-from maxrl_jax.runs import keys
+from maxrl_jax import keys, losses
 
 
 class State(NamedTuple):

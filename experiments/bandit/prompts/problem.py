@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.bandit.draws import seed_keys
-from maxrl_jax.runs import keys
+from maxrl_jax import keys
 
 FEATURES = ("tabular", "linear", "groups")
 STRATA = ((0.0, 1e-3), (1e-3, 1e-2), (1e-2, 1e-1), (1e-1, 1.0))  # initial pass rate, [low, high)

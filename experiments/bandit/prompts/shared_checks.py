@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from experiments.bandit.prompts.problem import FEATURES
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config import checks
-from maxrl_jax.runs.config.errors import ConfigError
 
 
 def problem(config: Any) -> None:

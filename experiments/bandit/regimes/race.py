@@ -20,8 +20,7 @@ from experiments.bandit.draws import seed_keys
 from experiments.bandit.prompts import gradients, problem
 from experiments.bandit.prompts.problem import Problem
 from experiments.results.spread import spread
-from maxrl_jax import advantages, binomial, objectives
-from maxrl_jax.runs import keys
+from maxrl_jax import advantages, binomial, keys, objectives
 from maxrl_jax.runs.loop import optimizer
 
 REFILLED = "_refilled"

@@ -11,8 +11,8 @@ from experiments.bandit.prompts import methods
 from experiments.bandit.prompts.problem import FEATURES
 from experiments.bandit.regimes import draw, race
 from experiments.results.drawing import save_in_run
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config import checks
-from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.folder.run import Run
 
 GROUPS = ("regimes",)

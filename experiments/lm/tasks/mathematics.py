@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from experiments.lm.setup import Row
+from maxrl_jax.errors import ConfigError, as_config_error
 from maxrl_jax.lm import decoder
 from maxrl_jax.lm.task import Task
 from maxrl_jax.runs.config import checks
-from maxrl_jax.runs.config.errors import ConfigError, as_config_error
 from maxrl_jax.runs.config.imported import imported, own_name
 from maxrl_jax.tasks import mathematics
 from maxrl_jax.tasks.mathematics import grading

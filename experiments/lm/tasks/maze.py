@@ -8,10 +8,10 @@ from typing import Any
 
 from experiments.lm.setup import Row, Setup, fresh_config
 from experiments.lm.tasks import provenance
+from maxrl_jax.errors import ConfigError, as_config_error
 from maxrl_jax.lm import decoder
 from maxrl_jax.lm.task import Task
 from maxrl_jax.runs.config import checks
-from maxrl_jax.runs.config.errors import ConfigError, as_config_error
 from maxrl_jax.runs.folder import headline
 from maxrl_jax.runs.folder.run import Run
 from maxrl_jax.tasks import maze

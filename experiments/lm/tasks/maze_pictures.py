@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from experiments.lm.setup import Setup
 from experiments.results import style
+from maxrl_jax import keys
 from maxrl_jax.lm.rollout import rollout
 from maxrl_jax.lm.task import Prompts
-from maxrl_jax.runs import keys
 from maxrl_jax.runs.folder.run import Run
 from maxrl_jax.tasks import maze
 from maxrl_jax.tasks.maze import pictures as drawing

@@ -10,7 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from maxrl_jax.runs import keys
+from maxrl_jax import keys
 from maxrl_jax.tasks import maze
 
 FILE = "held_out.json"

@@ -8,8 +8,8 @@ from typing import Any
 
 from experiments.lm.setup import Row, Setup
 from experiments.lm.tasks import mathematics, maze, reasoning_gym, words
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.lm.task import Task
-from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.config.imported import imported
 
 TASKS = {

@@ -8,7 +8,11 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from maxrl_jax.runs.config.errors import ConfigError, suggestion
+import jax
+from jax.sharding import Mesh
+
+from maxrl_jax.devices import sharding
+from maxrl_jax.errors import ConfigError, suggestion
 
 
 def field(config: Any, key: str) -> Any:
@@ -120,3 +124,17 @@ def _between(low: int | None, high: int | None) -> str:
     if low is not None:
         return f" of at least {low}"
     return "" if high is None else f" of at most {high}"
+
+
+def mesh(config: Any) -> Mesh:
+    """The mesh of a run, from ``config.mesh.fsdp``."""
+    divides(config, "mesh.fsdp", jax.device_count(), "the number of devices")
+    return sharding.make_mesh(config.mesh.fsdp)
+
+
+def batch(config: Any, key: str, mesh: Mesh | None = None) -> int:
+    """A batch size that splits evenly over all devices."""
+    size, count = field(config, key), mesh.size if mesh else jax.device_count()
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1 or size % count:
+        raise ConfigError(key, size, f"a positive multiple of the number of devices, {count}")
+    return size

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 
 from maxrl_jax import advantages
 from maxrl_jax.advantages import Advantage
+from maxrl_jax.errors import ConfigError, suggestion
 from maxrl_jax.runs.config import own
 from maxrl_jax.runs.config.checks import field
-from maxrl_jax.runs.config.errors import ConfigError, suggestion
 
 Schedule = tuple[tuple[int, Any], ...]
 

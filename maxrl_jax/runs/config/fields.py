@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from maxrl_jax.runs.config.errors import ConfigError, suggestion
+from maxrl_jax.errors import ConfigError, suggestion
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 import importlib
 from typing import Any
 
+from maxrl_jax.errors import ConfigError, one_line
 from maxrl_jax.runs.config.checks import field
-from maxrl_jax.runs.config.errors import ConfigError, one_line
 
 
 def imported(config: Any, key: str, builtin: str) -> Any:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+from maxrl_jax.errors import ConfigError, suggestion
 from maxrl_jax.runs.config import fields
-from maxrl_jax.runs.config.errors import ConfigError, suggestion
 from maxrl_jax.runs.config.override import TYPE_IN_WORDS, expanded, override
 
 

@@ -4,8 +4,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config import fields
-from maxrl_jax.runs.config.errors import ConfigError
 
 TYPE_IN_WORDS = {
     int: "an integer, written without a point or an exponent",

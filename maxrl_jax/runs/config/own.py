@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from maxrl_jax.runs.config.errors import ConfigError, one_line
+from maxrl_jax.errors import ConfigError, one_line
 
 
 def check_shape(

@@ -15,8 +15,8 @@ import jax
 import numpy as np
 from etils import epath
 
-from maxrl_jax.runs.config.errors import one_line
-from maxrl_jax.runs.devices import sharding
+from maxrl_jax.devices import sharding
+from maxrl_jax.errors import one_line
 from maxrl_jax.runs.folder import digest
 from maxrl_jax.runs.folder.stopping import CheckpointError
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from etils import epath
 
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config.fields import flatten
 from maxrl_jax.runs.folder import checkpoint, digest, metric_writer
 from maxrl_jax.runs.folder.stopping import CheckpointError

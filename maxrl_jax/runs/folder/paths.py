@@ -4,7 +4,7 @@ import os
 
 from etils import epath
 
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config.override import expanded
 
 

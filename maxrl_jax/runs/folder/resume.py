@@ -7,7 +7,7 @@ from typing import Any
 
 from etils import epath
 
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config.fields import flatten
 from maxrl_jax.runs.folder import metric_writer
 

@@ -15,9 +15,9 @@ from typing import Any
 import jax
 from etils import epath
 
+from maxrl_jax.devices import environment
+from maxrl_jax.errors import ConfigError, one_line
 from maxrl_jax.runs.config import fields
-from maxrl_jax.runs.config.errors import ConfigError, one_line
-from maxrl_jax.runs.devices import environment
 from maxrl_jax.runs.folder import digest, headline, inputs, metric_writer, resume, wandb_writer
 from maxrl_jax.runs.folder.checkpoint import Checkpoints, Saved
 from maxrl_jax.runs.folder.paths import absolute, make_writable

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from etils import epath
 
+from maxrl_jax.errors import ConfigError, one_line
 from maxrl_jax.runs.config.checks import one_of
-from maxrl_jax.runs.config.errors import ConfigError, one_line
 from maxrl_jax.runs.folder import headline, metric_writer
 from maxrl_jax.runs.folder.sent_lines import SentLines
 

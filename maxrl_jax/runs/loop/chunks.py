@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from maxrl_jax.runs.devices import sharding
+from maxrl_jax.devices import sharding
 
 Chunk = Callable[..., tuple[Any, Mapping[str, jax.Array]]]
 """``chunk(state, steps int32 [n]) -> (state, {name: [n, ...]})``, pure."""

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import optax
 import optax.contrib
 
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config import checks
-from maxrl_jax.runs.config.errors import ConfigError
 
 NAMES = ("adam", "adamw", "muon", "sgd")
 SCHEDULES = ("constant", "cosine")

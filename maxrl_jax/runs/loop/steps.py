@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from maxrl_jax.runs.devices import sharding
+from maxrl_jax.devices import sharding
 from maxrl_jax.runs.folder import checkpoint, digest
 from maxrl_jax.runs.folder.run import Run
 from maxrl_jax.runs.folder.stopping import CheckpointError, Interrupted, NotFinite

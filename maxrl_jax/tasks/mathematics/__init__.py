@@ -13,7 +13,7 @@ Needs the extra ``llm`` (tokenizers, jinja2, pyarrow, math-verify, pebble), each
 Everything is read from local files.
 """
 
-from maxrl_jax.runs.config.errors import InputError
+from maxrl_jax.errors import InputError
 from maxrl_jax.tasks.mathematics.answers import judge
 from maxrl_jax.tasks.mathematics.boxes import last_box
 from maxrl_jax.tasks.mathematics.grading import REASONS

@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from maxrl_jax.runs.config.errors import InputError, foreign
+from maxrl_jax.errors import InputError, foreign
 
 DATE = "strftime_now"
 """The argument that is a date, for templates that call a function of this name."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int32
 
-from maxrl_jax.runs.config.errors import InputError
+from maxrl_jax.errors import InputError
 from maxrl_jax.tasks.mathematics.records import Record
 from maxrl_jax.tasks.mathematics.tokenizer import Tokenizer
 

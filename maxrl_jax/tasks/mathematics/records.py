@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from maxrl_jax.runs.config.errors import InputError, foreign
+from maxrl_jax.errors import InputError, foreign
 
 
 @dataclasses.dataclass(frozen=True)

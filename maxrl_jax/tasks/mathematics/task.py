@@ -7,8 +7,8 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from maxrl_jax import keys
 from maxrl_jax.lm import task
-from maxrl_jax.runs import keys
 from maxrl_jax.tasks.epochs import epoch_indices
 from maxrl_jax.tasks.mathematics import answers, grading
 from maxrl_jax.tasks.mathematics.boxes import last_box

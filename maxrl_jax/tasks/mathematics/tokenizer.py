@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from maxrl_jax.runs.config.errors import InputError, foreign
+from maxrl_jax.errors import InputError, foreign
 from maxrl_jax.tasks.mathematics import chat
 
 

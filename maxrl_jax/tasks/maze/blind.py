@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from maxrl_jax.runs import keys
+from maxrl_jax import keys
 from maxrl_jax.tasks.maze import generator, split
 
 

@@ -4,8 +4,8 @@ import dataclasses
 
 import jax
 
+from maxrl_jax import keys
 from maxrl_jax.lm.task import Prompts, Task, Verdict
-from maxrl_jax.runs import keys
 from maxrl_jax.tasks.epochs import epoch_indices
 from maxrl_jax.tasks.maze import follower, generator, split, tokens, verifier
 from maxrl_jax.tasks.maze.reward import judged, kind

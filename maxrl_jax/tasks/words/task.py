@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from maxrl_jax import keys
 from maxrl_jax.lm.task import Prompts, Task, Verdict
-from maxrl_jax.runs import keys
 from maxrl_jax.tasks.epochs import epoch_indices
 from maxrl_jax.tasks.words import arrays, vocabulary
 from maxrl_jax.tasks.words.judge import REASONS, judge

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.vision.imagenet2012 import source
 from maxrl_jax.vision.images import Batch, Images, Masked, Request, Source
 

@@ -18,7 +18,7 @@ from experiments.imagenet import checks, loss, measure_norms, training
 from experiments.imagenet.evaluation import Evaluator
 from experiments.imagenet.problem import Problem
 from experiments.results import image_runs
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.folder.metric_writer import read_metrics
 from tests.experiments.imagenet.small import FROM_FILES, ROOT, SMALL, lines, small
 from tests.xla_flags import with_devices

@@ -5,7 +5,7 @@ import pytest
 
 from experiments.imagenet import __main__ as driver
 from experiments.imagenet import checks
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.vision import arrays, sources
 from maxrl_jax.vision.images import Request
 from tests.experiments.imagenet import own_source

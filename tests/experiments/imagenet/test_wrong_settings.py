@@ -6,7 +6,7 @@ import pytest
 
 from experiments.imagenet import checks
 from experiments.imagenet.problem import make_images
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config.load import load
 from maxrl_jax.vision import glyphs
 from tests.experiments.imagenet.small import ROOT, small

@@ -5,8 +5,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from maxrl_jax import keys
 from maxrl_jax.lm.task import Prompts, Task, Verdict
-from maxrl_jax.runs import keys
 
 
 def sums(config):

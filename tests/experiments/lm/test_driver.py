@@ -19,12 +19,12 @@ from experiments.lm.__main__ import check, run
 from experiments.lm.tasks.table import set_up
 from experiments.results import policy_runs
 from maxrl_jax import advantages
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.lm import decoder
 from maxrl_jax.lm import sft as fine_tuning
 from maxrl_jax.lm.evaluation import orders, summary
 from maxrl_jax.lm.step import PROVIDES
 from maxrl_jax.runs.config import estimator
-from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.config.load import load
 from maxrl_jax.runs.loop import optimizer
 from tests.experiments.lm.small import ROOT, SMALL, WORDS, lines, small, words

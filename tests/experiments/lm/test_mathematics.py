@@ -10,7 +10,7 @@ from experiments.lm import counts, evaluate
 from experiments.lm.__main__ import check, run
 from experiments.lm.check import estimator_phases
 from experiments.lm.tasks.table import set_up
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config.load import load
 from maxrl_jax.tasks.mathematics import Tokenizer, grading
 from maxrl_jax.tasks.mathematics.grading import OwnGrade

@@ -5,8 +5,8 @@ import pytest
 
 from experiments.lm.__main__ import check
 from experiments.lm.tasks.table import set_up
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.lm import evaluation
-from maxrl_jax.runs.config.errors import ConfigError
 from maxrl_jax.runs.config.load import load
 from tests.experiments.lm.small import COMMON, ROOT, model_folder
 

@@ -9,8 +9,8 @@ from experiments.lm import rl
 from experiments.lm.__main__ import check
 from experiments.lm.tasks.table import set_up
 from maxrl_jax import advantages
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.lm import decoder
-from maxrl_jax.runs.config.errors import ConfigError
 from tests.experiments.lm.small import lines, words
 
 

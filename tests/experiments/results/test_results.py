@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from experiments.results import band, folders, groups, policy_curves, style
 from experiments.results.spread import over_seeds, spread
 from maxrl_jax import advantages
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.tasks.maze import pictures
 from tests.experiments.imagenet.small import ROOT
 

@@ -14,7 +14,7 @@ from experiments.bandit.maxpo import tables as maxpo
 from experiments.figures import theory
 from experiments.figures.registry import Context
 from maxrl_jax import advantages, objectives
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config.load import load
 
 REWARDS = np.array([0.7, -1.2, 0.1, 1.5])

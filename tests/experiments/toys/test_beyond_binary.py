@@ -19,7 +19,7 @@ from experiments.bandit.prompts.problem import pass_rate_gradient, pass_rates
 from experiments.bandit.prompts.variance import prompts_at
 from maxrl_jax import advantages, objectives
 from maxrl_jax.categorical import draw_counts
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config.load import load
 
 RESULTS = Path(__file__).parents[3] / "results"

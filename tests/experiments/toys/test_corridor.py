@@ -13,7 +13,7 @@ from experiments.corridor import __main__ as driver
 from experiments.corridor import environment, gradient, learner, variance
 from experiments.corridor.environment import Corridor, Episodes
 from maxrl_jax import advantages
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config.load import load
 
 TINY = "configs/corridor.py:tiny"

@@ -13,10 +13,9 @@ from scipy.stats import norm
 
 from experiments.gaussian import __main__ as driver
 from experiments.gaussian import estimators, problem, training
-from maxrl_jax import advantages, metrics
+from maxrl_jax import advantages, keys, metrics
 from maxrl_jax.advantages.subset_max import rank_weights
-from maxrl_jax.runs import keys
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config.load import load
 
 THETAS = (-0.2, 0.3, 0.7, 0.9, 1.0, 1.3)

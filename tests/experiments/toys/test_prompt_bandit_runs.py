@@ -18,7 +18,7 @@ from experiments.bandit.compare import draw as comparison_drawing
 from experiments.bandit.draws import draw_actions
 from experiments.bandit.prompts import gradients, measures
 from maxrl_jax import objectives
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config.load import load
 
 

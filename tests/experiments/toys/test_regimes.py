@@ -10,7 +10,7 @@ from experiments.bandit.__main__ import run
 from experiments.bandit.prompts import problem
 from experiments.bandit.regimes import race, study
 from maxrl_jax import advantages, objectives
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.errors import ConfigError
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from maxrl_jax.runs.devices.sharding import BATCH, replicated
+from maxrl_jax.devices.sharding import BATCH, replicated
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ import os
 import subprocess
 from typing import Any
 
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from maxrl_jax.runs.config.checks import divides, field
-from maxrl_jax.runs.config.errors import ConfigError
+from maxrl_jax.errors import ConfigError
 
 DATA, FSDP = "data", "fsdp"
 BATCH = (DATA, FSDP)
@@ -30,24 +29,6 @@ def make_mesh(fsdp: int = 1, devices: Any = None) -> Mesh:
     if fsdp < 1 or len(devices) % fsdp:
         raise ConfigError("mesh.fsdp", fsdp, f"a divisor of the number of devices, {len(devices)}")
     return jax.make_mesh((len(devices) // fsdp, fsdp), (DATA, FSDP), (AxisType.Auto, AxisType.Auto), devices=devices)
-
-
-def mesh_from_config(config: Any) -> Mesh:
-    """The mesh of a run, from ``config.mesh.fsdp``."""
-    divides(config, "mesh.fsdp", jax.device_count(), "the number of devices")
-    return make_mesh(config.mesh.fsdp)
-
-
-def check_batch(config: Any, key: str, mesh: Mesh | None = None) -> int:
-    """Checks that a batch size can be split evenly over all devices, and returns it.
-
-    Raises:
-        ConfigError: it cannot.
-    """
-    size, count = field(config, key), mesh.size if mesh else jax.device_count()
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1 or size % count:
-        raise ConfigError(key, size, f"a positive multiple of the number of devices, {count}")
-    return size
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -1,0 +1,1 @@
+"""Devices: meshes, sharding, processes, compute types, and a description of the machine."""

@@ -1,1 +1,0 @@
-"""Devices: meshes, shards of a batch, processes, types and what a machine is."""
