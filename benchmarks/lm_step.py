@@ -26,6 +26,7 @@ from maxrl_jax.lm.update import Batch, Plan
 _LLAMA = {"qkv_bias": False, "rope_theta": 10_000.0, "rms_norm_eps": 1e-5}
 _QWEN3 = {"qkv_bias": False, "qk_norm": True, "rope_theta": 1e6, "rms_norm_eps": 1e-6}
 MODELS = {  # (vocab_size, hidden_size, intermediate_size, num_heads, num_kv_heads, head_dim), mechanisms
+    "smollm2-135m": ((49_152, 576, 1536, 9, 3, 64), _LLAMA),
     "smollm2-360m": ((49_152, 960, 2560, 15, 5, 64), _LLAMA),
     "qwen2.5-0.5b": ((151_936, 896, 4864, 14, 2, 64), {"rope_theta": 1e6, "rms_norm_eps": 1e-6}),
     "qwen3-1.7b": ((151_936, 2048, 6144, 16, 8, 128), _QWEN3),

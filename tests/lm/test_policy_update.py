@@ -12,6 +12,7 @@ import pytest
 from flax import nnx
 
 from maxrl_jax import losses
+from maxrl_jax.lm.decoder import attention
 from maxrl_jax.lm.update import Batch, LossSettings, Plan, loss_and_gradients, score
 from tests.lm.decoder.tiny import GEMMA2, QWEN3, compiled, plain_log_probs, run_compiled, run_plain, tiny_model
 from tests.xla_flags import with_devices
@@ -96,6 +97,15 @@ def test_equals_the_plain_update(x64, settings, changes, model_changes):
     assert_same(update, *plain(model, batch, settings), tolerance=1e-9)
     assert update.trained_tokens == batch.mask.sum()
     assert update.prompts_skipped == 0
+
+
+def test_attention_in_blocks_is_the_plain_update(x64, monkeypatch):
+    monkeypatch.setattr(attention, "FULL", 2)
+    monkeypatch.setattr(attention, "BLOCK", 3)
+    model, batch = tiny_model(jnp.float64, **GEMMA2), make_batch(old_log_probs=None)
+    update = updated(model, batch, compute_dtype=jnp.float64)
+    monkeypatch.undo()
+    assert_same(update, *plain(model, batch, LossSettings()), tolerance=1e-9)
 
 
 @pytest.mark.parametrize(

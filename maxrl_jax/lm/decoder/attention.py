@@ -8,9 +8,14 @@ answer, K key-value heads, G query heads that share one of them (H = K G), h wid
 matrix product. Keys and values of a prompt are stored [P, K, S, h], once, whatever N is: the queries of all its
 rollouts are the rows of one (N T G) x S matrix product for each prompt and key-value head.
 Products take the type of the model's weights and accumulate in float32; softmaxes are float32.
+
+More than `FULL` query positions are processed in blocks, and a gradient computes each block's scores again: memory
+grows with the number of positions, not with its square.
 """
 
 import functools
+import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +25,9 @@ from maxrl_jax.lm.decoder.config import Rule
 from maxrl_jax.lm.decoder.layers import soft_cap, wide
 
 Operands = tuple[Float[Array, "... M C"], Float[Array, "..."]]
+FULL = 512  # the most query positions processed at once
+BLOCK = 128  # query positions of a block, where there are more
+GROUPS = 4  # of blocks: those of a group read the same keys, so that the first blocks do not read them all
 MASKED = -1e30  # finite: a row with no valid key in one segment must not make a NaN there
 
 
@@ -31,20 +39,26 @@ def causal(
     positions: Int[Array, "P T"] | None = None,
 ) -> Float[Array, "P T H h"]:
     """Attention of T of S positions, by default the last, to themselves and those before."""
-    P, T, H, h = q.shape
+    P, _, H, h = q.shape
     K, S = k.shape[1:3]
     G = H // K
-    rows = q.reshape(P, T, K, G, h).transpose(0, 2, 1, 3, 4).reshape(P, K, -1, h)  # [P, K, T G, h]
-    s = _scores(rows, k, rule)  # [P, K, T G, S]
-    if positions is not None:
-        seen = _seen(jnp.repeat(positions, G, axis=1), jnp.arange(S), rule.window)
-        s = jnp.where(seen[:, None], s, MASKED)
-    elif T > 1 or rule.window is not None:
-        s = jnp.where(_seen(jnp.arange(T * G) // G + (S - T), jnp.arange(S), rule.window), s, MASKED)
-    e, total = _exponentials(s, s.max(-1))
-    o = _weighted(e, v) / total[..., None]
-    o = o.reshape(P, K, T, G, h).transpose(0, 2, 1, 3, 4).reshape(P, T, H, h)
-    return o.astype(q.dtype)
+    before = S - q.shape[1]
+
+    def attend(q: Float[Array, "P T H h"], first: jax.typing.ArrayLike, end: int) -> Float[Array, "P T H h"]:
+        T, keys = q.shape[1], before + end
+        rows = q.reshape(P, T, K, G, h).transpose(0, 2, 1, 3, 4).reshape(P, K, -1, h)  # [P, K, T G, h]
+        s = _scores(rows, k[:, :, :keys], rule)  # [P, K, T G, keys]
+        if positions is not None:
+            seen = _seen(jnp.repeat(positions, G, axis=1), jnp.arange(keys), rule.window)
+            s = jnp.where(seen[:, None], s, MASKED)
+        elif T > 1 or rule.window is not None:
+            s = jnp.where(_seen(jnp.arange(T * G) // G + (before + first), jnp.arange(keys), rule.window), s, MASKED)
+        e, total = _exponentials(s, s.max(-1))
+        o = _weighted(e, v[:, :, :keys]) / total[..., None]
+        o = o.reshape(P, K, T, G, h).transpose(0, 2, 1, 3, 4).reshape(P, T, H, h)
+        return o.astype(q.dtype)
+
+    return _in_blocks(attend, q)
 
 
 def shared_prefix(
@@ -57,25 +71,30 @@ def shared_prefix(
     prompt_lengths: Int[Array, " P"] | None = None,
 ) -> Float[Array, "P N T H h"]:
     """Attention of answers to their prompt, of S tokens or its own length, and causally to themselves."""
-    P, N, T, H, h = q.shape
+    P, N, _, H, h = q.shape
     K = k.shape[3]
     G = H // K
-    rows = q.reshape(P, N, T, K, G, h).transpose(0, 3, 1, 2, 4, 5)
-    rows = rows.reshape(P, K, N, T * G, h)
     k, v = (a.transpose(0, 3, 1, 2, 4) for a in (k, v))  # [P, K, N, T, h]
-    place = jnp.arange(T * G) // G  # of a row's query in its answer
-    near = _scores(rows, k, rule)  # [P, K, N, T G, T]
-    near = jnp.where(_seen(place, jnp.arange(T), rule.window), near, MASKED)
-    far = _scores(rows.reshape(P, K, -1, h), prefix_k, rule)  # [P, K, N T G, S]
-    far = _mask_prompt(far, prompt_lengths, jnp.tile(place, N), rule.window)
-    near_max, far_max = near.max(-1), far.max(-1).reshape(P, K, N, -1)
-    top = jnp.maximum(near_max, far_max)  # [P, K, N, T G]
-    near_e, near_sum = _exponentials(near, top)
-    far_e, far_sum = _exponentials(far, top.reshape(P, K, -1))
-    o = _weighted(near_e, v) + _weighted(far_e, prefix_v).reshape(P, K, N, -1, h)
-    o = o / (near_sum + far_sum.reshape(near_sum.shape))[..., None]
-    o = o.reshape(P, K, N, T, G, h).transpose(0, 2, 3, 1, 4, 5)
-    return o.reshape(P, N, T, H, h).astype(q.dtype)
+
+    def attend(q: Float[Array, "P N T H h"], first: jax.typing.ArrayLike, end: int) -> Float[Array, "P N T H h"]:
+        T = q.shape[2]
+        rows = q.reshape(P, N, T, K, G, h).transpose(0, 3, 1, 2, 4, 5)
+        rows = rows.reshape(P, K, N, T * G, h)
+        place = jnp.arange(T * G) // G + first  # of a row's query in its answer
+        near = _scores(rows, k[..., :end, :], rule)  # [P, K, N, T G, end]
+        near = jnp.where(_seen(place, jnp.arange(end), rule.window), near, MASKED)
+        far = _scores(rows.reshape(P, K, -1, h), prefix_k, rule)  # [P, K, N T G, S]
+        far = _mask_prompt(far, prompt_lengths, jnp.tile(place, N), rule.window)
+        near_max, far_max = near.max(-1), far.max(-1).reshape(P, K, N, -1)
+        top = jnp.maximum(near_max, far_max)  # [P, K, N, T G]
+        near_e, near_sum = _exponentials(near, top)
+        far_e, far_sum = _exponentials(far, top.reshape(P, K, -1))
+        o = _weighted(near_e, v[..., :end, :]) + _weighted(far_e, prefix_v).reshape(P, K, N, -1, h)
+        o = o / (near_sum + far_sum.reshape(near_sum.shape))[..., None]
+        o = o.reshape(P, K, N, T, G, h).transpose(0, 2, 3, 1, 4, 5)
+        return o.reshape(P, N, T, H, h).astype(q.dtype)
+
+    return _in_blocks(attend, q)
 
 
 def decode(
@@ -110,6 +129,32 @@ def decode(
     far_o = _weighted(far_e, prefix_v).reshape(P, K, N, G, h).transpose(0, 2, 1, 3, 4)
     total = near_sum + far_sum.reshape(P, K, N, G).transpose(0, 2, 1, 3)
     return ((near_o + far_o) / total[..., None]).reshape(P, N, H, h).astype(q.dtype)
+
+
+def _in_blocks(
+    attend: Callable[[Float[Array, "... B H h"], jax.typing.ArrayLike, int], Float[Array, "... B H h"]],
+    q: Float[Array, "... T H h"],
+) -> Float[Array, "... T H h"]:
+    """`attend` over all query positions, block by block where there are many.
+
+    Args:
+        attend: ``attend(queries, first, end)`` of positions first, first + 1, ..., which see no key from `end` on.
+        q: the queries.
+    """
+    T = q.shape[-3]
+    if T <= FULL:
+        return attend(q, 0, T)
+    count = math.ceil(T / BLOCK)
+    padded = jnp.pad(q, [(0, 0)] * (q.ndim - 3) + [(0, count * BLOCK - T), (0, 0), (0, 0)])
+    blocks = jnp.moveaxis(padded.reshape(*q.shape[:-3], count, BLOCK, *q.shape[-2:]), -4, 0)
+    parts = []
+    for start in range(0, count, size := math.ceil(count / GROUPS)):
+        stop = min(start + size, count)
+        block = jax.checkpoint(functools.partial(attend, end=min(stop * BLOCK, T)), prevent_cse=False)
+        firsts = BLOCK * jnp.arange(start, stop)
+        parts.append(jax.lax.map(lambda part, block=block: block(*part), (blocks[start:stop], firsts)))
+    o = jnp.moveaxis(jnp.concatenate(parts), 0, -4)
+    return o.reshape(*padded.shape)[..., :T, :, :]
 
 
 def _scores(q: Float[Array, "... M h"], k: Float[Array, "... S h"], rule: Rule) -> Float[Array, "... M S"]:
