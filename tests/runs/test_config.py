@@ -235,11 +235,6 @@ def test_an_own_estimator_that_does_not_map_groups_to_groups_is_refused_when_con
     assert "\n" not in str(error.value)
 
 
-def test_every_phase_of_an_own_estimator_is_tried():
-    with pytest.raises(ConfigError, match="it raises TypeError"):
-        chosen(name=OWN + "scaled", scale=((0, 2.0), (5, (1.0, 2.0))))
-
-
 LAST = [  # several arguments for one field, and what it holds then
     (["rl.advantage.k=(4,)", "rl.advantage.k=(16,)"], "rl.advantage.k", (16,)),
     (["wandb.tags=('a',)", "wandb.tags=('b',)", "wandb.tags=()"], "wandb.tags", ()),

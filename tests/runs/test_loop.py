@@ -1,5 +1,3 @@
-import json
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -89,21 +87,6 @@ def test_two_phases_count_their_own_steps_and_resume_in_the_second(tmp_path):
     records = deterministic(tmp_path / "cut")
     assert [r["step"] for r in records if "sft/loss" in r] == list(range(6))
     assert [r["step"] for r in records if "train/loss" in r] == list(range(12))
-
-
-def test_a_finished_run_started_again_changes_nothing(tmp_path):
-    _, first = small.run(tmp_path / "a")
-    before = (tmp_path / "a" / "metrics.jsonl").read_text()
-    _, second = small.run(tmp_path / "a")
-    assert first == second
-    assert (tmp_path / "a" / "metrics.jsonl").read_text() == before
-
-
-def test_a_longer_run_continues(tmp_path):
-    small.run(tmp_path / "short", num_steps=8)
-    _, extended = small.run(tmp_path / "short", num_steps=12)
-    _, whole = small.run(tmp_path / "whole", num_steps=12)
-    assert extended == whole
 
 
 def test_metrics_are_fetched_one_call_late(tmp_path, monkeypatch):
@@ -304,12 +287,3 @@ def test_a_relative_folder_is_fine(tmp_path, monkeypatch):
     small.run("runs/a", num_steps=4)
     small.run("runs/b", small.config(checkpoint__init_from="runs/a"), num_steps=4)
     assert (tmp_path / "runs/a/checkpoints/4").is_dir()
-
-
-def test_arrays_of_metrics_are_lists(tmp_path):
-    def chunk(state, steps):
-        return state, {"loss": jnp.ones((steps.shape[0], 2)), "half": jnp.ones(steps.shape, jnp.bfloat16)}
-
-    small.run(tmp_path / "a", chunk=chunk, num_steps=1)
-    line = (tmp_path / "a" / "metrics.jsonl").read_text().splitlines()[0]
-    assert json.loads(line) == {"step": 0, "train/loss": [1.0, 1.0], "train/half": 1.0}

@@ -263,13 +263,6 @@ def test_every_figure_of_the_run_is_sent_once_at_the_end(tmp_path, monkeypatch):
     assert {"figures/step": 2}.items() <= fake.started[0][1].records[-2].items()
 
 
-def test_what_is_not_finite_in_a_list_is_left_out_of_its_mean(tmp_path, monkeypatch):
-    fake = Fake(monkeypatch)
-    with open_run(settings(), tmp_path / "a", "small") as run:
-        run.log(0, {"eval/ratio": [1.0, float("nan"), 3.0]})
-    assert {"eval/step": 0, "eval/ratio": 2.0} in fake.started[0][1].records
-
-
 def test_an_older_package_is_asked_for_its_key(monkeypatch):
     def login(verify):
         raise AssertionError("asked without prompt=False")
