@@ -204,7 +204,16 @@ def weight_panel(ax: Axes, weights: pd.DataFrame) -> None:
     ax.set(xscale="log", yscale="log", xlabel="pass rate $p$", ylabel="weight")
     for (a, b), rows in weights.groupby(ERRORS, sort=False):
         ax.plot(rows.pass_rate, rows.weight, color=colours[a, b], label=f"$a={a:g}$, $b={b:g}$")
-        band.bars(ax, rows.pass_rate, rows.measured, rows.standard_error, fmt=".", color=colours[a, b], markersize=4)
+        band.bars(
+            ax,
+            rows.pass_rate,
+            rows.measured,
+            rows.standard_error,
+            marker=".",
+            linestyle="",
+            color=colours[a, b],
+            markersize=4,
+        )
 
 
 def final_panel(ax: Axes, table: pd.DataFrame, label: str) -> None:
@@ -233,7 +242,9 @@ def reach_panel(ax: Axes, table: pd.DataFrame) -> None:
             if kind == "expected":
                 ax.plot(np.arange(len(pairs)), mean["mean"], "--" if np.isnan(size) else "-", color=colour, label=text)
             else:
-                band.bars(ax, np.arange(len(pairs)), mean["mean"], mean.standard_error, fmt=".", color=colour)
+                band.bars(
+                    ax, np.arange(len(pairs)), mean["mean"], mean.standard_error, marker=".", linestyle="", color=colour
+                )
     ax.set_xticks(np.arange(len(pairs)), [f"{a:g}\n{b:g}" for a, b in pairs])
     ax.set(xlabel="$a$ (above), $b$ (below)", ylabel="lowest initial rate solved")
 

@@ -50,11 +50,10 @@ def edges(mean: ArrayLike, error: ArrayLike, *, log: bool) -> tuple[NDArray[np.f
 
 def bars(ax: Axes, x: ArrayLike, mean: ArrayLike, error: ArrayLike, **line: Any) -> None:
     """`band` for few points: marks, with an error bar where there is an error; without any no bar in the legend."""
-    fmt = line.pop("fmt", "")
     if np.isfinite(np.asarray(error, np.float64)).any():
-        ax.errorbar(x, mean, error, fmt=fmt, capsize=2, elinewidth=0.8, **line)
+        ax.errorbar(x, mean, error, capsize=2, elinewidth=0.8, **line)
     else:
-        ax.plot(x, mean, fmt, **line)
+        ax.plot(x, mean, **line)
 
 
 def apart(count: int) -> NDArray[np.float64]:

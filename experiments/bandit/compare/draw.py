@@ -100,7 +100,16 @@ def distance_over_rollouts(ax: Axes, final: pd.DataFrame) -> None:
         exact = over_seeds(rows[rows.gradients == "expected"], ["num_rollouts"], "distance_to_ml")
         ax.plot(exact.num_rollouts, exact["mean"], color=colour, label=_text(rows))
         drawn = over_seeds(rows[rows.gradients == "sampled"], ["num_rollouts"], "distance_to_ml")
-        band.bars(ax, drawn.num_rollouts, drawn["mean"], drawn.standard_error, fmt=".", color=colour, markersize=4)
+        band.bars(
+            ax,
+            drawn.num_rollouts,
+            drawn["mean"],
+            drawn.standard_error,
+            marker=".",
+            linestyle="",
+            color=colour,
+            markersize=4,
+        )
     ax.set_xscale("log", base=2)
     ax.set(xlabel="rollouts $N$", ylabel="nats from exact ML")
     from_zero(ax)

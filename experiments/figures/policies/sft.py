@@ -10,12 +10,13 @@ from matplotlib.ticker import LogLocator, NullLocator
 from experiments.figures.registry import Context, Skipped, figure
 from experiments.results import folders, policy_curves, style
 from experiments.results.drawing import Drawing
+from experiments.results.policy_runs import Record
 
 
 @figure("sft_curve", title="SFT: the loss, and held-out pass@1 during it", needs_runs=True)
 def sft_curve(context: Context) -> Drawing:
     """One line a run, over the problems it has seen, which runs of other batch sizes share."""
-    tables = [(run, run.table("sft")) for run in folders.find(context.runs)]
+    tables = [(run, run.table("sft")) for run in folders.find(context.runs, kind=Record)]
     found = [(run, table) for run, table in tables if {"loss", "pass@1"} <= set(table)]
     if not found:
         raise Skipped("no run that was evaluated during its SFT (sft.eval_every_steps)")
@@ -34,8 +35,9 @@ def sft_curve(context: Context) -> Drawing:
     axes[0].yaxis.set_minor_locator(NullLocator())
     axes[1].set_title("held-out pass@1")
     style.from_zero(axes[1])
+    if all("maze" in run.config for run, _ in found):
+        rows += policy_curves.blind_level(axes[1], [run for run, _ in found], 1)
     for ax in axes:
         ax.set_xlabel("problems seen")
-    if len(found) > 1:
-        policy_curves.legend(fig, axes[0], [])
+    policy_curves.legend(fig, axes[1], [])
     return Drawing(fig, pd.DataFrame(rows))
