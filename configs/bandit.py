@@ -95,7 +95,7 @@ def _problem() -> ConfigDict:
 
 
 def _compare(config: ConfigDict) -> None:
-    """Study compare: what is trained side by side."""
+    """Study compare: methods trained side by side."""
     config.problem = _problem()
     config.rl = ConfigDict()
     config.rl.steps = 400
@@ -229,7 +229,7 @@ def _maxpo(config: ConfigDict) -> None:
 
 
 def _adapt(config: ConfigDict, name: str) -> None:
-    """What a variant changes."""
+    """The changes of a variant."""
     if name == "tiny":
         config.problem.num_prompts = 32
         config.problem.pass_rate_range = (0.01, 0.9)

@@ -2,7 +2,7 @@
 
 The loss value is only a surrogate; its gradient is what matters. With `sequence_sum` it is exactly
 minus the mean over prompts of (1/N) sum_i A_i S_i, S_i the gradient of the SUM of a rollout's token
-log-probabilities. The other two aggregations change what is estimated (docs/theory.md, section 7):
+log-probabilities. The other two aggregations change the estimated quantity (docs/theory.md, section 7):
 `token_mean` divides the whole batch by its mean length, `sequence_mean` each score by its own length; neither is
 unbiased for the objective its advantages were made for.
 """
@@ -37,7 +37,7 @@ def _check_aggregation(aggregation: str) -> None:
 
 
 def denominator(mask: Bool[Array, "*batch T"], aggregation: str) -> Float[Array, ""]:
-    """What `aggregate` divides by: the number of answers (sequence_*) or of answer tokens (token_mean), float32.
+    """The divisor of `aggregate`: the number of answers (sequence_*) or of answer tokens (token_mean), float32.
 
     Args:
         mask: true on answer tokens, of the WHOLE global batch.

@@ -2,7 +2,7 @@
 
 Every objective here is a function of p, so its gradient is w(p) grad p. Python and numpy inputs are computed in
 float64; jax arrays, traced or not, in their own type. Concrete rates outside [0, 1] raise ValueError; traced ones
-cannot be checked, and give what the formula gives.
+cannot be checked and are put into the formula.
 """
 
 from __future__ import annotations

@@ -223,20 +223,6 @@ def test_entropy_of_uniform_point_and_forbidden_classes():
     np.testing.assert_allclose(losses.entropy(forbidden), np.log(2), rtol=1e-6)
 
 
-def test_token_mean_is_biased_by_the_length_that_success_brings():
-    """Two-outcome policy, the success of length 3, the failure of length 1: E[token_mean] is not w grad p.
-
-    docs/theory.md section 7: sequence_sum of rloo at N = 2 is unbiased, token_mean divides a mixed group by the
-    mean length 2 and so pulls half as hard on a prompt; both computed here from the loss itself.
-    """
-    log_probs = jnp.log(jnp.asarray([[[0.5, 1.0, 1.0], [0.5, 1.0, 1.0]]]))
-    mask = jnp.asarray([[[True, True, True], [True, False, False]]])
-    advantages = jnp.asarray([[1.0, -1.0]])
-    sums = jax.grad(lambda x: losses.policy_gradient(x, mask, advantages))(log_probs)
-    means = jax.grad(lambda x: losses.policy_gradient(x, mask, advantages, "token_mean"))(log_probs)
-    np.testing.assert_allclose(means, sums * 2 / 4, rtol=1e-6)
-
-
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [

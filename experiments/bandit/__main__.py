@@ -35,7 +35,7 @@ def check(config: Any) -> None:
     """Checks a config of configs/bandit.py.
 
     Raises:
-      ConfigError: naming the field, what was got and what is allowed.
+      ConfigError: naming the field, the value given and the values allowed.
     """
     chosen = STUDIES[checks.one_of(config, "study", STUDIES)]
     if any(group not in config for group in chosen.GROUPS):
@@ -45,7 +45,7 @@ def check(config: Any) -> None:
 
 
 def run(config: Any, workdir: str) -> Any:
-    """Runs the config's study in a folder; what notebooks call.
+    """Runs the config's study in a folder; notebooks call it.
 
     Returns:
       The final record of a `train` study; the results themselves of the others.

@@ -1,6 +1,6 @@
 """Graded answers: prompts whose answers lie on few levels of reward, and the exact gradient of a symmetric estimator.
 
-With rewards on levels x_0 < ... < x_L a symmetric estimator is a table: what a rollout on level l is given in a group
+With rewards on levels x_0 < ... < x_L a symmetric estimator is a table: the advantage of each level in a group
 with so many rollouts on every level. As in the binary case (docs/theory.md, section 5) its expectation is
 
   E[(1/N) sum_i A_i S_i] = E[A_1 S_1] = sum_l a_l grad p_l,      a_l = E[A of a rollout on level l],
@@ -93,7 +93,7 @@ class Table(NamedTuple):
     """Symmetric estimators at one N as data, so that they can be vmapped over.
 
     Attributes:
-      values: [groups, L] what a rollout on level l is given in each group (0 where nobody is on it); the groups are
+      values: [groups, L] the advantage of a rollout on level l in each group (0 where nobody is on it); the groups are
         numbered by `number` and those that cannot be are 0.
       joined: [G, L] the same, in the group it makes with each way the other N - 1 rollouts can lie on the levels.
       others: [G, L] those ways.

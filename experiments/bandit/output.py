@@ -1,4 +1,4 @@
-"""What the studies that end in tables write: CSV files, metrics of the means over seeds, at chosen steps."""
+"""Output of the studies that end in tables: CSV files, and metrics of the means over seeds at chosen steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same number of rollouts a step, P prompts x N rollouts: what each split is worth, and what its loss is made of.
+"""The same number of rollouts a step, P prompts x N rollouts: the value of each split and the parts of its loss.
 
 A step takes P of the M prompts, drawn without repetition, and moves W by learning_rate times M/P times the sum over
 them: in expectation the sum over all M, so that splits differ in three things alone, which three kinds of gradients
@@ -180,7 +180,7 @@ def over_splits(ax: Axes, table: pd.DataFrame, y: str, **line: object) -> None:
 
 
 def draw_split(final: pd.DataFrame) -> Drawing:
-    """What the largest budget's distance is made of; sampled distance by budget; coverage by method."""
+    """Parts of the largest budget's distance; sampled distance by budget; coverage by method."""
     runs = final[final.num_rollouts.notna()]
     method, largest = runs.method.iloc[0], runs.rollouts_a_step.max()
     fig, (left, centre, right) = new_figure(1, 3, width="page", aspect=0.95)

@@ -1,4 +1,4 @@
-"""Checks of hyper-parameters and rewards: what was got, what is allowed, raised before any compile."""
+"""Checks of hyper-parameters and rewards; errors name the value given and the values allowed, before any compile."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def mean_product_of_others(g: Float[Array, "*batch N"], smallest: Float[Array, "
         smallest: the least of them.
 
     Returns:
-        The integrals; what they hold at i = m has no meaning, and is finite.
+        The integrals; the entry at i = m is finite and has no meaning.
     """
     nodes = tuple(jnp.asarray(table, g.dtype) for table in unit_nodes(max(1, g.shape[-1] // 2)))
 

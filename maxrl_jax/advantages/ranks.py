@@ -1,4 +1,4 @@
-"""What every rank-based estimator shares: sort, running sums along the ranks, and one value for tied entries."""
+"""Sorting, running sums along the ranks and one value for tied entries, for every rank-based estimator."""
 
 from __future__ import annotations
 

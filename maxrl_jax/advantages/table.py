@@ -208,7 +208,7 @@ class Advantage:
     Attributes:
         name: the name given to `get`.
         hyper: (key, value) pairs.
-        function: what is called.
+        function: the callable.
         entry: the row of the table, or None for a user's own function.
     """
 

@@ -49,7 +49,7 @@ def label(value):
 
 
 def companions(entry, rewards, rng):
-    """Random arrays for what the entry needs beside the rewards [*batch, N]."""
+    """Random arrays that the entry needs beside the rewards [*batch, N]."""
     arrays = {}
     if "mean_log_probs" in entry.needs:
         arrays["mean_log_probs"] = -rng.exponential(size=rewards.shape)

@@ -1,4 +1,4 @@
-"""What is not allowed raises ValueError before any compile, naming what was got and what is allowed."""
+"""Bad input raises ValueError before any compile, naming the value given and the values allowed."""
 
 import jax
 import jax.numpy as jnp

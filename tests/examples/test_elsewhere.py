@@ -48,11 +48,12 @@ def share_of_subsets(rewards, k):
         (lambda r: centred(r) / (r.std(-1, keepdims=True) + 1e-6), "grpo", {"eps": 1e-6, "ddof": 0}, 1),
         (centred, "mean_baseline", {}, 1),
         (lambda r: centred(r) * 6 / 5, "rloo", {}, 1),
+        (lambda r: 6 * np.exp(r / 0.3) / np.exp(r / 0.3).sum(-1, keepdims=True) - 1, "softmax_grpo", {"tau": 0.3}, 1),
         (best_minus_second, "expected_improvement", {"k": 6}, 1 / 6),
         (lambda r: share_of_subsets(r, 3), "bagirov", {"k": 3, "centering": "mean"}, 1 / 6),
         (lambda r: share_of_subsets(r, 3), "maxpo", {"k": 3}, (1 - 3 / 6) / 6),
     ],
-    ids=["ddof1", "ddof1-eps", "ddof0", "centred", "rloo", "best-second", "pkpo-bagirov", "pkpo-maxpo"],
+    ids=["ddof1", "ddof1-eps", "ddof0", "centred", "rloo", "softmax", "best-second", "pkpo-bagirov", "pkpo-maxpo"],
 )
 def test_a_formula_of_theirs_is_the_row_named(told, name, hyper, factor):
     np.testing.assert_allclose(told(REWARDS), factor * ours(name, REWARDS, **hyper), rtol=2e-5, atol=2e-6)

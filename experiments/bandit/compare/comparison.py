@@ -73,7 +73,7 @@ def run(config: Any, tell: Any = lambda done, total, label: None) -> Runs:
 
     Args:
       config: see configs/bandit.py.
-      tell: called with (parts done, parts in all, what is next).
+      tell: called with (parts done, parts in all, the next part).
 
     Returns:
       Runs: noise-free ones (objectives, then every estimator at every N), then the sampled ones.

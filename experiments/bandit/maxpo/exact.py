@@ -1,4 +1,4 @@
-"""What the MaxPO bandit's estimators are measured against: exact gradients, the leave-one-out bias, score norms."""
+"""References for the MaxPO bandit's estimators: exact gradients, the leave-one-out bias, score norms."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from maxrl_jax import keys, losses
 
 
 class State(NamedTuple):
-    """What a run carries from step to step.
+    """State of a run between steps.
 
     Attributes:
       params: [F, C], W.
@@ -34,7 +34,7 @@ class State(NamedTuple):
 
 
 class Trajectory(NamedTuple):
-    """What is recorded before every update, and once after the last: `steps` + 1 rows.
+    """Records before every update and once after the last: `steps` + 1 rows.
 
     Attributes:
       log_rates: [..., steps + 1, P] log pass rate.
@@ -107,7 +107,7 @@ def run_expected(
       learning_rate: scalar.
       methods: static.
       num_steps: static.
-      num_rollouts: N that `any_success` is told for where a method has none of its own (population objectives).
+      num_rollouts: N of `any_success` where a method has none of its own (population objectives).
 
     Returns:
       Trajectory with leading axes [methods, seeds].

@@ -115,7 +115,7 @@ def expected(
       logits: [..., P, C].
       correct: [..., P, C] bool.
       weights: [..., P] w(p), such as `Method.weight` gives.
-      num_rollouts: N, broadcast against [..., P], for which the chances of any and of all successes are told.
+      num_rollouts: N, broadcast against [..., P], of the chances of any and of all successes.
     """
     p = pass_rates(logits, correct)
     # One minus the chance that N draws fail; N may differ along the axes, so not objectives.pass_at_k.

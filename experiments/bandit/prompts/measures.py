@@ -1,4 +1,4 @@
-"""What is read off a trajectory of pass rates, on the host: coverage, strata, distance to maximum likelihood."""
+"""Measures of a trajectory of pass rates, on the host: coverage, strata, distance to maximum likelihood."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the prompt bandit is trained with: a population objective, or an estimator at N rollouts."""
+"""Training methods of the prompt bandit: a population objective, or an estimator at N rollouts."""
 
 from __future__ import annotations
 

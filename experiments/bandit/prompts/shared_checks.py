@@ -1,4 +1,4 @@
-"""Checks of what the studies of the prompt bandit share."""
+"""Checks shared by the studies of the prompt bandit."""
 
 from __future__ import annotations
 

@@ -9,11 +9,11 @@ import pytest
 
 from experiments.bandit.__main__ import check
 from experiments.bandit.draws import draw_actions
-from experiments.bandit.maxpo import arms, draw, exact
+from experiments.bandit.maxpo import arms, exact
 from experiments.bandit.maxpo import tables as maxpo
 from experiments.figures import theory
 from experiments.figures.registry import Context
-from maxrl_jax import advantages, objectives
+from maxrl_jax import advantages
 from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config.load import load
 
@@ -58,16 +58,6 @@ def test_bias_of_each_estimator_is_zero_or_exactly_the_leave_one_out_bias(x64, n
         assert np.linalg.norm(bias) > 0.01
 
 
-def test_leave_one_out_bias_on_binary_rewards_has_the_closed_form(x64):
-    rewards, k, n = jnp.array([1.0, 0.0, 0.0, 1.0]), 3, 7
-    policy = softmax(LOGITS)
-    p = policy[[0, 3]].sum()
-    gradient = policy * (np.asarray(rewards) - p)
-    expected = k * (k - 1) / (n - 1) * p * (1 - p) ** (k - 2) * gradient
-    found = jax.jit(exact.leave_one_out_bias, static_argnums=(1, 2))(arms.Arms(rewards, jnp.asarray(LOGITS)), k, n)
-    np.testing.assert_allclose(found, expected, atol=1e-14)
-
-
 def instances(count, size, seed=0, padded_to=None):
     make = jax.jit(jax.vmap(lambda key: arms.make_arms(key, size, padded_to)))
     return make(jax.random.split(jax.random.key(seed), count))
@@ -106,16 +96,6 @@ def test_streamed_error_and_variance_are_those_of_stored_gradients_and_ignore_pa
             np.testing.assert_allclose(error[i, c], np.linalg.norm(mean - gradient[i], axis=-1), rtol=1e-4)
         whole = np.asarray(sample(chunk_keys[0], stacked.logits[i], chunk * chunks * n)).reshape(-1, n)
         np.testing.assert_allclose(spread[i], dense(whole).var(axis=1, ddof=1).sum(-1), rtol=1e-4)
-
-
-def test_total_variance_is_the_enumerated_one(x64):
-    estimators = maxpo.estimators(2)
-    stacked = arms.Arms(jnp.asarray(REWARDS)[None], jnp.asarray(LOGITS)[None])
-    key = jax.random.split(jax.random.key(0), 1)
-    found = arms.total_variance(key, stacked, estimators=estimators, num_rollouts=4, num_batches=40_000)[0]
-    for value, estimator in zip(found, estimators, strict=True):
-        expected = moments_by_enumeration(REWARDS, LOGITS, estimator, 4)[1]
-        np.testing.assert_allclose(value, expected, rtol=0.03)  # about 4 standard errors of 40,000 batches
 
 
 def test_error_falls_with_the_batches_except_for_leave_one_out_which_stops_at_its_bias():
@@ -177,12 +157,6 @@ def test_leave_two_out_narrows_expected_improvement_most_with_many_actions(over_
     assert ratio[100] < 0.9 and ratio[100] < ratio[10]
 
 
-def test_figure_of_the_variance_has_a_panel_for_each_n(over_actions):
-    drawing = draw.draw_variance(over_actions[0], "actions")
-    assert [ax.get_title() for ax in drawing.fig.axes] == ["$N=8$", "$N=16$"]
-    assert all(len(ax.lines) == len(maxpo.ESTIMATORS) for ax in drawing.fig.axes)
-
-
 def test_tutorial_has_the_tutorials_numbers():
     data = theory.tutorial(Context()).data.set_index(["part", "quantity"])["value"]
     told = {"pass@1": 0.1, "pass@3": 0.271, "pass@10": 0.651, "J^{(1)}": -0.9, "J^{(2)}": -1.305}
@@ -194,18 +168,6 @@ def test_tutorial_has_the_tutorials_numbers():
     assert data["maxrl", "weight"] == pytest.approx((1 - 0.9**9) / 0.1)
     saved = data["objective", "what subtracting V saves"]
     assert saved == pytest.approx(data["success_mean", "variance"] - data["maxrl_unbiased", "variance"])
-
-
-@pytest.mark.parametrize("name", theory.SHOWN_ESTIMATORS)
-def test_tutorial_variances_are_those_of_all_outcomes(x64, name):
-    # Four rollouts instead of ten keep the enumeration small; the formula takes N as it comes.
-    rewards, logits = np.array([1.0, 0.0, 0.0]), np.log(theory.POLICY)
-    mean, spread = moments_by_enumeration(rewards, logits, advantages.get(name), 4)
-    norms = theory._norms(theory.POLICY)
-    found = objectives.effective_variance(advantages.get(name), 0.1, 4, **norms)
-    np.testing.assert_allclose(found, spread, rtol=1e-9)
-    weight = objectives.effective_weight(advantages.get(name), 0.1, 4)
-    np.testing.assert_allclose((mean**2).sum(), weight**2 * norms["gradient_norm"], rtol=1e-9)
 
 
 def test_figure_1_draws_the_exact_weights():

@@ -125,15 +125,6 @@ def test_verdicts_have_the_exact_weight():
     agree(found, weight[:, None] * pass_rate_gradient(problem.base_logits, problem.correct))
 
 
-def test_a_verifier_without_errors_is_the_plain_estimate():
-    problem = prompts_at(jax.random.key(0), np.array([0.05, 0.4]), 4)
-    form = tuple(jnp.asarray(leaf, jnp.float32) for leaf in objectives.binary_form(advantages.get("maxrl"), 8))
-    draw = jax.jit(jax.vmap(lambda key: verifier.sampled(key, problem, problem.base_logits, form, 0.0, 0.0)))
-    found = draw(jax.random.split(jax.random.key(1), 2000))
-    assert np.all(np.isfinite(found.gradient))
-    np.testing.assert_allclose(np.mean(found.reward_mean, 0), [0.05, 0.4], atol=0.02)
-
-
 # ------------------------------------------------------------------ P x N
 
 
@@ -145,12 +136,6 @@ def test_drawn_prompts_add_up_to_all_of_them():
     assert np.all(np.sum(found.any_success, axis=-1) == 2)
     agree(found.gradient, every.gradient)
     np.testing.assert_array_equal(split.on_some(every, jax.random.key(0), 8).gradient, every.gradient)
-
-
-def test_splits_spend_the_budget():
-    config = load("configs/bandit.py:split", {"problem.num_prompts": 16})
-    for total, prompts, rollouts in split.splits(config):
-        assert prompts * rollouts == total and 1 <= prompts <= 16
 
 
 def test_the_rate_of_the_splits_is_the_best_one_tried():
