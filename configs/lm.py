@@ -5,8 +5,8 @@ r"""A real language model of 135M parameters on procedural problems of reasoning
 
 | variant | problems | hardware | time |
 |---|---|---|---|
-| smollm2_quick | products of two digits, 12 RL steps | 2 CPU cores, 8 GB | 4 min a method |
-| smollm2 | seven tasks in turn, 200 RL steps | 2 CPU cores, 8 GB | 2 h a method |
+| smollm2_quick | one-digit products, 12 RL steps | 2 CPU cores, 6 GB | 4 min a method |
+| smollm2 | seven tasks in turn, 200 RL steps | 2 CPU cores, 8 GB | over 1 h a method, estimated: not run yet |
 
 The three methods of the quick study, a table and a figure: `make demo-lm`. Expected: docs/llm.md. Other problems are
 ``--config.reasoning_gym.tasks``, another model is ``--config.model.init_from``; both variants are ours, not published.

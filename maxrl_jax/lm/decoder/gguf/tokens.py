@@ -86,7 +86,7 @@ def _tokenizer(file: File, tokens: list[str]) -> Any:
     from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
     pre = file.fields.get("tokenizer.ggml.pre", "gpt-2")
-    # A merge is two tokens, and the second one may itself hold no blank: blanks are written as another letter.
+    # A blank stands between the two tokens of a merge; in tokens blanks are written as another letter.
     merges = [tuple(merge.split(" ", 1)) for merge in file.field("tokenizer.ggml.merges", "the merges of BPE")]
     vocabulary = {token: number for number, token in enumerate(tokens)}
     whole = tokenizers.Tokenizer(models.BPE(vocabulary, merges, ignore_merges=pre == "llama-bpe"))
