@@ -23,6 +23,7 @@ from maxrl_jax.tasks.mathematics import grading
 
 SECONDS_PER_ANSWER = 12.0  # Math-Verify's own limits: 5 to read an answer, 2 to print it, 5 to compare it
 _SECONDS_TO_START = 60.0  # of a worker on a busy machine
+_SECONDS_TO_IMPORT = 120.0  # of its first worker, with what it judges with
 _MAX_WORKERS = 16
 _ALL_FAIL = 4  # answers; when each one so far made the judge raise an exception, it is the judge's fault
 
@@ -101,10 +102,12 @@ class Verifier:
         """
         pool = self._running()
         try:
-            failure = pool.schedule(grading.failure).result(timeout=_SECONDS_TO_START)
+            failure = pool.schedule(grading.failure).result(timeout=_SECONDS_TO_IMPORT)
         except (concurrent.futures.TimeoutError, BrokenProcessPool, RuntimeError):
             self.close()
-            raise VerifierError(f"what answers are judged with is not imported after {_SECONDS_TO_START:g} s") from None
+            raise VerifierError(
+                f"what answers are judged with is not imported after {_SECONDS_TO_IMPORT:g} s"
+            ) from None
         if failure:
             self.close()
             said = failure.strip().splitlines()[-1]
@@ -177,7 +180,7 @@ class Verifier:
         except Exception as error:  # of a judge that lets one through, or in sending an answer
             if self._error is None:
                 self._error = error
-                shown = "".join(traceback.format_exception(error))
+                shown = error.__cause__ or "".join(traceback.format_exception(error))  # the worker's own traceback
                 print(f"the judge raised an exception, the first one; such answers count 0:\n{shown}", file=sys.stderr)
             return grading.ERROR
 
@@ -187,9 +190,10 @@ class Verifier:
         failed = self.counts["error"]
         if self._error is not None and _ALL_FAIL <= failed == sum(self.counts.values()) - self.counts["cut"]:
             said = f"{type(self._error).__name__}: {' '.join(str(self._error).split())}"
-            raise VerifierError(f"the judge raised an exception on each of the first {failed} answers ({said})") from (
-                self._error
-            )
+            cause = self._error.__cause__ or self._error
+            raise VerifierError(
+                f"the judge raised an exception on each of the first {failed} answers ({said})"
+            ) from cause
 
     def _discard(self, pool: Any) -> None:
         """Closes a broken pool; the next answers start another one."""

@@ -163,14 +163,14 @@ def test_an_import_is_not_on_an_answers_time(own):
     ],
 )
 def test_a_module_that_does_not_import_is_one_line_at_the_start(own, monkeypatch, text, said, trace):
-    monkeypatch.setattr(verifier, "_SECONDS_TO_START", 8.0)
-    began = time.monotonic()
+    if trace is None:
+        monkeypatch.setattr(verifier, "_SECONDS_TO_IMPORT", 8.0)
     with (
         mathematics.Verifier(workers=1, grade=own(text, "wrong_grade")) as pool,
         pytest.raises(mathematics.VerifierError, match=said) as caught,
     ):
         pool.start()
-    assert "\n" not in str(caught.value) and time.monotonic() - began < 60
+    assert "\n" not in str(caught.value)
     assert caught.value.__cause__ is None if trace is None else trace in str(caught.value.__cause__)
 
 
