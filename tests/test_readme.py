@@ -22,6 +22,10 @@ def snippet(words):
     return found
 
 
+def test_it_is_read_in_a_few_minutes():
+    assert README.count("\n") <= 180
+
+
 def test_the_first_snippet_gives_what_its_comments_say():
     names = {}
     exec(snippet("losses.policy_gradient"), names)
