@@ -137,7 +137,7 @@ def summary(found: list[Collective]) -> dict[str, Any]:
 
 def compile_step(config: Any) -> tuple[str, int]:
     """The program of one RL step of a maze config, as text, and the bytes of its parameters."""
-    from experiments.lm import rl
+    from experiments.lm import training
     from experiments.lm.tasks import table
     from maxrl_jax.devices import sharding
     from maxrl_jax.lm.step import PROVIDES
@@ -147,7 +147,7 @@ def compile_step(config: Any) -> tuple[str, int]:
     ((_, advantage), *_) = estimator.phases(
         config, "rl.advantage", num_rollouts=config.rl.num_rollouts, provides=PROVIDES
     )
-    state = jax.eval_shape(lambda: rl.make_state(setup, setup.init_params()))
+    state = jax.eval_shape(lambda: training.make_state(setup, setup.init_params()))
     placed = jax.tree.map(
         lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
         state,
@@ -155,7 +155,7 @@ def compile_step(config: Any) -> tuple[str, int]:
     )
     steps = jax.ShapeDtypeStruct((1,), jax.numpy.int32)
     outputs = jax.tree.map(lambda leaf: leaf.sharding, placed), sharding.replicated(setup.mesh)
-    chunk = jax.jit(rl.make_chunk(setup, [(0, advantage)]), donate_argnums=0, out_shardings=outputs)
+    chunk = jax.jit(training.make_chunk(setup, [(0, advantage)]), donate_argnums=0, out_shardings=outputs)
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state["params"]))
     return chunk.lower(placed, steps).compile().as_text(), size
 

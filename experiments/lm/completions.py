@@ -40,7 +40,7 @@ class Completions:
         self._fixed, self._samples = min(log.completions_prompts, len(setup.held_out)), log.completions_answers
         self._count = self._fixed + min(2 * ADDED, len(setup.held_out) - self._fixed)
         self._before: np.ndarray | None = None  # which prompts were solved at the evaluation before
-        parts = setup.policy, setup.task, setup.held_out, self._samples, setup.eval_sampling, setup.devices
+        parts = setup.policy, setup.task, setup.held_out, self._samples, setup.eval_sampling, setup.mesh
         self._sampler = HostSampler(*parts, setup.eval_rows)
 
     def every(self, state: dict[str, Any], step: int) -> None:
@@ -60,7 +60,7 @@ class Completions:
             solved: right answers to each prompt in the evaluation.
         """
         chosen = self._chosen(solved)
-        devices = self._setup.devices.count
+        devices = self._setup.mesh.size
         numbers = np.resize(chosen, -(-self._count // devices) * devices)  # always as many: one program draws them
         drawn, verdict = self._sampler.answers(params, key, numbers)
         if jax.process_index() == 0:

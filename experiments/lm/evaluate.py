@@ -118,9 +118,7 @@ def settings_of(arguments: Sequence[str]) -> tuple[argparse.Namespace, Any]:
         for name in SHAPE:
             config.model[name] = getattr(shape, name)
         if not options.run:
-            for_model = table.row(config).for_model
-            assert for_model is not None  # the one that configs/maze.py has
-            for_model(config, folder, [key_of(argument) for argument in overrides])
+            table.row(config).for_model(config, folder, [key_of(argument) for argument in overrides])
     return options, config
 
 

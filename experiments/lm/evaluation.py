@@ -15,7 +15,7 @@ STREAMS = {"eval": "evaluation", "sft": "sft_evaluation"}
 
 def make_sampler(setup: Setup, num_samples: int) -> Any:
     """``sampler(params, key) -> {name: array}``, see `evaluation.sample`: so many answers to each held-out prompt."""
-    parts = setup.policy, setup.task, setup.held_out, num_samples, setup.eval_sampling, setup.devices
+    parts = setup.policy, setup.task, setup.held_out, num_samples, setup.eval_sampling, setup.mesh
     return engine.make_sampler(*parts, setup.eval_rows, setup.step.decode_segments)
 
 

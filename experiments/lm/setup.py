@@ -15,7 +15,6 @@ from jax.sharding import Mesh
 
 from maxrl_jax import keys
 from maxrl_jax.devices import sharding
-from maxrl_jax.devices.data_parallel import MeshDevices
 from maxrl_jax.devices.precision import compute_dtype
 from maxrl_jax.lm import decoder, step
 from maxrl_jax.lm.policy import Policy
@@ -41,7 +40,7 @@ class Row:
         notes: ``notes(config) -> lines`` for the user at the start of a run, beside the task's own.
         evaluation_key: ``evaluation_key(config) -> {name: value}``, the fields that a held-out set depends on.
         for_model: ``for_model(config, folder, given)`` sets the fields, but for those ``given``, that a model's folder
-            records of its training; evaluations of a model without its run need it.
+            records of its training, for an evaluation of a model without its run.
         sft_measures: ``sft_measures(setup) -> [Every]``, measured during SFT beside its evaluations.
         save: ``save(config, folder)`` adds to a model folder what travels with the model.
         finish: ``finish(run, setup, params)`` draws pictures at the end of a run, in process 0.
@@ -55,7 +54,7 @@ class Row:
     check: Callable[[Any], None] = lambda config: None
     notes: Callable[[Any], Sequence[str]] = lambda config: ()
     evaluation_key: Callable[[Any], dict[str, Any]] = lambda config: {"task": config.task}
-    for_model: Callable[[Any, Path, Sequence[str]], None] | None = None
+    for_model: Callable[[Any, Path, Sequence[str]], None] = lambda config, folder, given: None
     sft_measures: Callable[[Setup], Sequence[Every]] = lambda setup: ()
     save: Callable[[Any, Path], None] = lambda config, folder: None
     finish: Callable[[Run, Setup, Any], None] = lambda run, setup, params: None
@@ -117,11 +116,6 @@ class Setup:
         ends = {"stop_tokens": self.task.stop_tokens, "pad_token": self.task.pad_token}
         decoder.save_hf(self.policy.master(params), folder, tokenizer_from=source, dtype=dtype, **ends)
         self.row.save(self.config, folder)
-
-    @property
-    def devices(self) -> MeshDevices:
-        """The run's devices, as `maxrl_jax.lm` uses them."""
-        return MeshDevices(self.mesh)
 
     @property
     def held_out(self) -> Prompts:

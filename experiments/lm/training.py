@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 import optax
 
-from experiments.lm import rl
 from experiments.lm.completions import Completions
 from experiments.lm.evaluation import Evaluator
 from experiments.lm.setup import Setup, by_platform
+from maxrl_jax import keys
+from maxrl_jax.advantages import Advantage
 from maxrl_jax.devices import sharding
 from maxrl_jax.devices.data_parallel import Share, over_batch
-from maxrl_jax.lm import sft
+from maxrl_jax.lm import engine, sft, step
 from maxrl_jax.lm.schedule import Schedule
 from maxrl_jax.lm.task import Prompts
+from maxrl_jax.lm.training import Metrics, State, Trainer
 from maxrl_jax.runs.folder import digest
 from maxrl_jax.runs.folder.run import Run
-from maxrl_jax.runs.loop import optimizer
+from maxrl_jax.runs.loop import chunks, optimizer
 from maxrl_jax.runs.loop.phase import Every, Phase
 from maxrl_jax.runs.loop.steps import run_steps
+
+Phases = Sequence[tuple[int, Advantage]]
+"""The estimator from each step on."""
+
+
+def _nothing(step: int, values: Mapping[str, Any]) -> None:
+    """Logs nothing."""
 
 
 def run_sft(opened: Run, setup: Setup, params: Any) -> Any:
@@ -99,7 +109,7 @@ def sft_data(setup: Setup) -> Callable[[int], Iterator[Prompts]] | None:
     return data if task.judged_on_host else None
 
 
-def run_rl(opened: Run, setup: Setup, params: Any, phases: rl.Phases) -> Any:
+def run_rl(opened: Run, setup: Setup, params: Any, phases: Phases) -> Any:
     """The state after RL; ``phases`` is the estimator from each step on."""
     config = setup.config
     shown = Completions(opened, setup, Schedule(tuple(phases))) if config.log.completions_prompts else None
@@ -110,13 +120,45 @@ def run_rl(opened: Run, setup: Setup, params: Any, phases: rl.Phases) -> Any:
         every.append(Every(config.log.completions_every, shown.every, at_end=False))
     phase = Phase(
         name="train",
-        chunk=rl.make_chunk(setup, phases, opened.log),
+        chunk=make_chunk(setup, phases, opened.log),
         num_steps=config.rl.steps,
         steps_per_call=config.rl.steps_per_call,
         every=every,
         show=("reward_mean", "loss"),
     )
-    return run_steps(opened, phase, _placed(setup, rl.make_state(setup, params)))
+    return run_steps(opened, phase, _placed(setup, make_state(setup, params)))
+
+
+def make_optimizer(setup: Setup) -> optax.GradientTransformation:
+    """The optimizer of the phase, at a constant learning rate or as scheduled."""
+    rl = setup.config.rl
+    return optimizer.from_config(rl.optimizer, rl.steps * rl.minibatches, learning_rate=rl.learning_rate)
+
+
+def make_trainer(setup: Setup, phases: Phases = ()) -> Trainer:
+    """The parts that all RL steps of a run share; ``phases`` are the estimator from each step on."""
+    transformation, settings = make_optimizer(setup), setup.config.rl.optimizer
+
+    def move(state: State, result: step.Result) -> tuple[State, Metrics]:
+        signal = result.has_signal if settings.skip_zero else None
+        params, opt = optimizer.apply(transformation, result.gradients, state["opt"], state["params"], signal=signal)
+        metrics = {"loss": result.loss, "gradient_norm": optax.tree.norm(result.gradients), **result.metrics}
+        if settings.name in ("adam", "adamw"):
+            metrics["adam_variance_proxy"] = optimizer.adam_variance_proxy(opt, b1=settings.b1, b2=settings.b2)
+        return {**state, "params": params, "opt": opt}, metrics
+
+    key = functools.partial(keys.stream, setup.config.seed, "rollouts")
+    return Trainer(setup.policy, setup.task, setup.step, Schedule(tuple(phases)), setup.mesh, key, move)
+
+
+def make_state(setup: Setup, params: Any) -> State:
+    """State before the first RL step."""
+    return make_trainer(setup).state(params, make_optimizer(setup).init(params))
+
+
+def make_chunk(setup: Setup, phases: Phases, log: Callable[[int, Mapping[str, Any]], None] = _nothing) -> Any:
+    """RL steps: ``chunk(state, steps) -> (state, metrics)``; ``log`` as in `engine.make_step`."""
+    return chunks.of(engine.make_step(make_trainer(setup, phases), log))
 
 
 def export(opened: Run, setup: Setup, params: Any, name: str) -> Any:

@@ -12,22 +12,22 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 
 from maxrl_jax.devices.sharding import BATCH, replicated
 
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """A device's part of a batch, inside `over_batch`.
+    """A device's part of a batch, inside `over_batch`; by default all of it.
 
     Attributes:
         count: number of shares.
         split: whether the batch is split at all.
     """
 
-    count: int
-    split: bool
+    count: int = 1
+    split: bool = False
 
     def ids(self, total: int) -> jax.Array:
         """Indices [total / count] int32 of this device's part of a batch of ``total``."""
@@ -57,7 +57,7 @@ def over_batch(function: Callable[..., Any], mesh: Mesh | None, *arguments: Any,
         read it.
     """
     if mesh is None or mesh.size == 1:
-        return function(Share(1, split=False), *arguments)
+        return function(Share(), *arguments)
     share = Share(mesh.size, split=True)
     outputs = jax.shard_map(
         lambda *inner: function(share, *inner),
@@ -97,28 +97,3 @@ def over_parts(function: Callable[[Any, Any], tuple[Any, Any]], mesh: Mesh | Non
         check_vma=False,  # loops whose length differs from device to device
     )(whole, parts)
     return kept, jax.lax.with_sharding_constraint(shown, replicated(mesh))
-
-
-@dataclasses.dataclass(frozen=True)
-class MeshDevices:
-    """The devices of a mesh, in the shape that `maxrl_jax.lm` uses devices by."""
-
-    mesh: Mesh
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-        return self.mesh.size
-
-    @property
-    def everywhere(self) -> NamedSharding:
-        """The sharding of an array that every device holds whole."""
-        return replicated(self.mesh)
-
-    def over_batch(self, function: Callable[..., Any], *arguments: Any, batch_outputs: bool = False) -> Any:
-        """`over_batch` on these devices."""
-        return over_batch(function, self.mesh, *arguments, batch_outputs=batch_outputs)
-
-    def over_parts(self, function: Callable[[Any, Any], tuple[Any, Any]], whole: Any, parts: Any) -> Any:
-        """`over_parts` on these devices."""
-        return over_parts(function, self.mesh, whole, parts)

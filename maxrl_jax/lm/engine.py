@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from jax.sharding import Mesh
+
 from maxrl_jax.lm import evaluation, rollout
-from maxrl_jax.lm.devices import Devices
 from maxrl_jax.lm.host.sampler import HostSampler
 from maxrl_jax.lm.host.step import HostStep
 from maxrl_jax.lm.policy import Policy
@@ -26,7 +27,7 @@ def make_sampler(
     prompts: Prompts,
     num_samples: int,
     sampling: rollout.Settings,
-    devices: Devices,
+    mesh: Mesh | None,
     max_rows: int,
     segments: tuple[int, ...] = (),
 ) -> evaluation.Sampler | HostSampler:
@@ -38,10 +39,10 @@ def make_sampler(
         prompts: every device takes a part of them.
         num_samples: of each prompt.
         sampling: how answers are drawn.
-        devices: of the run.
+        mesh: of the run.
         max_rows: answers drawn at a time on a device.
         segments: tokens after which the host takes finished answers out; () for one loop.
     """
     if task.judged_on_host or segments:
-        return HostSampler(policy, task, prompts, num_samples, sampling, devices, max_rows, segments)
-    return evaluation.Sampler(policy, task, prompts, num_samples, sampling, devices, max_rows)
+        return HostSampler(policy, task, prompts, num_samples, sampling, mesh, max_rows, segments)
+    return evaluation.Sampler(policy, task, prompts, num_samples, sampling, mesh, max_rows)

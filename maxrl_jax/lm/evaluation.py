@@ -9,11 +9,12 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Int, Shaped
 
 from maxrl_jax import metrics
+from maxrl_jax.devices.data_parallel import Share, over_batch
 from maxrl_jax.lm import rollout
-from maxrl_jax.lm.devices import Devices, Share
 from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.task import Arrays, Prompts, Task, Verdict
 
@@ -84,19 +85,20 @@ class Sampler:
         prompts: Prompts,
         num_samples: int,
         sampling: rollout.Settings,
-        devices: Devices,
+        mesh: Mesh | None,
         max_rows: int,
     ):
         self._count = len(prompts)
         # Every device gets as many prompts; the last ones repeat the first and are cut off.
-        self._prompts = prompts.at(np.arange(-(-self._count // devices.count) * devices.count) % self._count)
+        devices = mesh.size if mesh else 1
+        self._prompts = prompts.at(np.arange(-(-self._count // devices) * devices) % self._count)
 
         def of_share(share: Share, params: Any, key: jax.Array, prompts: Prompts) -> dict[str, jax.Array]:
             ids = share.ids(len(prompts))
             own = prompts.at(ids)
             return sample(policy, task, params, own, key, num_samples, sampling, ids=ids, max_rows=max_rows)
 
-        self._sample = jax.jit(functools.partial(devices.over_batch, of_share, batch_outputs=True))
+        self._sample = jax.jit(functools.partial(over_batch, of_share, mesh, batch_outputs=True))
 
     def __call__(self, params: Any, key: jax.Array) -> dict[str, np.ndarray]:
         """Draws and judges the answers; consumes the key."""

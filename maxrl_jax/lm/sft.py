@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from maxrl_jax import losses
+from maxrl_jax.devices.data_parallel import Share
 from maxrl_jax.lm import update
-from maxrl_jax.lm.devices import Share, Whole
 from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.task import Prompts, Task
 
@@ -38,7 +38,7 @@ def gradients(
         prompts: this device's share of the batch, where the host makes it; by default the task makes it here.
         train_on_prompts: the average is over the prompts' tokens too, but for the first, which nothing predicts.
     """
-    share = share or Whole()
+    share = share or Share()
     prompts = prompts or task.prompts("sft", step, share.ids(batch_size), batch_size)
     solutions = prompts.solutions
     assert solutions is not None, f"the prompts of {task.name} have no solutions"

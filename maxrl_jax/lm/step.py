@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Int32
 
 from maxrl_jax import losses
+from maxrl_jax.devices.data_parallel import Share
 from maxrl_jax.lm import rollout, update
-from maxrl_jax.lm.devices import Share, Whole
 from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.schedule import Estimator
 from maxrl_jax.lm.task import Prompts, Task, Verdict, metric_name
@@ -122,7 +122,7 @@ def gradients(
         reference: parameters of the policy that the KL term refers to, where there is one.
         share: this device's share of the prompts, with more than one device.
     """
-    share = share or Whole()
+    share = share or Share()
     ids = share.ids(settings.num_prompts)
     prompts = task.prompts("rl", step, ids, settings.num_prompts)
     answers = draw(policy, settings, params, prompts, key, ids)
@@ -182,7 +182,7 @@ def learn(
 
     ``old_log_probs`` are those of `log_probs`, once the parameters are no longer those that drew.
     """
-    share = share or Whole()
+    share = share or Share()
     rewards = verdict.rewards.astype(jnp.float32)
     arrays = _companions(policy, task, estimator, settings, params, prompts, answers)
     advantages = estimator(rewards, **arrays)

@@ -11,9 +11,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
+from maxrl_jax.devices.data_parallel import Share, over_batch
 from maxrl_jax.lm import rollout, step
-from maxrl_jax.lm.devices import Devices, Share
 from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.schedule import Estimator, Schedule
 from maxrl_jax.lm.task import Prompts, Task, Verdict
@@ -46,7 +47,7 @@ class Trainer:
         task: gives prompts and judges answers.
         settings: sizes, sampling and loss of a step.
         schedule: the estimator of each step.
-        devices: of the run.
+        mesh: of the run.
         key: ``key(index)``, of the rollouts of a step.
         move: ``move(state, result) -> (state, metrics)``, one update of the optimizer.
     """
@@ -55,7 +56,7 @@ class Trainer:
     task: Task
     settings: step.Settings
     schedule: Schedule
-    devices: Devices
+    mesh: Mesh
     key: Callable[[Any], jax.Array]
     move: Callable[[State, step.Result], tuple[State, Metrics]]
 
@@ -94,7 +95,7 @@ class Trainer:
             old = step.log_probs(policy, settings, params, own, answers) if settings.minibatches > 1 else None
             return Drawn(own, answers, old)
 
-        return self.devices.over_batch(of_share, params, prompts, batch_outputs=True)
+        return over_batch(of_share, self.mesh, params, prompts, batch_outputs=True)
 
     def old_log_probs(self, params: Any, prompts: Prompts, answers: rollout.Rollouts) -> jax.Array:
         """Log-probabilities [P, N, T] of the answers to a batch, each device computing those of its prompts."""
@@ -103,7 +104,7 @@ class Trainer:
             own = jax.tree.map(lambda leaf: leaf[share.ids(len(prompts))], (prompts, answers))
             return step.log_probs(self.policy, self.settings, params, *own)
 
-        return self.devices.over_batch(of_share, params, prompts, answers, batch_outputs=True)
+        return over_batch(of_share, self.mesh, params, prompts, answers, batch_outputs=True)
 
     def learn(self, estimator: Estimator, state: State, drawn: Drawn, verdict: Verdict) -> tuple[State, Metrics]:
         """The updates that a judged batch makes, one a mini-batch; metrics are their means."""
@@ -127,7 +128,7 @@ class Trainer:
                     share=share,
                 )
 
-            result = self.devices.over_batch(of_share, state["params"], state.get("reference"), drawn, verdict)
+            result = over_batch(of_share, self.mesh, state["params"], state.get("reference"), drawn, verdict)
             return self.moved(state, result)
 
         state, metrics = jax.lax.scan(update, state, jnp.arange(self.settings.minibatches, dtype=jnp.int32))
@@ -173,4 +174,4 @@ class DeviceStep:
                 share=share,
             )
 
-        return trainer.moved(state, trainer.devices.over_batch(of_share, state["params"], state.get("reference")))
+        return trainer.moved(state, over_batch(of_share, trainer.mesh, state["params"], state.get("reference")))

@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 
 from maxrl_jax import advantages, metrics
+from maxrl_jax.devices.data_parallel import Share
 from maxrl_jax.lm import decoder, evaluation, sft, step
 from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.rollout import Settings
@@ -104,7 +105,7 @@ def test_metrics_are_of_the_batch(policy):
     assert found["no_signal"] == 0
 
 
-class Half:
+class Half(Share):
     """The first or second half of a batch, the other one's sums added by hand."""
 
     def __init__(self, number):

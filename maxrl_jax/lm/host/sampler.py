@@ -6,9 +6,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
+from maxrl_jax.devices.data_parallel import Share, over_batch
 from maxrl_jax.lm import evaluation
-from maxrl_jax.lm.devices import Devices, Share
 from maxrl_jax.lm.host.judging import judged
 from maxrl_jax.lm.host.segmented import Segmented
 from maxrl_jax.lm.policy import Policy
@@ -31,14 +32,15 @@ class HostSampler:
         prompts: Prompts,
         num_samples: int,
         sampling: Settings,
-        devices: Devices,
+        mesh: Mesh | None,
         max_rows: int,
         segments: tuple[int, ...] = (),
     ):
         self._task, self._prompts, self._samples = task, prompts, num_samples
-        most = max(1, _DRAWN_TOKENS // (num_samples * sampling.max_new_tokens * devices.count))
-        self._block = min(most, -(-len(prompts) // devices.count)) * devices.count
-        self._segmented = Segmented(policy, task, sampling, segments, devices, max_rows) if segments else None
+        devices = mesh.size if mesh else 1
+        most = max(1, _DRAWN_TOKENS // (num_samples * sampling.max_new_tokens * devices))
+        self._block = min(most, -(-len(prompts) // devices)) * devices
+        self._segmented = Segmented(policy, task, sampling, segments, mesh, max_rows) if segments else None
 
         def of_share(
             share: Share, params: Any, key: jax.Array, prompts: Prompts, numbers: jax.Array
@@ -47,7 +49,7 @@ class HostSampler:
             own = prompts.at(ids)
             return evaluation.draw(policy, params, own, key, num_samples, sampling, ids=numbers[ids], max_rows=max_rows)
 
-        self._program = jax.jit(functools.partial(devices.over_batch, of_share, batch_outputs=True))
+        self._program = jax.jit(functools.partial(over_batch, of_share, mesh, batch_outputs=True))
 
     def __call__(self, params: Any, key: jax.Array) -> dict[str, np.ndarray]:
         """Draws and judges the answers; consumes the key."""

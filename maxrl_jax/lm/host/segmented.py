@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
-from maxrl_jax.lm.devices import Devices
+from maxrl_jax.devices.data_parallel import over_parts
 from maxrl_jax.lm.host.judging import Judging, judged
 from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.rollout import Rollouts, Segments, Settings
@@ -21,7 +22,7 @@ class Segmented:
         task: judges the answers.
         sampling: how they are drawn.
         segments: after how many tokens the host looks which are complete.
-        devices: of the run.
+        mesh: of the run.
         max_rows: answers drawn at a time on a device; None for all.
     """
 
@@ -31,11 +32,15 @@ class Segmented:
         task: Task,
         sampling: Settings,
         segments: tuple[int, ...],
-        devices: Devices,
+        mesh: Mesh | None,
         max_rows: int | None,
     ):
         self._task = task
-        self._segments = Segments(policy.model, sampling, segments, devices.over_parts, devices.count, max_rows)
+
+        def over(function: Any, whole: Any, parts: Any) -> Any:
+            return over_parts(function, mesh, whole, parts)
+
+        self._segments = Segments(policy.model, sampling, segments, over, mesh.size if mesh else 1, max_rows)
 
     def __call__(
         self, params: Any, prompts: Prompts, key: jax.Array, num_rollouts: int, ids: Any = None

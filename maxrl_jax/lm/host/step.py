@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from maxrl_jax.devices import sharding
 from maxrl_jax.lm.host.judging import judged
 from maxrl_jax.lm.host.segmented import Segmented
 from maxrl_jax.lm.task import Prompts, Verdict
@@ -47,7 +48,7 @@ class HostStep:
 
     def __call__(self, state: State, index: int) -> tuple[State, Metrics]:
         """The step with this number."""
-        task, devices = self._trainer.task, self._trainer.devices
+        task = self._trainer.task
         prompts = self._prompts(index)
         began = time.perf_counter()
         drawn, pending = self._draw(state["params"], prompts, index)
@@ -56,7 +57,7 @@ class HostStep:
         seconds = {"draw_seconds": drawn_at - began, "judge_seconds": time.perf_counter() - drawn_at}
         self._log(index, {f"perf/{name}": value for name, value in (seconds | task.counts()).items()})
         if self._compiled is None:
-            places = jax.tree.map(lambda leaf: leaf.sharding, state), devices.everywhere
+            places = jax.tree.map(lambda leaf: leaf.sharding, state), sharding.replicated(self._trainer.mesh)
             self._compiled = jax.jit(self._learn, donate_argnums=0, out_shardings=places)
         return self._compiled(state, np.int32(index), drawn, verdict)
 
@@ -83,7 +84,7 @@ def _in_segments(trainer: Trainer) -> Draw:
         trainer.task,
         settings.sampling,
         settings.decode_segments,
-        trainer.devices,
+        trainer.mesh,
         settings.decode_rows,
     )
     old_log_probs = jax.jit(trainer.old_log_probs)

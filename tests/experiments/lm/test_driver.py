@@ -14,7 +14,7 @@ import pytest
 
 from experiments.figures.policies import inside
 from experiments.figures.registry import Context
-from experiments.lm import rl
+from experiments.lm import training
 from experiments.lm.__main__ import check, run
 from experiments.lm.tasks.table import set_up
 from experiments.results import policy_runs
@@ -184,7 +184,7 @@ def test_without_signal_nothing_moves(finished, tmp_path):
 
 
 def test_momentum_rests_with_the_parameters():
-    transformation = rl.make_optimizer(set_up(small(**{"rl.learning_rate": 0.1})))
+    transformation = training.make_optimizer(set_up(small(**{"rl.learning_rate": 0.1})))
     params = {"w": jnp.ones(3)}
     moved, opt = optimizer.apply(transformation, {"w": jnp.ones(3)}, transformation.init(params), params)
     again = optimizer.apply(transformation, {"w": jnp.zeros(3)}, opt, moved, signal=jnp.bool_(False))
@@ -264,8 +264,10 @@ def test_every_method_traces_through_one_whole_step(overrides):
     )
     assert start == 0
     params = jax.eval_shape(setup.init_params)
-    state = jax.eval_shape(lambda params: rl.make_state(setup, params), params)
-    out, metrics = jax.eval_shape(rl.make_chunk(setup, [(0, advantage)]), state, jax.ShapeDtypeStruct((3,), jnp.int32))
+    state = jax.eval_shape(lambda params: training.make_state(setup, params), params)
+    out, metrics = jax.eval_shape(
+        training.make_chunk(setup, [(0, advantage)]), state, jax.ShapeDtypeStruct((3,), jnp.int32)
+    )
     assert jax.tree.map(lambda a: (a.shape, a.dtype), out) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
     assert metrics["reward_mean"].shape == (3,)
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.lm import rl
+from experiments.lm import training
 from experiments.lm.__main__ import check
 from experiments.lm.tasks.table import set_up
 from maxrl_jax import advantages
@@ -32,8 +32,8 @@ def test_metrics_are_the_contracts(finished_words):
 def one_step(config):
     """Parameters and metrics after the first RL step."""
     setup = set_up(config)
-    chunk = jax.jit(rl.make_chunk(setup, [(0, advantages.get("rloo"))]))
-    state, metrics = chunk(rl.make_state(setup, setup.init_params()), jnp.arange(1))
+    chunk = jax.jit(training.make_chunk(setup, [(0, advantages.get("rloo"))]))
+    state, metrics = chunk(training.make_state(setup, setup.init_params()), jnp.arange(1))
     return state, jax.device_get(metrics)
 
 
