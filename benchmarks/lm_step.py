@@ -30,9 +30,24 @@ MODELS = {  # (vocab_size, hidden_size, intermediate_size, num_heads, num_kv_hea
     "smollm2-360m": ((49_152, 960, 2560, 15, 5, 64), _LLAMA),
     "qwen2.5-0.5b": ((151_936, 896, 4864, 14, 2, 64), {"rope_theta": 1e6, "rms_norm_eps": 1e-6}),
     "qwen3-1.7b": ((151_936, 2048, 6144, 16, 8, 128), _QWEN3),
+    "qwen3-4b": ((151_936, 2560, 9728, 32, 8, 128), _QWEN3),
     "tiny": ((512, 64, 128, 4, 2, 16), _LLAMA),
 }
+DEPTHS = {  # blocks of the whole model
+    "smollm2-135m": 30,
+    "smollm2-360m": 32,
+    "qwen2.5-0.5b": 24,
+    "qwen3-1.7b": 28,
+    "qwen3-4b": 36,
+    "tiny": 6,
+}
 SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_heads", "num_kv_heads", "head_dim")
+
+
+def model_config(name: str, layers: int) -> decoder.Config:
+    """The shape of a model of `MODELS`, cut to so many blocks."""
+    sizes, mechanisms = MODELS[name]
+    return decoder.Config(**dict(zip(SIZES, sizes, strict=True)), **mechanisms, num_layers=layers, max_positions=8192)
 
 
 class Step(rl_step.Step):
@@ -50,10 +65,7 @@ class Step(rl_step.Step):
             num_lengths=1,
             skip_zeros=False,
         )
-        sizes, mechanisms = MODELS[arguments.model]
-        config = decoder.Config(
-            **dict(zip(SIZES, sizes, strict=True)), **mechanisms, num_layers=arguments.layers, max_positions=8192
-        )
+        config = model_config(arguments.model, arguments.layers or DEPTHS[arguments.model])
         super().__init__(config, plan, arguments.dtype, learning_rate=1e-5)
 
     def sample(self, parameters: Any, key: jax.Array) -> tuple[Batch, jax.Array]:
@@ -95,7 +107,7 @@ def main() -> None:
     """Parses the flags, measures, and prints."""
     flags = rl_step.parser(__doc__, steps=3)
     flags.add_argument("--model", default="smollm2-360m", choices=MODELS)
-    flags.add_argument("--layers", type=int, default=4)
+    flags.add_argument("--layers", type=int, default=4, help="0: all of the model's")
     flags.add_argument("--prompts", type=int, default=1)
     flags.add_argument("--rollouts", type=int, default=16, help="of each prompt")
     flags.add_argument("--prompt-length", type=int, default=128)

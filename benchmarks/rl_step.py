@@ -35,7 +35,7 @@ class Step:
     def __init__(self, config: decoder.Config, plan: Plan, dtype: jax.typing.DTypeLike, learning_rate: float):
         """Makes the parameters, random, and the optimizer's state, each in one compiled call."""
         self.config, self.plan, self.dtype = config, plan, jnp.dtype(dtype)
-        self.settings = LossSettings(aggregation="token_mean")
+        self.loss = LossSettings(aggregation="token_mean")
         self.advantage = advantages.get("maxrl")
         self.optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(learning_rate, weight_decay=0.01))
 
@@ -58,7 +58,7 @@ class Step:
     def update(self, parameters: Any, optimizer_state: Any, batch: Batch) -> tuple[Any, Any, dict[str, jax.Array]]:
         """One AdamW step on a batch."""
         model = nnx.merge(self.graphdef, parameters)
-        update = loss_and_gradients(model, batch, self.settings, self.plan, compute_dtype=self.dtype)
+        update = loss_and_gradients(model, batch, self.loss, self.plan, compute_dtype=self.dtype)
         changes, optimizer_state = self.optimizer.update(update.gradients, optimizer_state, parameters)
         metrics = {
             "trained_tokens": update.trained_tokens,

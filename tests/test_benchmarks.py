@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import advantages as benchmark
-from benchmarks import lm_step, maze_step, rl_step
+from benchmarks import lm_memory, lm_step, maze_step, rl_step
 from maxrl_jax import advantages
 
 
@@ -60,3 +60,22 @@ def test_steps_print_times_metrics_and_parameters(module, flags, parameters, mon
     assert result["gradient_norm"] > 0
     assert result["parameters"] == parameters
     assert result["roofline"]["update"]["flops"] > 2 * result["roofline"]["rollout"]["flops"] > 0
+
+
+def test_memory_of_a_device_is_read_from_programs_that_never_run(capsys):
+    flags = "--model tiny --prompts 8 --rollouts 2 --prompt-length 8 --length 8 --micro-batch-tokens 16"
+
+    def held(more):
+        lm_memory.main(f"{flags} {more}".split())
+        return json.loads(capsys.readouterr().out)
+
+    few, many = held("--devices 2 --memory 1e-5"), held("--devices 8 --fsdp 8")
+    size = 4 * weights(512, 64, 128, 6, 32) / lm_memory.GIB
+    assert few["parameters"] == pytest.approx(size)
+    assert many["optimizer"] == pytest.approx(2 * size / 8)
+    assert few["peak"] >= many["peak"] > 0
+    assert (few["fits"], many["fits"]) == (False, True)
+    assert many["gradient_seconds"] == pytest.approx(2 * 7 / 8 * size * lm_memory.GIB / 200e9)
+    with pytest.raises(SystemExit) as stopped:
+        held("--devices 3")
+    assert stopped.value.code == 2
