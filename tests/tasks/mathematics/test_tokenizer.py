@@ -83,7 +83,6 @@ FAULTS = {
     "no folder": ({}, "absent", r"absent: got no such folder, allowed: the folder of a model$"),
     "no template": ({"template": None}, "", r"tokenizer_config.json: got no chat template, allowed: a field chat_tem"),
     "broken template": ({"template": "{% if %}"}, "", r"got a broken chat template \(Expected an expression"),
-    "open tag": ({"template": "{% generation %}" + SAID}, "", r"got a broken chat template \(Unexpected end"),
     "refused": (
         {"template": "{{ raise_exception('no') }}"},
         "",
@@ -104,11 +103,6 @@ FAULTS = {
         "",
         r"tokenizer_config.json: got a prompt without the text of the user's turn, allowed: a template that writes",
     ),
-    "content as parts": (
-        {"template": "{% for m in messages %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endfor %}"},
-        "",
-        r"got a prompt without the text of the user's turn",
-    ),
     "cut content": ({"template": "{{ messages[0].content[:4] }}"}, "", r"got a prompt without the text of the user's"),
     "no system's turn": (
         {"template": "{{ messages[-1].content }}", "system": "Be brief."},
@@ -117,33 +111,24 @@ FAULTS = {
     ),
     "templates without names": ({"template": [{"template": "x"}]}, "", r"got chat templates without names \('name'\)"),
     "a wrong date": ({"arguments": {"strftime_now": "today"}}, "", r"argument strftime_now: got 'today' \(Invalid iso"),
-    "a date as a number": ({"arguments": {"strftime_now": 2025}}, "", r"argument strftime_now: got 2025 \("),
     "our argument": (
         {"arguments": {"messages": []}},
         "",
         r"arguments: got messages, allowed: other names than messages",
     ),
     "no end": ({"settings": {}}, "", r"got no end of text, allowed: eos_token in tokenizer_config.json or special_tok"),
-    "null end": ({"settings": {"eos_token": None}}, "", r"got no end of text"),
     "unknown end": ({"settings": {"eos_token": "</s>"}}, "", r"got no end of text"),
     "end as text": (
         {"config": {"eos_token_id": "2"}},
         "",
         r"config.json: got eos_token_id \"2\", allowed: a token's num",
     ),
-    "ends as texts": (
-        {"generation": {"eos_token_id": [0, "2"]}},
-        "",
-        r"generation_config.json: got eos_token_id \"2\"",
-    ),
-    "negative end": ({"config": {"eos_token_id": -1}}, "", r"config.json: got eos_token_id -1"),
     "true end": ({"config": {"eos_token_id": True}}, "", r"config.json: got eos_token_id true"),
     "end as a list": (
         {"settings": {"eos_token": ["<|im_end|>"]}},
         "",
         r"got eos_token = \[\"<|im_end|>\"\], allowed: a t",
     ),
-    "end as a number": ({"special_tokens_map": {"eos_token": 2}}, "", r"got eos_token = 2, allowed: a token's text"),
     "added tokens": ({"added_tokens": {"<a>": "x"}}, "", r"got added tokens that cannot be read \(invalid literal"),
 }
 
@@ -164,12 +149,8 @@ def test_a_wrong_folder_is_one_line(tmp_path, fault):
     [
         ("tokenizer.json", None, "got no tokenizer.json, allowed: the folder of a model with its tokenizer"),
         ("tokenizer.json", b"{}", r"tokenizer.json: got no tokenizer \(.*\), allowed: a tokenizer.json of the"),
-        ("tokenizer_config.json", None, "got no tokenizer_config.json, allowed"),
         ("tokenizer_config.json", b"{", r"tokenizer_config.json: got broken JSON \(.*\), allowed: a JSON object"),
-        ("tokenizer_config.json", b'["eos_token"]', r"tokenizer_config.json: got a list, allowed: a JSON object"),
-        ("tokenizer_config.json", b"\xff", r"tokenizer_config.json: got broken JSON \(.*\), allowed: a JSON object"),
         ("generation_config.json", b"[", r"generation_config.json: got broken JSON"),
-        ("special_tokens_map.json", b"3", r"special_tokens_map.json: got a int, allowed: a JSON object"),
         ("added_tokens.json", b"[]", r"added_tokens.json: got a list, allowed: a JSON object"),
         ("config.json", b"[" * 99_999, r"config.json: got broken JSON \(.*\), allowed: a JSON object"),
         ("chat_template.jinja", b"\xff", r"chat_template.jinja: got a file that cannot be read \(.*\), allowed: a Jin"),
