@@ -5,6 +5,7 @@ Each row of the table holds its `definition`, made from these; the tests compare
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations, pairwise, product
 
 import numpy as np
@@ -31,6 +32,11 @@ def excluding(g: Group, k: int) -> Group:
 def delta(g: Group, k: int) -> Group:
     """Delta_i^(k) = G_i - B_i."""
     return containing(g, k) - excluding(g, k)
+
+
+def mixture(g: Group, coefficients: Sequence[float]) -> Group:
+    """sum_k c_k k Delta_i^(k)."""
+    return np.sum([c * k * delta(g, k) for k, c in enumerate(coefficients, start=1)], axis=0)
 
 
 def improvement(g: Group, k: int) -> Group:

@@ -189,7 +189,7 @@ def _order_limits(num_rollouts: int | None, *, order: int) -> None:
 @estimator(
     estimates="sum_{k<=T} (1/k) grad max@k = grad J^(T) of MaxRL for binary rewards, unbiased",
     source="docs/theory.md section 3; order N - 1 on binary rewards is MaxRL algorithm 1",
-    definition=lambda g, order: sum(definitions.delta(g, k) for k in range(1, order + 1)),
+    definition=lambda g, order: definitions.mixture(g, [1 / k for k in range(1, order + 1)]),
     look="orange -- d",
     label="MaxRL order",
     centred=True,
@@ -257,7 +257,7 @@ def _mixture_tables(num_rollouts: int, coefficients: tuple[float, ...]) -> gap_f
 @estimator(
     estimates="sum_k c_k grad max@k, unbiased",
     source="docs/theory.md section 2: the general centred form",
-    definition=lambda g, coefficients: sum(c * k * definitions.delta(g, k) for k, c in enumerate(coefficients, 1)),
+    definition=definitions.mixture,
     look="orange -. p",
     centred=True,
     limits=_mixture_limits,
@@ -285,7 +285,7 @@ def _moments_limits(num_rollouts: int | None, *, order: int) -> None:
 @estimator(
     estimates="sum_{k<=T} grad max@k, unbiased: less expected time to a first success, truncated at T + 1",
     source="centred estimator of MMPO's objective, Zhang et al. 2608.02149, eq. 3; docs/theory.md section 6.8",
-    definition=lambda g, order: sum(k * definitions.delta(g, k) for k in range(1, order + 1)),
+    definition=lambda g, order: definitions.mixture(g, (1.0,) * order),
     look="purple -. ^",
     label="MMPO",
     centred=True,
