@@ -97,7 +97,7 @@ def start(folder, devices=1, extra=(), task="finished"):
 
 def check_equal_up_to_sums(one, other):
     """The same draws, and gradients up to the order of summation."""
-    for here, there in zip(lines(one, "sft/"), lines(other, "sft/"), strict=True):
+    for here, there in zip(lines(one, "sft/loss"), lines(other, "sft/loss"), strict=True):
         assert there["sft/loss"] == pytest.approx(here["sft/loss"], rel=1e-5)
     here, there = lines(one, "train/")[0], lines(other, "train/")[0]
     assert set(here) == set(there)
