@@ -103,7 +103,7 @@ def test_effective_weight_and_variance_equal_enumeration(name, hyper, x64):
     np.testing.assert_allclose(got, variance, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize(("a", "b"), [(0.1, 0.0), (0.0, 0.3), (0.05, 0.2), (0.7, 0.6)])
+@pytest.mark.parametrize(("a", "b"), [(0.1, 0.0), (0.05, 0.2)])
 @pytest.mark.parametrize(("name", "hyper"), SYMMETRIC, ids=label)
 def test_weight_and_variance_under_a_verifier_that_errs(name, hyper, a, b, x64):
     """Every group of three answers and their verdicts: 5.5 of docs/theory.md."""
