@@ -149,7 +149,7 @@ def categorical_terms(
         labels: the right classes, 0..C-1; concrete ones are checked, traced ones outside count as the nearer end.
         key: consumed (unused for `expected`).
         num_rollouts: N, static.
-        advantage: a symmetric estimator, an `Advantage` or any such function of rewards [*batch, N].
+        advantage: a symmetric estimator, an `Estimator` or any such function of rewards [*batch, N].
         sampling: 'counts', 'marginal' or 'expected', see the module.
 
     Returns:

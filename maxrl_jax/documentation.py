@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from maxrl_jax import objectives
-from maxrl_jax.advantages import TABLE, Advantage, Entry, get
+from maxrl_jax.advantages import TABLE, Entry, Estimator, get
 from maxrl_jax.advantages.table import Hyper
 
 COMMAND = "python -m maxrl_jax.documentation > docs/estimators.md"
@@ -130,7 +130,7 @@ def _example_rows(entry: Entry, settings: list[Hyper]) -> list[str]:
         head = ["N = 6", *(f"A_{i + 1}" for i in range(n))]
     lines = [_row(head), _row(["---"] * len(head))]
     for hyper in settings:
-        adv: Advantage = get(entry.name, **hyper)
+        adv: Estimator = get(entry.name, **hyper)
         if entry.symmetric:
             success, fail = objectives.binary_form(adv, n)
             total = int(EXAMPLE.sum())

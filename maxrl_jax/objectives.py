@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from maxrl_jax import binomial
 from maxrl_jax.advantages import contracts
-from maxrl_jax.advantages.table import Advantage
+from maxrl_jax.advantages.table import Estimator
 from maxrl_jax.binomial import as_float, namespace
 
 # Numbers or arrays in, arrays of the same shape out: numpy for numpy and Python, jax for jax.
@@ -135,7 +135,7 @@ def binary_form(
     groups of every K, in two arrangements.
 
     Args:
-        advantage_fn: an `Advantage` or any function ``rewards [*batch, N] -> [*batch, N]``.
+        advantage_fn: an `Estimator` or any function ``rewards [*batch, N] -> [*batch, N]``.
         num_rollouts: N.
 
     Returns:
@@ -146,7 +146,7 @@ def binary_form(
     """
     n = contracts.at_least("binary_form", "num_rollouts", num_rollouts, 1)
     counts = np.arange(n + 1)
-    if isinstance(advantage_fn, Advantage) and advantage_fn.entry is not None:
+    if isinstance(advantage_fn, Estimator) and advantage_fn.entry is not None:
         success, fail = advantage_fn.binary_form(counts, n)
         success, fail = (np.broadcast_to(np.asarray(x, np.float64), (n + 1,)).copy() for x in (success, fail))
     else:
@@ -208,7 +208,7 @@ def effective_weight(
     b makes it (1-a-b) w(a + (1-a-b) p), whatever the estimator (docs/theory.md, section 5).
 
     Args:
-        advantage_fn: an `Advantage`, or any symmetric function of the rewards [*batch, N] alone.
+        advantage_fn: an `Estimator`, or any symmetric function of the rewards [*batch, N] alone.
         p: pass rate in [0, 1]: how often the answer is right, whatever the verifier says.
         num_rollouts: N.
         false_positive: a, the chance that the verifier calls a wrong answer right.
@@ -219,7 +219,7 @@ def effective_weight(
     """
     rate = verdict_rate(p, false_positive=false_positive, false_negative=false_negative)
     slope = 1 - false_positive - false_negative
-    if isinstance(advantage_fn, Advantage):
+    if isinstance(advantage_fn, Estimator):
         advantage_fn.check(num_rollouts)
         closed = advantage_fn.objective(num_rollouts)
         if closed is not None and advantage_fn.entry and advantage_fn.entry.symmetric:

@@ -93,7 +93,7 @@ def practice(advantage_fn: Callable[..., Any], p: Any, num_rollouts: int, rule: 
     P (1/n) [K A_success / p - (n-K) A_fail / (1-p)] to the weight.
 
     Args:
-        advantage_fn: an `Advantage` or any symmetric function of binary rewards, as for `objectives.effective_weight`.
+        advantage_fn: an `Estimator` or any symmetric function of binary rewards, as for `objectives.effective_weight`.
         p: pass rates, 0 < p < 1; for 'refill' those of all prompts that are drawn, equally often.
         num_rollouts: N, of one round.
         rule: a `Rule`.

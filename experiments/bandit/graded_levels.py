@@ -21,7 +21,7 @@ import numpy as np
 import scipy.special
 
 from maxrl_jax import keys
-from maxrl_jax.advantages import Advantage
+from maxrl_jax.advantages import Estimator
 
 OBJECTIVES = ("log_mean", "log_tails")
 """log E[g], and the integral of log P(g > t) over t: the two likelihoods of a graded reward."""
@@ -121,7 +121,7 @@ def compositions(total: int, parts: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=32)
-def table(advantage: Advantage, levels: tuple[float, ...], num_rollouts: int) -> Table:
+def table(advantage: Estimator, levels: tuple[float, ...], num_rollouts: int) -> Table:
     """The table of one estimator, from its own values on one group of every kind."""
     groups, depth = compositions(num_rollouts, len(levels)), len(levels)
     ascending = np.stack([np.repeat(levels, counts) for counts in groups])

@@ -21,7 +21,7 @@ from experiments.bandit.prompts.problem import (
     strata_of,
 )
 from maxrl_jax import keys, losses, objectives
-from maxrl_jax.advantages import Advantage
+from maxrl_jax.advantages import Estimator
 from maxrl_jax.devices import sharding
 from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config import checks, estimator
@@ -47,7 +47,7 @@ def check(config: Any) -> None:
     phases(config)
 
 
-def phases(config: Any) -> list[tuple[int, Advantage]]:
+def phases(config: Any) -> list[tuple[int, Estimator]]:
     """The estimator in each phase, checked.
 
     Raises:
@@ -65,7 +65,7 @@ def phases(config: Any) -> list[tuple[int, Advantage]]:
 
 
 def estimate(
-    config: Any, advantage: Advantage, problem: Problem, logits: jax.Array, step: jax.Array
+    config: Any, advantage: Estimator, problem: Problem, logits: jax.Array, step: jax.Array
 ) -> gradients.Estimate:
     """The estimate of one step, by `rl.sampling`."""
     num_rollouts, key = config.rl.num_rollouts, keys.stream(config.seed, "rollouts", step)
@@ -79,7 +79,7 @@ def estimate(
     return gradients.expected(logits, problem.correct, weights, num_rollouts)
 
 
-def make_step(config: Any, advantage: Advantage, problem: Problem, mesh: Any):
+def make_step(config: Any, advantage: Estimator, problem: Problem, mesh: Any):
     """``step(state, i) -> (state, metrics)`` of one phase."""
 
     def step(state: State, index: jax.Array) -> tuple[State, dict[str, jax.Array]]:

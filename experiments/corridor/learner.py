@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from experiments.corridor import environment, gradient
 from experiments.corridor.environment import Corridor, Params
 from maxrl_jax import keys
-from maxrl_jax.advantages import Advantage
+from maxrl_jax.advantages import Estimator
 
 State = dict[str, dict[str, dict[str, jax.Array]]]
 
@@ -24,7 +24,7 @@ class Method(NamedTuple):
         entropy_coef: of the entropy bonus; 0 for none.
     """
 
-    advantage: Advantage
+    advantage: Estimator
     entropy_coef: float
 
 

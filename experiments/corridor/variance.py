@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from experiments.corridor import environment, gradient
 from experiments.corridor.environment import Corridor, Params
-from maxrl_jax.advantages import Advantage
+from maxrl_jax.advantages import Estimator
 
 
 @partial(jax.jit, static_argnames=("estimators", "k", "num_rollouts", "num_batches"))
@@ -24,7 +24,7 @@ def total_variances(
     params: Params,
     corridor: Corridor,
     *,
-    estimators: tuple[Advantage, ...],
+    estimators: tuple[Estimator, ...],
     k: int,
     num_rollouts: int,
     num_batches: int,
@@ -51,7 +51,7 @@ def total_variances(
             draw = jax.random.fold_in(key, batch)
             episodes = environment.sample_episodes(draw, params, corridor, num_rollouts)
 
-            def squared_error(estimator: Advantage) -> jax.Array:
+            def squared_error(estimator: Estimator) -> jax.Array:
                 weights = estimator(episodes.returns) / num_rollouts
                 estimate = gradient.weighted_score(params, corridor, episodes, weights)
                 errors = jax.tree.map(lambda e, g: jnp.sum((e - g) ** 2), estimate, exact)

@@ -16,7 +16,7 @@ import numpy as np
 
 from experiments.gaussian import estimators, problem, training
 from experiments.results.spread import spread, with_error
-from maxrl_jax.advantages import Advantage
+from maxrl_jax.advantages import Estimator
 from maxrl_jax.devices import sharding
 from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs import launch
@@ -27,7 +27,7 @@ from maxrl_jax.runs.loop.phase import Phase
 from maxrl_jax.runs.loop.steps import run_steps
 
 
-def check(config: Any) -> list[tuple[int, Advantage]]:
+def check(config: Any) -> list[tuple[int, Estimator]]:
     """Raises ConfigError for what `run` could not do; returns the estimator of each phase."""
     checks.positive(config, "problem.std")
     checks.in_range(config, "problem.start_theta")

@@ -31,7 +31,7 @@ FIGURE_8: dict[str, tuple[str, dict[str, Any]]] = {
 """The six estimators of PKPO Figure 8 and, as a seventh, the centred one; each takes k."""
 
 
-def legal(k: int, num_samples: int) -> dict[str, advantages.Advantage]:
+def legal(k: int, num_samples: int) -> dict[str, advantages.Estimator]:
     """The estimators of `FIGURE_8` that are defined for groups of `num_samples`, by label."""
     defined = {}
     for label, (name, hyper) in FIGURE_8.items():

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from experiments.gaussian import problem
 from maxrl_jax import keys
-from maxrl_jax.advantages import Advantage
+from maxrl_jax.advantages import Estimator
 
 State = dict[str, dict[str, jax.Array]]
 
@@ -65,7 +65,7 @@ def make_step(
     return step
 
 
-def estimated_k(advantage: Advantage, num_rollouts: int) -> int | None:
+def estimated_k(advantage: Estimator, num_rollouts: int) -> int | None:
     """The k of the max@k whose gradient the estimator's mean is (up to a factor); None if there is no such k."""
     if advantage.name == "partitioned":  # not symmetric, so the table states no objective for it
         return dict(advantage.hyper)["k"]

@@ -7,7 +7,7 @@ from typing import Any
 from experiments.imagenet import loss
 from experiments.imagenet.problem import image_request, image_source, model_config
 from maxrl_jax import objectives
-from maxrl_jax.advantages import Advantage
+from maxrl_jax.advantages import Estimator
 from maxrl_jax.categorical import SAMPLINGS
 from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs import launch
@@ -46,7 +46,7 @@ def _check_loss(config: Any) -> None:
             _check_symmetric(config, advantage)
 
 
-def _check_symmetric(config: Any, advantage: Advantage) -> None:
+def _check_symmetric(config: Any, advantage: Estimator) -> None:
     """Rollouts of one class are identical, so the estimator must be symmetric."""
     n = config.loss.num_rollouts
     if advantage.entry is None and n > _LARGEST_OWN_GROUP:

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 
 from experiments.imagenet.measures import label_log_prob
 from maxrl_jax import objectives
-from maxrl_jax.advantages import Advantage
+from maxrl_jax.advantages import Estimator
 from maxrl_jax.categorical import CategoricalTerms, categorical_terms
 from maxrl_jax.runs.config import estimator
 
 LOSSES = ("cross_entropy", "policy_gradient")
 
 
-def phases(config: Any) -> list[tuple[int, Advantage | None]]:
+def phases(config: Any) -> list[tuple[int, Estimator | None]]:
     """``[(first step, estimator), ...]``; one entry with None for cross-entropy, which has none.
 
     Raises:
@@ -28,7 +28,7 @@ def phases(config: Any) -> list[tuple[int, Advantage | None]]:
 
 
 def terms(
-    logits: jax.Array, labels: jax.Array, key: jax.Array, num_rollouts: int, advantage: Advantage | None, sampling: str
+    logits: jax.Array, labels: jax.Array, key: jax.Array, num_rollouts: int, advantage: Estimator | None, sampling: str
 ) -> CategoricalTerms:
     """Each image's loss, and whether one of its N rollouts is right.
 

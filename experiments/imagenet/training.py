@@ -13,7 +13,7 @@ from experiments.imagenet import loss as losses
 from experiments.imagenet.measures import measures
 from experiments.imagenet.problem import Problem
 from maxrl_jax import keys
-from maxrl_jax.advantages import Advantage
+from maxrl_jax.advantages import Estimator
 from maxrl_jax.runs.loop import optimizer
 
 
@@ -28,7 +28,7 @@ def make_state(problem: Problem) -> dict[str, Any]:
     return {"params": params, "batch_stats": stats, "opt": make_optimizer(problem.config).init(params)}
 
 
-def make_chunk(problem: Problem, advantage: Advantage | None) -> Callable[..., Any]:
+def make_chunk(problem: Problem, advantage: Estimator | None) -> Callable[..., Any]:
     """Steps with this estimator (None: cross-entropy): ``chunk(state, steps, batches) -> (state, metrics)``.
 
     `batches` are the host batches of the steps, stacked, and left out for images drawn on the device.

@@ -7,7 +7,7 @@ from typing import Any
 from experiments.lm.setup import SHAPE, fresh_config, num_eval_key
 from experiments.lm.tasks import table
 from maxrl_jax import losses
-from maxrl_jax.advantages import Advantage
+from maxrl_jax.advantages import Estimator
 from maxrl_jax.errors import ConfigError, as_config_error
 from maxrl_jax.lm import decoder, sampling
 from maxrl_jax.lm.step import PROVIDES
@@ -39,7 +39,7 @@ def check_all_but_estimator(config: Any) -> Task:
     return task
 
 
-def estimator_phases(config: Any, task: Task) -> list[tuple[int, Advantage]]:
+def estimator_phases(config: Any, task: Task) -> list[tuple[int, Estimator]]:
     """The estimator of RL, one for each phase of its schedule; ConfigError where it does not fit the task.
 
     Greedy answers are judged in a program that samples and learns in one, so where there are two, none are at hand.

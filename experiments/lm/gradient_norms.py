@@ -13,14 +13,14 @@ import optax
 
 from experiments.lm.setup import Setup
 from maxrl_jax import keys
-from maxrl_jax.advantages import Advantage
+from maxrl_jax.advantages import Estimator
 from maxrl_jax.lm import rollout, step
 from maxrl_jax.lm.host.judging import judged
 from maxrl_jax.lm.task import Prompts, Verdict
 
 
 def norms(
-    setup: Setup, params: Any, estimators: Sequence[Advantage], num_prompts: int, num_rollouts: int
+    setup: Setup, params: Any, estimators: Sequence[Estimator], num_prompts: int, num_rollouts: int
 ) -> tuple[jax.Array, jax.Array]:
     """The norm of each held-out prompt's own gradient estimate, all estimators on the same rollouts.
 

@@ -15,7 +15,7 @@ from experiments.lm.completions import Completions
 from experiments.lm.evaluation import Evaluator
 from experiments.lm.setup import Setup, by_platform
 from maxrl_jax import keys
-from maxrl_jax.advantages import Advantage
+from maxrl_jax.advantages import Estimator
 from maxrl_jax.devices import sharding
 from maxrl_jax.devices.data_parallel import Share, over_batch
 from maxrl_jax.lm import engine, sft, step
@@ -28,7 +28,7 @@ from maxrl_jax.runs.loop import chunks, optimizer
 from maxrl_jax.runs.loop.phase import Every, Phase
 from maxrl_jax.runs.loop.steps import run_steps
 
-Phases = Sequence[tuple[int, Advantage]]
+Phases = Sequence[tuple[int, Estimator]]
 """The estimator from each step on."""
 
 

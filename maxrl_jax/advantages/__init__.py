@@ -9,13 +9,13 @@ import pkgutil
 from collections.abc import Callable
 from typing import Any
 
-from maxrl_jax.advantages.table import TABLE, Advantage, Entry, get, names
+from maxrl_jax.advantages.table import TABLE, Entry, Estimator, get, names
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 globals().update({_name: _entry.function for _name, _entry in TABLE.items()})
 
-__all__ = ["TABLE", "Advantage", "Entry", "get", "names", *TABLE]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["TABLE", "Estimator", "Entry", "get", "names", *TABLE]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Callable[..., Any]:

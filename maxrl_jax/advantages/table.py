@@ -199,7 +199,7 @@ def _static(value: Any) -> Any:
 
 
 @dataclasses.dataclass(frozen=True)
-class Advantage:
+class Estimator:
     """An estimator with its hyper-parameters fixed: a pure, hashable function of the rewards.
 
     Call it with rewards [*batch, N] (and the arrays named in `needs`) to get advantages [*batch, N]. It is safe
@@ -272,7 +272,7 @@ class Advantage:
         return self.entry.binary_form(num_successes, num_rollouts, **dict(self.hyper))
 
 
-def get(name: str, **hyper: Any) -> Advantage:
+def get(name: str, **hyper: Any) -> Estimator:
     """Returns the estimator `name` with its hyper-parameters fixed.
 
     Args:
@@ -303,10 +303,10 @@ def get(name: str, **hyper: Any) -> Advantage:
     entry = TABLE[name]
     full = complete(name, entry.defaults, hyper)
     entry.limits(None, **full)
-    return Advantage(name, tuple(full.items()), entry.function, entry)
+    return Estimator(name, tuple(full.items()), entry.function, entry)
 
 
-def _own(name: str, hyper: Hyper) -> Advantage:
+def _own(name: str, hyper: Hyper) -> Estimator:
     module_name, _, attribute = name.partition(":")
     try:
         function = getattr(importlib.import_module(module_name), attribute)
@@ -318,7 +318,7 @@ def _own(name: str, hyper: Hyper) -> Advantage:
         inspect.signature(function).bind(None, **hyper)
     except TypeError as error:
         raise ValueError(f"advantage estimator {name!r}: {error}") from None
-    return Advantage(name, tuple((key, _static(value)) for key, value in hyper.items()), function)
+    return Estimator(name, tuple((key, _static(value)) for key, value in hyper.items()), function)
 
 
 def names() -> tuple[str, ...]:

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from maxrl_jax.advantages import Advantage
+from maxrl_jax import advantages
 
 
 class Estimator(Protocol):
-    """Advantages from rewards, ``estimator(rewards [P, N], **arrays)``; an `Advantage`, or a `Schedule` at a step."""
+    """Advantages from rewards, ``estimator(rewards [P, N], **arrays)``: one of the table, or a `Schedule` at a step."""
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -30,7 +30,7 @@ class Schedule:
     Hyper-parameters differ from phase to phase, the arrays that are needed do not.
     """
 
-    phases: tuple[tuple[int, Advantage], ...]
+    phases: tuple[tuple[int, advantages.Estimator], ...]
 
     def at(self, step: Int[Array, ""] | int) -> Estimator:
         """The estimator of a step, which may be traced."""
@@ -41,7 +41,7 @@ class Schedule:
 class _AtStep:
     """A schedule's estimator at one step."""
 
-    phases: tuple[tuple[int, Advantage], ...]
+    phases: tuple[tuple[int, advantages.Estimator], ...]
     step: Int[Array, ""] | int
 
     @property

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.bandit.draws import draw_actions
-from maxrl_jax.advantages import Advantage
+from maxrl_jax.advantages import Estimator
 
 LARGEST_CHUNK = 2**16  # numbers in the N x N comparisons of one chunk of batches
 
@@ -68,7 +68,7 @@ def make_arms(key: jax.Array, num_actions: int, padded_to: int | None = None) ->
 
 
 def _add_batches(
-    sums: Sums, key: jax.Array, arms: Arms, estimators: Sequence[Advantage], num_rollouts: int, num_batches: int
+    sums: Sums, key: jax.Array, arms: Arms, estimators: Sequence[Estimator], num_rollouts: int, num_batches: int
 ) -> Sums:
     """Draws `num_batches` batches, the same for every estimator, and adds them; the key is consumed."""
     policy = jax.nn.softmax(arms.logits)
@@ -83,7 +83,7 @@ def _add_batches(
     return Sums(sums.scattered.at[:, actions].add(advantages), sums.total + total.sum(-1), sums.norms + norms.sum(-1))
 
 
-def _no_batches(arms: Arms, estimators: Sequence[Advantage]) -> Sums:
+def _no_batches(arms: Arms, estimators: Sequence[Estimator]) -> Sums:
     count = len(estimators)
     return Sums(jnp.zeros((count, arms.logits.size)), jnp.zeros(count), jnp.zeros(count))
 
@@ -99,7 +99,7 @@ def error_of_mean(
     arms: Arms,
     exact: jax.Array,
     *,
-    estimators: tuple[Advantage, ...],
+    estimators: tuple[Estimator, ...],
     num_rollouts: int,
     num_batches: int,
     batches_per_chunk: int,
@@ -134,7 +134,7 @@ def error_of_mean(
 
 @functools.partial(jax.jit, static_argnames=("estimators", "num_rollouts", "num_batches"))
 def total_variance(
-    keys: jax.Array, arms: Arms, *, estimators: tuple[Advantage, ...], num_rollouts: int, num_batches: int
+    keys: jax.Array, arms: Arms, *, estimators: tuple[Estimator, ...], num_rollouts: int, num_batches: int
 ) -> jax.Array:
     """Trace of the sample covariance of the gradient estimate over M batches, [instances, E].
 

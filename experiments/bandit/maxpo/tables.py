@@ -13,12 +13,12 @@ from experiments.bandit.draws import seed_keys
 from experiments.bandit.maxpo import arms, exact
 from experiments.bandit.output import log_spaced_steps
 from maxrl_jax import advantages, keys
-from maxrl_jax.advantages import Advantage
+from maxrl_jax.advantages import Estimator
 
 ESTIMATORS = ("expected_improvement", "maxpo", "ei_leave_one_out")  # the paper's EI, EI+L2O, EI+L1O
 
 
-def estimators(k: int) -> tuple[Advantage, ...]:
+def estimators(k: int) -> tuple[Estimator, ...]:
     """The three estimators of max@k."""
     return tuple(advantages.get(name, k=k) for name in ESTIMATORS)
 

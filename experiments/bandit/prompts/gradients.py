@@ -15,7 +15,7 @@ import numpy as np
 from experiments.bandit.draws import draw_actions
 from experiments.bandit.prompts.problem import pass_rate_gradient, pass_rates
 from maxrl_jax import losses
-from maxrl_jax.advantages import Advantage
+from maxrl_jax.advantages import Estimator
 from maxrl_jax.categorical import draw_counts
 
 SAMPLINGS = ("rollouts", "counts", "expected")
@@ -65,7 +65,7 @@ def rollout_gradient(logits: jax.Array, answers: jax.Array, advantages: jax.Arra
 
 
 def from_rollouts(
-    key: jax.Array, logits: jax.Array, correct: jax.Array, advantage: Advantage, num_rollouts: int
+    key: jax.Array, logits: jax.Array, correct: jax.Array, advantage: Estimator, num_rollouts: int
 ) -> Estimate:
     """Draws N answers for each prompt; any estimator, also one that needs more than the rewards.
 
@@ -73,7 +73,7 @@ def from_rollouts(
       key: random key, consumed.
       logits: [P, C].
       correct: [P, C] bool.
-      advantage: an `Advantage`; arrays it needs (PROVIDES) are handed to it.
+      advantage: an `Estimator`; arrays it needs (PROVIDES) are handed to it.
       num_rollouts: N.
     """
     answers = draw_actions(key, logits, num_rollouts)

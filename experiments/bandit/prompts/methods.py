@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from maxrl_jax import advantages, objectives
-from maxrl_jax.advantages import Advantage
+from maxrl_jax.advantages import Estimator
 
 # Population weights are infinite at p = 0 (ml) and p = 1 (grpo), where grad p is zero: stay inside by a rounding unit.
 SMALLEST_RATE, LARGEST_RATE = 1e-30, 1 - 2**-24
@@ -31,7 +31,7 @@ class Method:
     name: str
     num_rollouts: int | None = None
     hyper: tuple[tuple[str, Any], ...] = ()
-    advantage: Advantage | None = None
+    advantage: Estimator | None = None
 
     @property
     def label(self) -> str:

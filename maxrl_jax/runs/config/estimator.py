@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from maxrl_jax import advantages
-from maxrl_jax.advantages import Advantage
+from maxrl_jax.advantages import Estimator
 from maxrl_jax.errors import ConfigError, suggestion
 from maxrl_jax.runs.config import own
 from maxrl_jax.runs.config.checks import field
@@ -32,7 +32,7 @@ def phases(
     num_rollouts: int,
     reward_kind: str = "binary",
     provides: tuple[str, ...] = (),
-) -> list[tuple[int, Advantage]]:
+) -> list[tuple[int, Estimator]]:
     """The estimator of a config, as one entry per phase.
 
     A user's own function is evaluated abstractly, so one that returns another shape is refused here.
@@ -47,7 +47,7 @@ def phases(
         provides: the keyword arrays the driver hands to the estimator beside the rewards.
 
     Returns:
-        ``[(first_step, Advantage), ...]``, the first at step 0; one entry when nothing is scheduled.
+        ``[(first_step, Estimator), ...]``, the first at step 0; one entry when nothing is scheduled.
 
     Raises:
         ConfigError: unknown name or hyper-parameter, a value that N does not allow, a malformed schedule,
@@ -88,7 +88,7 @@ def _known_hyper(key: str, name: str, given: dict[str, Any]) -> None:
             raise ConfigError(f"{key}.{hyper}", None, f"a value: {name} has no default for it")
 
 
-def _build(key: str, name: str, hyper: dict[str, Any], num_rollouts: int, reward_kind: str) -> Advantage:
+def _build(key: str, name: str, hyper: dict[str, Any], num_rollouts: int, reward_kind: str) -> Estimator:
     """The estimator, legal at N and for the rewards; the error names the hyper-parameter that is not."""
     try:
         chosen = advantages.get(name, **hyper)
@@ -116,7 +116,7 @@ def _at_fault(name: str, hyper: dict[str, Any], num_rollouts: int) -> str:
     return "name"
 
 
-def _check_arrays(key: str, chosen: Advantage, provides: tuple[str, ...]) -> None:
+def _check_arrays(key: str, chosen: Estimator, provides: tuple[str, ...]) -> None:
     missing = [array for array in chosen.needs if array not in provides]
     if missing:
         here = ", ".join(provides) or "none beside the rewards"
@@ -124,7 +124,7 @@ def _check_arrays(key: str, chosen: Advantage, provides: tuple[str, ...]) -> Non
         raise ConfigError(f"{key}.name", chosen.name, allowed)
 
 
-def _check_own(key: str, chosen: Advantage, num_rollouts: int) -> None:
+def _check_own(key: str, chosen: Estimator, num_rollouts: int) -> None:
     """What an own function makes of a batch of groups, of another size than N so that the axes differ, and of one."""
     takes = "rewards [*batch, N] to advantages [*batch, N]"
     for shape in ((num_rollouts + 1, num_rollouts), (num_rollouts,)):
