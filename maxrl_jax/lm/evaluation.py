@@ -131,7 +131,7 @@ def draw(
     )
 
 
-def kept(answers: rollout.Rollouts) -> dict[str, Shaped[Array, "P n ..."]]:
+def kept(answers: rollout.Rollouts) -> dict[str, Shaped[Arrays, "P n ..."]]:
     """The arrays of answers that `draw` returns."""
     return {"tokens": answers.tokens, "length": answers.lengths, "entropy": answers.entropies.sum(-1)}
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from maxrl_jax.devices.data_parallel import over_parts
@@ -58,6 +59,6 @@ class Segmented:
         places = {"lengths": prompts.lengths, "ids": ids}
         if task.submit is None:
             answers = draw(**places)
-            return answers, functools.partial(judged, task, prompts.state, answers.tokens)
+            return answers, functools.partial(judged, task, prompts.state, np.asarray(answers.tokens))
         judging = Judging(task.submit, prompts.state, len(prompts), num_rollouts)
         return draw(**places, finished=judging.add), judging.verdict

@@ -223,3 +223,24 @@ def test_sft_on_text_resumes_bitwise(tmp_path):
     shutil.rmtree(killed / "checkpoints" / "4")
     run(whole, killed)
     assert lines(killed, "sft/", "final/") == lines(tmp_path / "whole", "sft/", "final/")
+
+
+def test_counts_of_other_golds_or_another_judge_are_refused(finished, tmp_path):
+    """The same model and questions: what is right, or who says so, has changed."""
+    shutil.copy(finished / "eval.jsonl", tmp_path / "eval.jsonl")
+    flags = [f"--run={finished / 'run'}", f"--data={tmp_path / 'eval.jsonl'}", f"--out={tmp_path / 'counts'}"]
+    flags += ["--round=2", "--samples=2"]
+    evaluate.evaluate(flags)
+    for field, message in {
+        "verifier.grade=tests.experiments.lm.letters:letter_with_trouble": "--grade: got",
+        "data.cut_is_wrong=True": "--cut_is_wrong: got True, allowed: False",
+        "eval.num_prompts=3": "--prompts: got 3, allowed: 4",
+        "model.system=Be brief.": r"--system: got 'Be brief\.'",
+    }.items():
+        with pytest.raises(ConfigError, match=message):
+            evaluate.evaluate([*flags, f"--config.{field}"])
+    (tmp_path / "eval.jsonl").write_text(
+        (tmp_path / "eval.jsonl").read_text().replace('"answer": "i"', '"answer": "a"')
+    )
+    with pytest.raises(ConfigError, match=r"data\.eval/eval\.jsonl: got another one"):
+        evaluate.evaluate(flags)
