@@ -30,8 +30,8 @@ from maxrl_jax.runs.config.override import split_arguments
 from maxrl_jax.runs.folder import paths
 from maxrl_jax.tasks import maze
 
-METHODS = {"maxrl": 3e-4, "grpo": 2e-4, "rloo": 1e-4}
-"""Each method at its own learning rate, the best of three (results/README.md)."""
+METHODS = {"maxrl": 2e-4, "grpo": 1e-4, "rloo": 1e-4}
+"""Each method at its own learning rate, the best of four (results/README.md)."""
 
 PASS_AT = (1, 32, 128)
 SMALL = f"{Path(configs.__file__).parent / 'maze.py'}:small"
