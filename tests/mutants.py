@@ -212,7 +212,7 @@ MUTATIONS = (
         f"{DEFINITIONS} -k partitioned",
     ),
     Mutation(
-        "SELF masks the prompts that greedy decoding fails",
+        "self_masked masks the prompts that greedy decoding fails",
         A + "conditioned.py",
         "greedy_rewards[..., None] > 0.5",
         "greedy_rewards[..., None] < 0.5",
