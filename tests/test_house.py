@@ -1,1 +1,0 @@
-from tests.test_architecture import *  # noqa: F403
