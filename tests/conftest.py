@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 
+from tests import shapes
 from tests.xla_flags import FLAGS
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -20,6 +21,8 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import jax
 import pytest
+
+shapes.install()
 
 
 @pytest.fixture
