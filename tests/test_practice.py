@@ -68,7 +68,7 @@ RULES = [
 METHODS = [("rloo", {}), ("grpo", {}), ("maxrl", {}), ("success_mean", {}), ("maxpo", {"k": 2})]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule)[5:45])
+@pytest.mark.parametrize("rule", RULES, ids=range(len(RULES)))
 @pytest.mark.parametrize(("name", "hyper"), METHODS, ids=str)
 def test_weight_and_price_under_a_rule_equal_enumeration(name, hyper, rule, x64):
     n = 3 if rule.rounds > 1 else 6
