@@ -41,7 +41,7 @@ class Completions:
         self._count = self._fixed + min(2 * ADDED, len(setup.held_out) - self._fixed)
         self._before: np.ndarray | None = None  # which prompts were solved at the evaluation before
         parts = setup.policy, setup.task, setup.held_out, self._samples, setup.eval_sampling, setup.mesh
-        self._sampler = HostSampler(*parts, setup.eval_rows)
+        self._sampler = HostSampler(*parts, setup.eval_rows, setup.step.decode_segments)
 
     def every(self, state: dict[str, Any], step: int) -> None:
         """Between two evaluations: the same prompts as always."""
