@@ -1,9 +1,9 @@
-"""Long answers, decoded in segments that the host cuts: what is done leaves, the rest goes on in less room.
+"""Long answers, decoded in segments: finished answers are removed and the rest continue in a smaller batch.
 
-After each segment the rows that are not done are gathered into one of a few smaller layouts (`tiles`), and only then
-are their caches made longer: short answers never pay for long ones. Answers are those of one loop, up to the rounding
-of their logits. A layout is a program of its own; of the widths and counts that are allowed a run meets a few. What it
-costs: the caches of what goes on are copied once a segment, old and new there together, and prompts once for each tile.
+After each segment the host gathers the unfinished rows into one of a few smaller layouts (`tiles`), and only then
+lengthens their caches: short answers never pay for long ones. Answers are those of one loop, up to the rounding
+of their logits. Each layout is a program of its own; a run meets a few of the widths and counts that are allowed. The
+cost: each segment copies the caches of the rows that continue, and each tile has its own copy of its prompt.
 
 Letters: P prompts, N rollouts of each, S prompt tokens, T answer tokens; D, G, n as in `tiles`.
 """

@@ -1,7 +1,7 @@
-"""How the rows that are not done yet are laid out again, so that those that are done take no room.
+"""Repacks unfinished rows so that finished ones use no memory.
 
 Rows lie in tiles: each is n rows of one prompt, which share its keys and values. The first layout has a tile for each
-prompt, of its N rollouts; later ones have more and narrower tiles, of those rows that are left.
+prompt with all its N rollouts; later layouts have more and narrower tiles of the rows that are left.
 
 Letters: D devices, G tiles of a device, n rows of a tile, S prompt tokens.
 """
@@ -15,7 +15,7 @@ from jaxtyping import Bool, Int32
 
 @dataclasses.dataclass(frozen=True)
 class Tiles:
-    """Which answer each row is.
+    """The answer that each row belongs to.
 
     Attributes:
         prompts: number of each tile's prompt.
@@ -35,7 +35,7 @@ class Tiles:
 
 @dataclasses.dataclass(frozen=True)
 class Shapes:
-    """The few shapes that layouts have, since each is compiled for itself.
+    """The few shapes that layouts have, since each of them is compiled separately.
 
     Tiles are N, N/4, N/16, ... rows wide as far as that divides, or 1; their number is that of the first layout, halved
     any number of times.
