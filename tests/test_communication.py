@@ -81,7 +81,7 @@ def test_a_step_adds_up_its_gradients_and_its_metrics_once_and_nothing_else():
     assert result["in_loops"] == 0
     assert set(result["collectives"]) == {"all-reduce"}
     reduced = result["collectives"]["all-reduce"]
-    scalars = 1 + 1 + 12  # the denominator, the loss, the sums behind the metrics (and whether there was a signal)
+    scalars = 1 + 1 + 14  # the denominator, the loss, the sums behind the metrics: 7 of them counts of reasons
     assert reduced["count"] == 2
     assert reduced["bytes"] == result["parameter_bytes"] + 4 * scalars
     assert result["wire_bytes"] == pytest.approx(2 * 3 / 4 * reduced["bytes"], abs=1)
