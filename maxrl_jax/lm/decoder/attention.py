@@ -150,7 +150,8 @@ def _in_blocks(
     parts = []
     for start in range(0, count, size := math.ceil(count / GROUPS)):
         stop = min(start + size, count)
-        block = jax.checkpoint(functools.partial(attend, end=min(stop * BLOCK, T)), prevent_cse=False)
+        end = min(stop * BLOCK, T)
+        block = jax.checkpoint(lambda q, first, end=end: attend(q, first, end), prevent_cse=False)
         firsts = BLOCK * jnp.arange(start, stop)
         parts.append(jax.lax.map(lambda part, block=block: block(*part), (blocks[start:stop], firsts)))
     o = jnp.moveaxis(jnp.concatenate(parts), 0, -4)

@@ -191,7 +191,7 @@ def _forward(
         v: Float[Array, "P N K h"],
         layer: Layer,
     ) -> tuple[Float[Array, "P N H h"], Any]:
-        of_prompt, (keys, values) = layer.given
+        (prefix_k, prefix_v), (keys, values) = layer.given
         if looped:
             # A loop that wrote the caches of all blocks would copy them all in every turn. This writes to the block's
             # part, which is a copy anyway, and passes on what is new.
@@ -200,12 +200,13 @@ def _forward(
         else:
             result = _grown(*state.caches[layer.place], k[None], v[None], slot)  # in place
             keys, values = (stack[0] for stack in result)
-        seen = keys[..., :cache_length], values[..., :cache_length, :]
-        return attention.decode(q, *seen, slot, *of_prompt, rule, prompt_lengths), result
+        keys, values = keys[..., :cache_length], values[..., :cache_length, :]
+        return attention.decode(q, keys, values, slot, prefix_k, prefix_v, rule, prompt_lengths), result
 
     x, results = model.run(state.last, rope, attend, tuple(zip(prefix, state.caches, strict=True)))
     if looped:
-        caches = tuple(_grown(*old, *new, slot) for old, new in zip(state.caches, results, strict=True))
+        pairs = zip(state.caches, results, strict=True)
+        caches = tuple(_grown(keys, values, k, v, slot) for (keys, values), (k, v) in pairs)
     else:
         caches = jax.tree.map(lambda stack: stack[0], results)
     return model.logits(x), caches
