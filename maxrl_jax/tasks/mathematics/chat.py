@@ -97,7 +97,7 @@ def _environment(date: str | None) -> Any:
     class Generation(Extension):
         """``{% generation %}...{% endgeneration %}`` marks the assistant's tokens; the text stays as it is."""
 
-        tags = frozenset(("generation",))
+        tags: set[str] = {"generation"}  # noqa: RUF012  # as Jinja declares it
 
         def parse(self, parser: Any) -> Any:
             line = next(parser.stream).lineno
