@@ -54,7 +54,7 @@ def get_config(variant: str = "tiny") -> ConfigDict:
     name = variant.removesuffix("_quick")
     if name not in STUDIES:
         raise ValueError(f"unknown variant {variant!r}; allowed: {', '.join(STUDIES)}, each also with _quick")
-    config = common.base()
+    config = common.base(variant)
     config.study = STUDIES[name]  # fixed by the variant: a config has the fields of its own study alone
     config.checkpoint.every_steps = 100
     fill, shrink = _PARTS[config.study]
@@ -242,7 +242,6 @@ def _adapt(config: ConfigDict, name: str) -> None:
         config.compare.num_rollouts = (4, 16, 64, 256, 1024)
         config.compare.num_seeds = 3
     if name == "demo":
-        config.wandb.mode = "disabled"
         config.problem.num_prompts = 32
         config.problem.pass_rate_range = (1e-3, 0.5)
         config.rl.steps = 200

@@ -12,7 +12,7 @@ def base(variant: str = "") -> ConfigDict:
     """Fields of every run, with their defaults.
 
     Args:
-        variant: the config's; `tiny` and the `_quick` ones send nothing to W&B, unless --config.wandb.mode=offline.
+        variant: `tiny`, `demo` and the `_quick` ones send nothing to W&B, unless --config.wandb.mode=offline.
     """
     config = ConfigDict()
     config.seed = 0  # every random stream derives from it
@@ -35,7 +35,7 @@ def base(variant: str = "") -> ConfigDict:
 
     config.wandb = ConfigDict()
     config.wandb.mode = "offline"  # online, offline, disabled; the variable WANDB_MODE goes before it
-    if variant == "tiny" or variant.endswith("_quick"):
+    if variant in ("tiny", "demo") or variant.endswith("_quick"):
         config.wandb.mode = "disabled"
     config.wandb.project = "maxrl_jax"
     config.wandb.group = ""  # runs shown together; a sweep gives its own
