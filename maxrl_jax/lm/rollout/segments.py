@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Int, Int32
+from jaxtyping import Bool, Float, Int, Int32
 
 from maxrl_jax.lm.decoder import Decoder, Prefix
 from maxrl_jax.lm.rollout import engine
@@ -198,7 +198,7 @@ def regroup(
     *,
     length: int,
     settings: Settings,
-) -> tuple[engine.State, Prefix]:
+) -> tuple[engine.State, tuple[tuple[Float[jax.Array, "R G K S h"], Float[jax.Array, "R G K S h"]], ...]]:
     """Some rows alone, with room for `length` tokens; of what they have written only the caches go with them.
 
     Args:
