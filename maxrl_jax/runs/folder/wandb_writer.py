@@ -113,7 +113,7 @@ class WandbWriter:
         def send():
             import wandb
 
-            columns = list(rows[0])
+            columns: list[Any] = list(rows[0])
             self._log(step, {name: wandb.Table(columns=columns, data=[[row[key] for key in columns] for row in rows])})
 
         if self._run is not None and rows:
