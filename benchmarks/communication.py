@@ -1,4 +1,4 @@
-"""What the devices of a run tell each other in one maze RL step, counted in the compiled program.
+"""Communication between the devices of a run in one maze RL step, counted in the compiled program.
 
     python -m benchmarks.communication --devices 8 --fsdp 1 --config configs/maze.py:tiny --set rl.num_prompts=16
 

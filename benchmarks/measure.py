@@ -1,4 +1,4 @@
-"""What every benchmark shares: medians of repeated calls with the result ready, and a record of the machine."""
+"""Parts shared by every benchmark: medians of repeated calls with the result ready, and a record of the machine."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Step:
         raise NotImplementedError
 
     def policy(self, parameters: Any) -> decoder.Decoder:
-        """What draws: the model in its compute dtype."""
+        """The model in its compute dtype, which samples."""
         return nnx.merge(self.graphdef, decoder.cast(parameters, self.dtype))
 
     def update(self, parameters: Any, optimizer_state: Any, batch: Batch) -> tuple[Any, Any, dict[str, jax.Array]]:

@@ -95,7 +95,7 @@ def suggestion(word: Any, options: Iterable[Any]) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """What another library raised, as a part of a sentence: its message, cut, or else its type."""
+    """An exception of another library as a part of a sentence: its message, cut, or else its type."""
     return _cut(" ".join(str(error).split()) or type(error).__name__)
 
 

@@ -25,7 +25,7 @@ DROPPED = ("leave_out", "refill", "redraw")
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """What happens to a group of rollouts before its gradient is used.
+    """The treatment of a group of rollouts before its gradient is used.
 
     Attributes:
         keep: ``(K, N) -> bool`` for an array K of successes: which groups are used; all when None.
@@ -72,7 +72,7 @@ def between(low: float, high: float) -> Callable[[Any, int], Any]:
 
 
 class Practice(NamedTuple):
-    """What a rule makes of an estimator at pass rates p.
+    """An estimator under a rule, at pass rates p.
 
     Attributes:
         weight: w, with E[gradient estimate] = w grad p for each prompt.

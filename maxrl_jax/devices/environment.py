@@ -1,4 +1,4 @@
-"""What a run ran on: versions, devices, git state, command; written to environment.json at every launch."""
+"""The environment of a run: versions, devices, git state, command; written to environment.json at every launch."""
 
 import datetime
 import importlib.metadata

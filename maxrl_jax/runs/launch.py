@@ -128,7 +128,7 @@ def _without_closed_loops(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def usage(argv: Sequence[str], config_file: str = "") -> str:
-    """What --help prints: the flags, then what the config file says of itself and of each of its fields.
+    """The text of --help: the flags, then what the config file says of itself and of each of its fields.
 
     Args:
         argv: the command line; its --config, if there, is the one described.

@@ -1,1 +1,1 @@
-"""What gives prompts and judges answers: one folder a task."""
+"""The tasks: each generates prompts and judges answers. One folder a task."""

@@ -1,4 +1,4 @@
-"""What eight simulated devices do, against one; a program of its own, for it needs an XLA flag.
+"""Eight simulated devices against one; a program of its own, for it needs an XLA flag.
 
 python -m tests.lm.eight_devices step|read
 """

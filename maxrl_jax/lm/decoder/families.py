@@ -16,7 +16,7 @@ from maxrl_jax.lm.decoder.config import ACTIVATIONS, Config
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """What distinguishes one model_type.
+    """The traits of one model_type.
 
     Attributes:
         model_type: of config.json.

@@ -25,7 +25,7 @@ def number(fields: Mapping[str, Any], key: str) -> float:
 
 
 def optional(reader: Callable[[Mapping[str, Any], str], Value], fields: Mapping[str, Any], key: str) -> Value | None:
-    """What the reader makes of the field; None where it is absent or null."""
+    """The field as the reader converts it; None where it is absent or null."""
     return None if fields.get(key) is None else reader(fields, key)
 
 
@@ -38,7 +38,7 @@ def boolean(fields: Mapping[str, Any], key: str) -> bool:
 
 
 def one_of(fields: Mapping[str, Any], key: str, table: Mapping[str, Value]) -> Value:
-    """What the table has for the field's string."""
+    """The table's entry for the field's string."""
     value = _present(fields, key, ", ".join(table))
     if not isinstance(value, str) or value not in table:
         raise ValueError(f"{key}: got {_shown(value)}, allowed: {', '.join(table)}")

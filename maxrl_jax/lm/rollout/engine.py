@@ -70,7 +70,7 @@ class Rollouts:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class State:
-    """What the loop carries; answers time first, so that a step writes one contiguous slice."""
+    """The loop's carry; answers time first, so that a step writes one contiguous slice."""
 
     step: Int32[Array, ""]  # the token to write next
     last: Int32[Array, "P N"]  # the token written last

@@ -249,7 +249,7 @@ class _Answers:
         self._waiting: list[tuple[np.ndarray, np.ndarray, int]] = []
 
     def write(self, tiles: Tiles, added: dict[str, np.ndarray], complete: np.ndarray, start: int, end: int) -> None:
-        """What a segment added to the rows that were alive in it, and which of them are complete."""
+        """Tokens a segment added to the rows that were alive in it, and which of them are complete."""
         alive = tiles.alive
         prompts, numbers = tiles.prompts_of_rows[alive], tiles.numbers[alive]
         for name, values in added.items():

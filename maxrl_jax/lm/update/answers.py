@@ -23,7 +23,7 @@ def start(
     *,
     remat: bool = False,
 ) -> Start:
-    """What the answers need of their prompts: what the first token is drawn from, and keys and values.
+    """Inputs of the answers from their prompts: the states that the first token is drawn from, and keys and values.
 
     `remat` as in `Decoder.run`.
     """
@@ -39,7 +39,7 @@ def answer_states(
     *,
     remat: bool = False,
 ) -> Float[Array, "P N T E"]:
-    """What each answer token was drawn from, given what `start` returned."""
+    """The states that each answer token was drawn from, given the result of `start`."""
     first, prefix = begun
     P, N, T = tokens.shape
     first = jnp.broadcast_to(first[:, None, None], (P, N, 1, first.shape[-1]))

@@ -1,4 +1,4 @@
-"""What a policy-gradient update is given: the rollouts, the loss, and how they are cut into micro-batches.
+"""Inputs of a policy-gradient update: the rollouts, the loss, and how they are cut into micro-batches.
 
 Letters: P prompts, N rollouts of each, S prompt tokens, T answer tokens.
 """

@@ -41,7 +41,7 @@ class Prompts(NamedTuple):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Update:
-    """What `loss_and_gradients` returns.
+    """The result of `loss_and_gradients`.
 
     Attributes:
         loss: of the batch.

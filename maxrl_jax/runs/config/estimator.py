@@ -125,7 +125,7 @@ def _check_arrays(key: str, chosen: Estimator, provides: tuple[str, ...]) -> Non
 
 
 def _check_own(key: str, chosen: Estimator, num_rollouts: int) -> None:
-    """What an own function makes of a batch of groups, of another size than N so that the axes differ, and of one."""
+    """Checks the shapes an own function returns, for a batch of groups of another size than N and for one group."""
     takes = "rewards [*batch, N] to advantages [*batch, N]"
     for shape in ((num_rollouts + 1, num_rollouts), (num_rollouts,)):
         rewards = jax.ShapeDtypeStruct(shape, jnp.float32)

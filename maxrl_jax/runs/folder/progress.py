@@ -1,4 +1,4 @@
-"""What the user sees while a run goes on: a bar on a terminal, plain lines elsewhere."""
+"""Console output during a run: a bar on a terminal, plain lines elsewhere."""
 
 import datetime
 import sys

@@ -1,4 +1,4 @@
-"""What decides whether a folder may be continued: its lock, its progress, and the fields that changed."""
+"""Conditions for continuing a run folder: its lock, its progress, and the fields that changed."""
 
 import contextlib
 import os

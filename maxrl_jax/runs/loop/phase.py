@@ -1,4 +1,4 @@
-"""What a phase of a run is: its compiled steps, how many, and what is done on the host between them."""
+"""A phase of a run: its compiled steps, how many, and what is done on the host between them."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -4,7 +4,7 @@ _OPEN = "\\boxed{"
 
 
 def last_box(text: str) -> str | None:
-    r"""What the last ``\boxed{...}`` holds, braces balanced and blanks trimmed; None where no box is closed."""
+    r"""The content of the last ``\boxed{...}``, braces balanced and blanks trimmed; None where no box is closed."""
     start = len(text)
     while (start := text.rfind(_OPEN, 0, start)) >= 0:
         content = _balanced(text, start + len(_OPEN))

@@ -33,7 +33,7 @@ class VerifierError(Failed):
 
 
 class Verdicts(NamedTuple):
-    """What became of each answer, in the order they were given.
+    """The outcome of each answer, in the order they were given.
 
     Attributes:
         rewards: 1.0 where Math-Verify finds the gold in the answer, else 0.0; of another judge, its own.
@@ -163,7 +163,7 @@ class Verifier:
             return pool, [broken] * len(pairs)
 
     def _outcome(self, future: concurrent.futures.Future, pool: Any) -> int | None:
-        """What became of one answer; None where the pool it waits for is broken or closed."""
+        """The outcome of one answer; None where the pool it waits for is broken or closed."""
         from pebble import ProcessExpired
 
         if pool is not self._pool and not future.done():

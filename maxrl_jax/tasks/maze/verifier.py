@@ -108,12 +108,12 @@ def walk(walls: Bool[Array, "B n n"], answers: Int[Array, "B N T"]) -> tuple[Ver
 
 
 def at(board: Array, squares: Int32[Array, "B ..."]) -> Array:
-    """What a framed board ``[B, S]`` has at some squares of each maze."""
+    """The entries of a framed board ``[B, S]`` at some squares of each maze."""
     return jnp.take_along_axis(board, squares.reshape(len(squares), -1), axis=-1).reshape(squares.shape)
 
 
 def frame(walls: Bool[Array, "B n n"]) -> tuple[Int32[Array, "B S"], int]:
-    """What entering each square does, the grid framed by an edge, flattened with a row stride of n + 1.
+    """The kind of each square, the grid framed by an edge, flattened with a row stride of n + 1.
 
     One column of edge serves both sides: left of the first column of a row is the edge column of the row above.
     """

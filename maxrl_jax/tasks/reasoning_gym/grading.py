@@ -1,4 +1,4 @@
-"""What a worker process does: one answer scored by the package's own verifier. It imports no JAX."""
+"""The work of a worker process: one answer scored by the package's own verifier. It imports no JAX."""
 
 import dataclasses
 import functools
@@ -11,7 +11,7 @@ from maxrl_jax.tasks.reasoning_gym.specs import Spec, load
 
 @dataclasses.dataclass(frozen=True)
 class Gold:
-    """What a verifier needs of a problem.
+    """The parts of a problem that its verifier needs.
 
     Attributes:
         spec: of its task.

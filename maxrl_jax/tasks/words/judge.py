@@ -25,7 +25,7 @@ _TOO_LARGE = 10**_PLACES
 
 
 class Verdict(NamedTuple):
-    """What became of each answer.
+    """The outcome of each answer.
 
     Attributes:
         reason: index into ``REASONS``: right; another number; a box with something else in it; nothing to read.

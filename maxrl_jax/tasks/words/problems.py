@@ -54,7 +54,7 @@ class Problem:
 
     @property
     def answer(self) -> int:
-        """What the last person has, 1 .. LARGEST."""
+        """The number of things the last person has, 1 .. LARGEST."""
         value = self.start
         for relation, number in self.steps:
             value = _applied(relation, value, number)
@@ -62,7 +62,7 @@ class Problem:
 
     @property
     def content(self) -> tuple[int, tuple[tuple[str, int], ...]]:
-        """What makes it this problem: numbers and relations."""
+        """The problem's identity: numbers and relations."""
         return self.start, tuple((relation.word, number) for relation, number in self.steps)
 
     @property

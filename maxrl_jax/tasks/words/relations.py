@@ -1,4 +1,4 @@
-"""What the relations between people mean, and how often a teacher reads each of them rightly.
+"""The meaning of relations between people, and how often a teacher reads each of them rightly.
 
 Each of four operations has four words. The teacher reads them rightly with probability 0.9, 0.6, 0.3 and 0.1, and
 takes them for the opposite otherwise: a model that imitates it is right about the first two most of the time and
