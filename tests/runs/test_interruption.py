@@ -156,7 +156,15 @@ def test_a_second_signal_ends_a_compiled_call_at_once():
     assert (out, err, process.returncode) == ("", "SIGTERM again: ended before the save\n", 128 + signal.SIGTERM)
 
 
-def test_signals_are_as_they_were_once_it_is_closed():
+@pytest.fixture
+def interruptible():
+    """Python's own handler of SIGINT: workers of the tests ignore the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_signals_are_as_they_were_once_it_is_closed(interruptible):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with StopRequest(lambda text: None) as stop:
         signal.raise_signal(signal.SIGINT)
