@@ -11,19 +11,13 @@ import typing
 import warnings
 from typing import Any
 
-CHECKED = (
-    "losses", "metrics", "objectives", "binomial", "lm.sampling", "lm.step", "lm.rollout", "lm.vocabulary",
-    "tasks.mathematics",
-)  # fmt: skip
-"""Modules and packages whose signatures are known to hold; a new one joins once its tests pass with it."""
-
 
 def install():
     """To be called before the package is imported."""
     if importlib.util.find_spec("beartype"):
         from jaxtyping import install_import_hook
 
-        install_import_hook([f"maxrl_jax.{name}" for name in CHECKED], "tests.shapes.checked")
+        install_import_hook("maxrl_jax", "tests.shapes.checked")
 
 
 class _Shapeless(type):
