@@ -34,11 +34,12 @@ def checked(function):
 
     jaxtyping checks arguments alone first, for which it writes Any for the result. Not here: functions refuse shapes in
     their own words, and what they have let through is checked at their end. Nor fields of dataclasses, which JAX fills
-    with whatever it maps their leaves to.
+    with whatever it maps their leaves to. Nor objects that are called: an estimator hands on what a user's
+    function returned, which the config's check refuses in its own words.
     """
     from beartype import beartype
 
-    if function.__annotations__.get("return", Any) is Any or function.__name__ == "__init__":
+    if function.__annotations__.get("return", Any) is Any or function.__name__ in ("__init__", "__call__"):
         return function
     hints = {name: _shapes(hint) for name, hint in function.__annotations__.items()}
     copy = types.FunctionType(
