@@ -5,7 +5,7 @@
 | variant | what | hardware | time | expected |
 |---|---|---|---|---|
 | tiny | 9 x 9, 0.1M parameters, SFT 250 steps, RL 200 steps of 32 x 32 | 2 CPU cores | 4 min | results/maze_9 |
-| small | 11 x 11, RL 400 steps of 32 x 32 from results/maze_11/base | 1 core | 6 min | results/maze_11 |
+| small | 11 x 11, RL 400 steps of 32 x 32 from results/maze_11/base | 1 core, busy | 12 min | results/maze_11 |
 | base | 17 x 17, 3.9M parameters, SFT on a wall follower's ways | 2 CPU cores | 50 min | results/maze_17 |
 | published_sft | 17 x 17, the published SFT of 1,500 x 32, evaluated | 2 CPU cores | 2 h | pass@1 0.0005 |
 | table3 | 17 x 17, 32 prompts x 128 rollouts, 20,000 steps (MaxRL Table 3) | one GPU | a day | pass@1 0.84 published |

@@ -9,6 +9,7 @@ from experiments.sweep import runner
 from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config import fields
 from maxrl_jax.runs.folder import digest, inputs
+from maxrl_jax.runs.folder.metric_writer import read_metrics
 from tests.runs import small
 
 
@@ -77,6 +78,8 @@ def test_a_folder_that_does_not_tell_its_inputs_goes_on(folder):
     (folder / "run" / inputs.NAME).unlink()
     (folder / "train.jsonl").write_text("other")
     small.run(folder / "run", config(folder), num_steps=4)
+    steps = [line["step"] for line in read_metrics(folder / "run") if "train/loss" in line]
+    assert steps == [0, 1, 2, 3] and (folder / "run" / inputs.NAME).is_file()
 
 
 def test_a_digest_sees_size_content_and_both_ends_of_a_large_file(tmp_path, monkeypatch):
