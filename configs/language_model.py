@@ -55,6 +55,7 @@ def rl(*, steps: int, num_prompts: int, learning_rate: float) -> ConfigDict:
     rl.advantage = common.advantage("maxrl")
     rl.entropy_coef = 0.0
     rl.kl_coef = 0.0  # KL to the policy RL starts from
+    rl.loss = "policy_gradient"  # max_at_k: mini-batches of maxpo after the first, weighed by whole answers' ratios
     rl.minibatches = 1  # updates that a batch is cut into, by prompts, with ratios to the policy that drew
     rl.clip_epsilon = 0.0  # range that those ratios are clipped to, 1 +- it; 0: none
     rl.temperature = 1.0

@@ -19,16 +19,19 @@ from maxrl_jax.categorical import categorical_rollouts
 
 __all__ = [
     "AGGREGATIONS",
+    "LOSSES",
     "aggregate",
     "categorical_rollouts",
     "denominator",
     "entropy",
     "max_at_k",
+    "max_at_k_advantages",
     "may_skip_zero_advantages",
     "policy_gradient",
 ]
 
 AGGREGATIONS = ("sequence_sum", "token_mean", "sequence_mean")
+LOSSES = ("policy_gradient", "max_at_k")
 
 
 def _check_aggregation(aggregation: str) -> None:
@@ -197,10 +200,7 @@ def max_at_k(
 ) -> Float[Array, ""]:
     """Loss for max@k on rollouts of an older policy, importance-weighted exactly (Bagirov et al. 2510.23393).
 
-    With rho_i the ratio of the whole answer i, minus the gradient is the mean over prompts of
-    (1/N) sum_i rho_i A_i S_i, where A_i / k is the mean over (k-1)-subsets I of the others of
-    prod_I rho x max(g_i, g_I), less the mean over their k-subsets J of prod_J rho x max g_J. The second term depends
-    on the others alone, so this is unbiased for grad max@k of the current policy; at rho = 1 it is `maxpo`.
+    Minus the gradient is the mean over prompts of (1/N) sum_i A_i S_i with A of `max_at_k_advantages`.
 
     Args:
         log_probs: of the sampled tokens under the current policy.
@@ -214,17 +214,33 @@ def max_at_k(
             "max_at_k: log_probs, mask and old_log_probs must have shape [*batch, N, T] and rewards [*batch, N], got "
             f"{log_probs.shape}, {mask.shape}, {old_log_probs.shape} and {rewards.shape}"
         )
+    moved = jnp.sum(jnp.where(mask, jax.lax.stop_gradient(log_probs - old_log_probs), 0), axis=-1)
+    return policy_gradient(log_probs, mask, max_at_k_advantages(rewards, moved, k=k))
+
+
+def max_at_k_advantages(
+    rewards: Float[Array, "*batch N"], log_ratios: Float[Array, "*batch N"], *, k: int
+) -> Float[Array, "*batch N"]:
+    """Advantages of rollouts of an older policy with which (1/N) sum_i A_i S_i is unbiased for grad max@k.
+
+    With rho_i the ratio of answer i, A_i / (k rho_i) is the mean over (k-1)-subsets I of the others of
+    prod_I rho x max(g_i, g_I), less the mean over their k-subsets J of prod_J rho x max g_J. The second term depends
+    on the others alone, and E[S_i rho_i] = 0; at rho = 1 this is `maxpo`.
+
+    Args:
+        rewards: real.
+        log_ratios: log of the current policy's probability of each whole answer over that of the policy that sampled.
+        k: 1 <= k <= N - 1.
+    """
     n = rewards.shape[-1]
     contracts.count("max_at_k", "k", k, low=1, num_rollouts=n, below_n=1)
-    difference = jnp.where(mask, log_probs - jax.lax.stop_gradient(old_log_probs), 0)
-    ratios = jnp.exp(jnp.sum(difference, axis=-1))
-    fixed = jax.lax.stop_gradient(ratios)
-    own = jax.grad(lambda r: jnp.sum(_weighted_max(r, rewards, k)))(fixed)
-    value = _weighted_max(fixed, rewards, k)[..., None]
+    ratios = jnp.exp(log_ratios)
+    own = jax.grad(lambda r: jnp.sum(_weighted_max(r, rewards, k)))(ratios)
+    value = _weighted_max(ratios, rewards, k)[..., None]
     # The mean over all k-subsets is linear in each ratio: (k/N) G_i rho_i + (1 - k/N) B_i.
     containing = own * (n / k)
-    excluding = (value - fixed * own) * (n / (n - k))
-    return -jnp.mean(ratios * jax.lax.stop_gradient(k * (containing - excluding)))
+    excluding = (value - ratios * own) * (n / (n - k))
+    return k * ratios * (containing - excluding)
 
 
 def _weighted_max(ratios: jax.Array, rewards: jax.Array, k: int) -> jax.Array:

@@ -80,6 +80,10 @@ def _check_rl(config: Any) -> None:
         allowed = f"parts that {devices} devices share evenly (of {prompts // parts} prompts)"
         raise ConfigError("rl.minibatches", parts, allowed)
     checks.in_range(config, "rl.clip_epsilon", 0.0, 1.0, high_open=True)
+    whole_answers = checks.one_of(config, "rl.loss", losses.LOSSES) == "max_at_k"
+    if whole_answers and (config.rl.advantage.name != "maxpo" or config.rl.clip_epsilon or config.rl.kl_coef):
+        allowed = "policy_gradient, or max_at_k with rl.advantage.name = maxpo and without rl.clip_epsilon, rl.kl_coef"
+        raise ConfigError("rl.loss", config.rl.loss, allowed)
     segments = checks.tuple_of(config, "rl.decode_segments", int, low=1, min_length=0)
     if list(segments) != sorted(set(segments)):
         raise ConfigError("rl.decode_segments", segments, "numbers of tokens that grow")

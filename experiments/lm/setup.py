@@ -162,6 +162,7 @@ class Setup:
             decode_rows=rl.decode_rows or None,
             decode_segments=rl.decode_segments,
             minibatches=rl.minibatches,
+            loss_name=rl.loss,
         )
 
 

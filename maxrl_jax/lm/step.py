@@ -41,6 +41,7 @@ class Settings:
         decode_segments: of a judge on the host, after how many tokens the host looks which answers are complete; () for
             one loop.
         minibatches: updates that a batch is cut into, each of as many prompts.
+        loss_name: one of `losses.LOSSES`: max_at_k weighs later mini-batches by whole answers, with the estimator's k.
     """
 
     num_prompts: int
@@ -54,6 +55,7 @@ class Settings:
     decode_rows: int | None = None
     decode_segments: tuple[int, ...] = ()
     minibatches: int = 1
+    loss_name: str = "policy_gradient"
 
     @property
     def loss(self) -> update.LossSettings:
@@ -186,6 +188,11 @@ def learn(
     rewards = verdict.rewards.astype(jnp.float32)
     arrays = _companions(policy, task, estimator, settings, params, prompts, answers)
     advantages = estimator(rewards, **arrays)
+    if old_log_probs is not None and settings.loss_name == "max_at_k":
+        now = log_probs(policy, settings, params, prompts, answers)
+        moved = jnp.sum(jnp.where(answers.mask, now - old_log_probs, 0), axis=-1)
+        advantages = losses.max_at_k_advantages(rewards, moved, k=dict(estimator.hyper)["k"])
+        old_log_probs = None  # the ratios are in the advantages
     plan = settings.plan(len(prompts))
     frozen = None
     if settings.kl_coef:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from maxrl_jax import advantages, metrics
+from maxrl_jax import advantages, losses, metrics
 from maxrl_jax.devices.data_parallel import Share
 from maxrl_jax.lm import decoder, evaluation, sft, step
 from maxrl_jax.lm.policy import Policy
@@ -70,6 +70,20 @@ def drawn(policy, params, batch):
     return jax.jit(lambda params: step.draw(policy, SETTINGS, params, batch, jax.random.key(3), jnp.arange(4)))(params)
 
 
+def plain_log_probs(policy, params, batch, tokens):
+    """Of the answers' tokens, over full sequences."""
+    whole = jnp.concatenate([jnp.repeat(batch.tokens[:, None], 6, axis=1), tokens], axis=-1).reshape(24, -1)
+    log_probs = jax.nn.log_softmax(policy.master(params)(whole[:, :-1])[:, 3:])
+    return jnp.take_along_axis(log_probs, whole[:, 4:, None], axis=-1)[..., 0].reshape(4, 6, LENGTH)
+
+
+def check_gradients(result, loss, params):
+    expected, slopes = jax.jit(jax.value_and_grad(loss))(params)
+    np.testing.assert_allclose(result.loss, expected, rtol=1e-4, atol=1e-6)
+    for ours, plain in zip(jax.tree.leaves(result.gradients), jax.tree.leaves(slopes), strict=True):
+        np.testing.assert_allclose(ours, plain, rtol=1e-3, atol=1e-5)
+
+
 def test_it_is_the_gradient_of_the_plain_loss(policy):
     """-(1/PN) sum_i A_i log m(z_i) over full sequences."""
     policy, params = policy
@@ -79,15 +93,25 @@ def test_it_is_the_gradient_of_the_plain_loss(policy):
     weights = advantages.get("rloo")(judge(batch.state, answers.tokens).rewards)
 
     def loss(params):
-        whole = jnp.concatenate([jnp.repeat(batch.tokens[:, None], 6, axis=1), answers.tokens], axis=-1).reshape(24, -1)
-        log_probs = jax.nn.log_softmax(policy.master(params)(whole[:, :-1])[:, 3:])
-        of_tokens = jnp.take_along_axis(log_probs, whole[:, 4:, None], axis=-1)[..., 0].reshape(4, 6, LENGTH)
+        of_tokens = plain_log_probs(policy, params, batch, answers.tokens)
         return -jnp.mean(weights * jnp.sum(of_tokens * answers.mask, axis=-1))
 
-    expected, slopes = jax.jit(jax.value_and_grad(loss))(params)
-    np.testing.assert_allclose(result.loss, expected, rtol=1e-4, atol=1e-6)
-    for ours, plain in zip(jax.tree.leaves(result.gradients), jax.tree.leaves(slopes), strict=True):
-        np.testing.assert_allclose(ours, plain, rtol=1e-3, atol=1e-5)
+    check_gradients(result, loss, params)
+
+
+def test_an_older_policy_s_answers_are_weighed_as_wholes_by_the_loss_max_at_k(policy):
+    policy, params = policy
+    batch, settings = prompts("rl", 0, jnp.arange(4), 4), dataclasses.replace(SETTINGS, loss_name="max_at_k")
+    answers = drawn(policy, params, batch)
+    verdict, old = judge(batch.state, answers.tokens), plain_log_probs(policy, params, batch, answers.tokens)
+    moved = jax.tree.map(lambda leaf: 1.5 * leaf, params)
+    given = policy, TASK, advantages.get("maxpo", k=3), settings, moved, batch, answers, verdict
+
+    def loss(params):
+        now = plain_log_probs(policy, params, batch, answers.tokens)
+        return losses.max_at_k(now, answers.mask, verdict.rewards, old, k=3)
+
+    check_gradients(step.learn(*given, old_log_probs=old), loss, moved)
 
 
 def test_metrics_are_of_the_batch(policy):

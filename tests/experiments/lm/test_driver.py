@@ -250,6 +250,7 @@ METHODS = [
     {"rl.advantage.name": "differential_smoothing"},
     {"rl.advantage.name": "self_masked"},
     {"rl.advantage.name": "maxrl", "maze.training_set": 16},
+    {"rl.advantage.name": "maxpo", "rl.advantage.k": 2, "rl.loss": "max_at_k", "rl.minibatches": 2},
     {"rl.advantage.name": "tests.runs.own_estimator:scaled", "rl.temperature": 0.7, "rl.top_p": 0.9},
 ]
 
@@ -262,7 +263,7 @@ def test_every_method_traces_through_one_whole_step(overrides):
     [(start, advantage)] = estimator.phases(
         config, "rl.advantage", num_rollouts=config.rl.num_rollouts, provides=PROVIDES
     )
-    assert start == 0
+    assert start == 0 and setup.step.loss_name == config.rl.loss
     params = jax.eval_shape(setup.init_params)
     state = jax.eval_shape(lambda params: training.make_state(setup, params), params)
     out, metrics = jax.eval_shape(
@@ -340,6 +341,7 @@ WRONG = [
     ({"rl.top_p": 0.0}, "rl.top_p"),
     ({"rl.minibatches": 3}, "rl.minibatches"),
     ({"rl.clip_epsilon": 1.0}, "rl.clip_epsilon"),
+    ({"rl.loss": "max_at_k", "rl.advantage.name": "maxrl"}, "rl.loss"),
     ({"rl.minibatches": 4, "rl.advantage.name": "self_masked"}, "rl.advantage.name"),
     ({"rl.decode_segments": (4,), "rl.advantage.name": "self_masked"}, "rl.advantage.name"),
     ({"rl.decode_segments": (4, 4)}, "rl.decode_segments"),
