@@ -11,6 +11,7 @@ from maxrl_jax.lm.task import Task
 from maxrl_jax.runs.config import checks
 from maxrl_jax.runs.loop.phase import Every
 from maxrl_jax.tasks.words import task as words_task
+from maxrl_jax.tasks.words.problems import KINDS
 
 
 def make(config: Any) -> Task:
@@ -22,6 +23,8 @@ def make(config: Any) -> Task:
         num_demonstrations=words.num_demonstrations,
         num_held_out=config.eval.num_prompts,
         set_seed=words.set_seed,
+        training=words.training,
+        held_out=words.held_out,
     )
 
 
@@ -30,11 +33,13 @@ def check(config: Any) -> None:
     for key in ("num_problems", "num_demonstrations"):
         checks.positive_int(config, f"words.{key}")
     checks.integer(config, "words.set_seed", 0, 2**32 - 1)
+    for key in ("training", "held_out"):
+        checks.one_of(config, f"words.{key}", KINDS)
 
 
 def evaluation_key(config: Any) -> dict[str, Any]:
     """The fields that the held-out problems depend on."""
-    return {"task": config.task, "set_seed": config.words.set_seed}
+    return {"task": config.task, "set_seed": config.words.set_seed, "held_out": config.words.held_out}
 
 
 def sft_measures(setup: Setup) -> Sequence[Every]:

@@ -19,10 +19,15 @@ from maxrl_jax.tasks.words import relations, vocabulary
 from maxrl_jax.tasks.words.relations import LARGEST, Relation
 
 STEPS = (2, 3, 4)
+KINDS = {
+    "usual": (STEPS, relations.FREQUENCIES),
+    "rare": (STEPS, (0.0, 0.0, 0.5, 0.5)),  # only the two words of an operation that a teacher misreads most
+    "long": ((5, 6), relations.FREQUENCIES),
+}
+"""Steps of a chain and frequencies of an operation's words: demonstrations are usual, the others harder or longer."""
+
 LARGEST_CHANGE = 20  # added or subtracted in one step
 HELD_OUT_SHARE = 8  # one content in 8 is held out
-
-_BOUNDARIES = list(itertools.accumulate(relations.FREQUENCIES))[:-1]  # of a uniform number, between the words
 
 Item = TypeVar("Item")
 
@@ -71,13 +76,15 @@ class Problem:
         return zlib.crc32(repr(self.content).encode()) % HELD_OUT_SHARE == 0
 
 
-def sample(rng: np.random.Generator, *, held_out: bool) -> Problem:
-    """A random problem, of those held out or of the others."""
+def sample(rng: np.random.Generator, *, held_out: bool, kind: str = "usual") -> Problem:
+    """A random problem of one of `KINDS`, of those held out or of the others."""
+    lengths, frequencies = KINDS[kind]
+    boundaries = list(itertools.accumulate(frequencies))[:-1]  # of a uniform number, between the words
     while True:
         start = int(rng.integers(1, LARGEST + 1))
         steps, value = [], start
-        for _ in range(_pick(rng, STEPS)):
-            relation, number = _step(rng, value)
+        for _ in range(_pick(rng, lengths)):
+            relation, number = _step(rng, value, boundaries)
             steps.append((relation, number))
             value = _applied(relation, value, number)
         people = rng.permutation(len(vocabulary.NAMES))[: len(steps) + 1]
@@ -87,25 +94,25 @@ def sample(rng: np.random.Generator, *, held_out: bool) -> Problem:
             return problem
 
 
-def distinct(rng: np.random.Generator, num_problems: int, *, held_out: bool) -> list[Problem]:
+def distinct(rng: np.random.Generator, num_problems: int, *, held_out: bool, kind: str = "usual") -> list[Problem]:
     """Random problems of different contents; the first M of a longer list are the list of M."""
-    return [problem for _, problem in zip(range(num_problems), _without_repeats(rng, held_out), strict=False)]
+    return [problem for _, problem in zip(range(num_problems), _without_repeats(rng, held_out, kind), strict=False)]
 
 
-def _without_repeats(rng: np.random.Generator, held_out: bool) -> Iterator[Problem]:
+def _without_repeats(rng: np.random.Generator, held_out: bool, kind: str) -> Iterator[Problem]:
     seen = set()
     while True:
-        problem = sample(rng, held_out=held_out)
+        problem = sample(rng, held_out=held_out, kind=kind)
         if problem.content not in seen:
             seen.add(problem.content)
             yield problem
 
 
-def _step(rng: np.random.Generator, value: int) -> tuple[Relation, int]:
+def _step(rng: np.random.Generator, value: int, boundaries: Sequence[float]) -> tuple[Relation, int]:
     """A relation that a value allows, and its number: an operation at random, then one of its words."""
     largest = _largest_numbers(value)
     operation = _pick(rng, list(largest))
-    relation = relations.BY_OPERATION[operation][bisect.bisect(_BOUNDARIES, rng.random())]
+    relation = relations.BY_OPERATION[operation][bisect.bisect(boundaries, rng.random())]
     return relation, int(rng.integers(1, largest[operation] + 1)) if relation.has_number else 0
 
 

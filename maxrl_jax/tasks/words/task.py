@@ -18,6 +18,8 @@ def make(
     num_demonstrations: int = 32_768,
     num_held_out: int = 256,
     set_seed: int = 0,
+    training: str = "usual",
+    held_out: str = "usual",
 ) -> Task:
     """The task of the word problems.
 
@@ -27,6 +29,8 @@ def make(
         num_demonstrations: of the set that SFT runs over; none is of a held-out problem.
         num_held_out: problems that are never trained on.
         set_seed: which problems and demonstrations; the same for every seed of a run.
+        training: kind of the training set's problems, of `problems.KINDS`.
+        held_out: kind of the held-out ones.
 
     Raises:
         ValueError: a number that is not positive.
@@ -38,13 +42,15 @@ def make(
     ):
         if number < 1:
             raise ValueError(f"{name}: got {number}, allowed: a positive integer")
-    training = _prompts(arrays.training_set(set_seed, num_problems))
+    trained = _prompts(arrays.training_set(set_seed, num_problems, training))
     shown, answers, _ = arrays.demonstrations(set_seed, num_demonstrations)
     taught = _prompts(shown, answers)
-    held_out = arrays.held_out_set(set_seed, num_held_out)
+    asked = _prompts(
+        arrays.held_out_set(set_seed, num_held_out, held_out), arrays.solutions(set_seed, num_held_out, held_out)
+    )
 
     def prompts(phase: str, step: jax.Array, ids: jax.Array, batch_size: int) -> Prompts:
-        table = taught if phase == "sft" else training
+        table = taught if phase == "sft" else trained
         places = epoch_indices(keys.stream(seed, f"{phase}_order"), step, batch_size, len(table))[ids]
         return _widened(jax.tree.map(jnp.asarray, table).at(places), places)
 
@@ -58,10 +64,10 @@ def make(
     return Task(
         name=f"{num_problems} word problems",
         vocabulary_size=vocabulary.SIZE,
-        answer_length=arrays.ANSWER_LENGTH,
+        answer_length=max(map(arrays.answer_length, ("usual", training, held_out))),
         prompts=prompts,
         judge=judged,
-        held_out=_widened(_prompts(held_out, arrays.solutions(set_seed, num_held_out)), None),
+        held_out=_widened(asked, None),
         votes=votes,
         reasons=REASONS,
         text=vocabulary.decode,

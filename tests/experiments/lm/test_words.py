@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.lm import training
+from experiments.lm import evaluate, training
 from experiments.lm.__main__ import check
 from experiments.lm.tasks.table import set_up
 from maxrl_jax import advantages
@@ -27,6 +27,14 @@ def test_metrics_are_the_contracts(finished_words):
     assert {"eval/pass@1", "eval/pass@4", "eval/majority@4", "eval/entropy", "eval/coverage"} <= set(last)
     assert 0 < last["eval/entropy"] <= np.log(128) + 1e-4
     assert decoder.load_hf(finished_words / "model")(jnp.zeros((1, 3), jnp.int32)).shape == (1, 3, 128)
+
+
+def test_a_model_is_evaluated_on_longer_chains_than_it_was_trained_on(finished_words):
+    flags = [f"--run={finished_words}", "--config.words.held_out=long", "--samples=4", "--round=4", "--temperature=0.6"]
+    found = evaluate.evaluate(flags)
+    assert len(found["eval/solved"]) == 5 and found["eval/answer_length"] > 0
+    with pytest.raises(ConfigError, match="--held_out"):  # counts of another set in the same folder
+        evaluate.evaluate([flags[0], *flags[2:]])
 
 
 def one_step(config):
@@ -65,6 +73,7 @@ def test_mini_batches_are_the_batch_cut_by_prompts():
 WRONG = [
     ({"task": "word"}, "task"),
     ({"words.num_problems": 0}, "words.num_problems"),
+    ({"words.held_out": "rares"}, "words.held_out"),
     ({"model.max_positions": 60}, "model.max_positions"),
     ({"model.init_from": "/nonexistent"}, "model.init_from"),
     ({"task": "mathematics"}, "model.init_from"),

@@ -53,6 +53,20 @@ def test_words_of_an_operation_come_at_their_frequencies(many):
             assert abs(words_seen[relation] / total - frequency) < 4 * deviation
 
 
+@pytest.mark.parametrize(("kind", "steps", "places"), [("rare", {2, 3, 4}, {2, 3}), ("long", {5, 6}, {0, 1, 2, 3})])
+def test_harder_kinds_differ_as_their_names_say_and_fit_exactly(kind, steps, places):
+    asked = words.held_out_set(0, 300, kind)
+    texts = [words.decode(row[:length]) for row, length in zip(asked.tokens, asked.lengths, strict=True)]
+    assert {len(plain.solve(text)) - 1 for text in texts} == steps
+    assert [plain.solve(text)[-1] for text in texts] == asked.golds.tolist()
+    order = {relation.word: i for same in relations.BY_OPERATION.values() for i, relation in enumerate(same)}
+    assert {order[word] for text in texts for word in text.split() if word in order} == places
+    answers = arrays.solutions(0, 300, kind)
+    assert [words.decode(row).count("}") for row in answers] == [1] * 300
+    for used, room in ((asked.lengths, asked.tokens.shape[1]), ((answers != words.PAD).sum(1), answers.shape[1])):
+        assert room - 2 <= used.max() <= room
+
+
 def test_problems_are_told_apart_by_content(many):
     training = {problem.content for problem in many if not problem.held_out}
     held_out = {problem.content for problem in many if problem.held_out}
