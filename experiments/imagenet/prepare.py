@@ -12,23 +12,39 @@ solid-state disk (a spinning one takes hours).
 """
 
 import argparse
+import concurrent.futures
+import hashlib
+import importlib
+import importlib.resources
+import io
+import itertools
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import tarfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
 
 from maxrl_jax.runs.folder.progress import Progress
-from maxrl_jax.vision.imagenet2012 import archives as imagenet_archives
-from maxrl_jax.vision.imagenet2012 import files as imagenet_files
-from maxrl_jax.vision.imagenet2012 import source as imagenet2012
-from maxrl_jax.vision.imagenet2012 import writer as imagenet_writer
+from maxrl_jax.vision.imagenet2012 import jpeg
+
+ARCHIVES = {"train": "ILSVRC2012_img_train.tar", "validation": "ILSVRC2012_img_val.tar"}
+NUM_IMAGES = {"train": 1_281_167, "validation": 50_000}
+NUM_SHARDS = {"train": 1024, "validation": 64}
+"""The result of tensorflow-datasets' rule (files of 64 MiB to 1 GiB) for the whole data set."""
 
 _CONSOLE_SECONDS = 10.0
-_COMPLETE = {
-    "classes": imagenet2012.NUM_CLASSES,
-    "train": imagenet2012.NUM_TRAIN,
-    "validation": imagenet2012.NUM_VALIDATION,
-}
+
+
+class Image(NamedTuple):
+    """A file of an archive: ``size`` bytes at ``offset``, and its class's name."""
+
+    name: str
+    synset: str
+    offset: int
+    size: int
 
 
 def prepare(
@@ -36,9 +52,9 @@ def prepare(
     data_dir: str | os.PathLike[str],
     num_threads: int = 0,
     subset: bool = False,
-    num_shards: Mapping[str, int] = imagenet_writer.NUM_SHARDS,
+    num_shards: Mapping[str, int] = NUM_SHARDS,
 ) -> Path:
-    """Prepares a folder that `imagenet2012.train_batches` and ``tfds.builder("imagenet2012")`` read.
+    """Prepares a folder that `imagenet2012.source` and ``tfds.builder("imagenet2012")`` read.
 
     Args:
         archives: folder of the two archives.
@@ -51,29 +67,150 @@ def prepare(
         The folder of the record files.
 
     Raises:
-        ValueError: one line that names the missing or broken archive, image or folder.
+        ValueError: one line that names the missing or broken archive or image.
         OSError: the disk is full, or a folder cannot be written to.
     """
-    paths = imagenet_archives.find(archives)
     if "://" in os.fspath(data_dir):
-        raise ValueError(
-            f"data_dir: got {os.fspath(data_dir)!r}, allowed: a local folder, copied to a bucket afterwards"
-        )
-    folder = Path(imagenet_files.version_folder(data_dir))
+        raise ValueError(f"data_dir: got {os.fspath(data_dir)!r}, allowed: a local folder, copied to a bucket later")
+    folder = Path(data_dir) / "imagenet2012" / "5.1.0"
+    if folder.exists():  # it has its name since it is complete
+        return folder
     progress = Progress("imagenet", _CONSOLE_SECONDS)
+    paths = {split: Path(archives) / name for split, name in ARCHIVES.items()}
+    images = {}
+    for split, path in paths.items():
+        progress.say(f"imagenet: lists {path}")
+        images[split] = list_images(path, split)
+        if not subset and len(images[split]) != NUM_IMAGES[split]:
+            raise ValueError(f"{path}: holds {len(images[split])} images, allowed: {NUM_IMAGES[split]}")
+    # Other archives have another unfinished folder.
+    digest = hashlib.sha256(repr((images, num_shards)).encode()).hexdigest()[:8]
+    unfinished = folder.with_name(f"incomplete-{digest}")
+    unfinished.mkdir(parents=True, exist_ok=True)
     try:
-        images = _list(paths, progress)
-        if not subset:
-            imagenet_archives.check_complete(paths, images, _COMPLETE)
-        shards = imagenet_writer.plan(images, folder, num_shards)
-        for split, archive in paths.items():
-            seen = _counter(progress, f"writes {split}", len(images[split]))
-            imagenet_writer.write_split(split, shards[split], archive, folder, num_threads or os.cpu_count() or 1, seen)
-        imagenet_writer.write_metadata(folder, shards)
-        progress.say(f"imagenet: {folder} is ready")
+        _write(paths, images, unfinished, num_shards, num_threads or os.cpu_count() or 1, progress)
+        unfinished.rename(folder)
     finally:
         progress.end()
     return folder
+
+
+def list_images(archive: Path, split: str) -> list[Image]:
+    """The images of an archive, from its headers; those of the training set lie in one inner archive for each class.
+
+    Raises:
+        ValueError: no such file, not a whole archive, or a member that does not belong there.
+    """
+    # The classes of the validation images are not in the archive.
+    folder = importlib.resources.files("tensorflow_datasets") / "datasets" / "imagenet2012"
+    synsets = (folder / "labels.txt").read_text().split()
+    in_order = (folder / "validation_labels.txt").read_text().split()
+    images = []
+    try:
+        with archive.open("rb") as outer, archive.open("rb") as inner:
+            for member in tarfile.TarFile(fileobj=outer):
+                name = os.path.basename(member.name)
+                if split == "validation":  # ILSVRC2012_val_00000001.JPEG
+                    images.append(Image(name, in_order[int(name[15:23]) - 1], member.offset_data, member.size))
+                    continue
+                synset = synsets[synsets.index(name.removesuffix(".tar"))]
+                inner.seek(member.offset_data)
+                for file in tarfile.TarFile(fileobj=inner):
+                    images.append(Image(os.path.basename(file.name), synset, file.offset_data, file.size))
+    except (OSError, tarfile.TarError, ValueError, IndexError) as error:
+        raise ValueError(f"{archive}: not the whole archive of image-net.org ({error})") from None
+    return images
+
+
+def _write(
+    archives: Mapping[str, Path],
+    images: Mapping[str, Sequence[Image]],
+    folder: Path,
+    num_shards: Mapping[str, int],
+    num_threads: int,
+    progress: Progress,
+) -> None:
+    """Writes the record files that are not there yet, and then the metadata, by the stock builder."""
+    import tensorflow_datasets as tfds
+
+    builder: Any = tfds.builder("imagenet2012:5.1.0", data_dir=folder, file_format="array_record")
+    splits = []
+    for split, archive in archives.items():
+        template = tfds.core.ShardedFileTemplate(
+            data_dir=folder, dataset_name="imagenet2012", split=split, filetype_suffix="array_record"
+        )
+        shards = shards_of(split, images[split], num_shards[split])
+        paths = [Path(path) for path in template.sharded_filepaths(len(shards))]
+        progress.begin(f"writes {split}", 0, len(images[split]))
+        done = 0
+        with concurrent.futures.ThreadPoolExecutor(num_threads) as pool:
+            jobs = [
+                pool.submit(_write_shard, path, shard, archive, builder.info.features)
+                for path, shard in zip(paths, shards, strict=True)
+            ]
+            try:
+                for job in concurrent.futures.as_completed(jobs):
+                    done += job.result()
+                    progress.update(done, len(images[split]), {})
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        size = sum(path.stat().st_size for path in paths)
+        lengths = [len(shard) for shard in shards]
+        splits.append(
+            tfds.core.SplitInfo(name=split, shard_lengths=lengths, num_bytes=size, filename_template=template)
+        )
+    builder.info.set_splits(tfds.core.SplitDict(splits))
+    builder.info.write_to_directory(folder)
+
+
+def shards_of(split: str, images: Sequence[Image], num_shards: int) -> list[list[Image]]:
+    """Images in the order of their hashes, cut where tensorflow-datasets cuts them."""
+    in_order = sorted(images, key=lambda image: hashlib.md5((split + image.name).encode()).digest())
+    count = min(num_shards, len(images))
+    cuts = [round(len(images) * i / count) for i in range(count + 1)]
+    return [in_order[a:b] for a, b in itertools.pairwise(cuts)]
+
+
+def _write_shard(path: Path, images: Sequence[Image], archive: Path, features: Any) -> int:
+    """Writes one record file, which gets its name when it is complete; returns the number of its images."""
+    if path.exists():
+        return len(images)
+    unfinished = path.with_name(f".{path.name}")
+    array_record = importlib.import_module("array_record.python.array_record_module")
+    writer = array_record.ArrayRecordWriter(str(unfinished), "group_size:1")  # so that a single one can be read
+    try:
+        with archive.open("rb") as file:
+            for image in images:
+                file.seek(image.offset)
+                try:
+                    data = to_rgb_jpeg(file.read(image.size))
+                except ValueError as error:
+                    raise ValueError(f"{archive}: broken image {image.name}: {error}") from None
+                fields = {"file_name": image.name, "image": io.BytesIO(data), "label": image.synset}
+                writer.write(features.serialize_example(features.encode_example(fields)))
+    finally:
+        writer.close()
+    os.replace(unfinished, path)
+    return len(images)
+
+
+def to_rgb_jpeg(data: bytes) -> bytes:
+    """The same file if it is a grey or RGB JPEG; a PNG or CMYK image encoded anew as RGB JPEG, of quality 100.
+
+    Every image is decoded, so that a broken one is reported now and not in training.
+
+    Raises:
+        ValueError: the data are none of these, or broken.
+    """
+    import PIL.Image
+
+    pixels = jpeg.decode(data)
+    with PIL.Image.open(io.BytesIO(data)) as image:
+        if image.format == "JPEG" and image.mode in ("L", "RGB"):
+            return data
+    bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
 
 
 def main(argv: Sequence[str]) -> int:
@@ -84,7 +221,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--num_threads", type=int, default=0, help="record files written at a time; 0: one a core")
     parser.add_argument("--subset", action="store_true", help="accept archives with fewer images, for trials")
     try:
-        prepare(**vars(parser.parse_args(argv)))
+        print(f"{prepare(**vars(parser.parse_args(argv)))} is ready")
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return 130
@@ -92,28 +229,6 @@ def main(argv: Sequence[str]) -> int:
         print("error: " + " ".join(str(error).split()), file=sys.stderr)
         return 2
     return 0
-
-
-def _list(archives: Mapping[str, Path], progress: Progress) -> dict[str, list[imagenet_archives.Image]]:
-    """The images of both archives, from their headers."""
-    synsets, classes = imagenet_archives.labels()
-    seen = _counter(progress, "lists validation", imagenet2012.NUM_VALIDATION)
-    validation = imagenet_archives.list_validation(archives["validation"], classes, seen)
-    seen = _counter(progress, "lists train", imagenet2012.NUM_TRAIN)
-    return {"train": imagenet_archives.list_train(archives["train"], synsets, seen), "validation": validation}
-
-
-def _counter(progress: Progress, phase: str, total: int) -> Callable[[int], None]:
-    """A phase of the display, and the function that says how many more images are done."""
-    done = 0
-    progress.begin(phase, 0, total)
-
-    def more(images: int) -> None:
-        nonlocal done
-        done += images
-        progress.update(done, total, {})
-
-    return more
 
 
 if __name__ == "__main__":

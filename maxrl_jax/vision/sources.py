@@ -10,7 +10,7 @@ import difflib
 import importlib
 
 from maxrl_jax.vision import drawn
-from maxrl_jax.vision.imagenet2012 import images as imagenet2012
+from maxrl_jax.vision.imagenet2012 import source as imagenet2012
 from maxrl_jax.vision.images import Source
 
 TABLE: dict[str, Source] = {

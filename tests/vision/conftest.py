@@ -9,8 +9,7 @@ NUM_SHARDS = {"train": 4, "validation": 2}
 @pytest.fixture(scope="session")
 def small_archives(tmp_path_factory):
     """Both archives with a CMYK and a PNG file hidden among the JPEG files."""
-    first, second = archives.SYNSETS[:2]
-    special = {f"{first}_1.JPEG": archives.cmyk(), f"{second}_2.JPEG": archives.png()}
+    special = {f"{archives.SYNSETS[0]}_1.JPEG": archives.CMYK, f"{archives.SYNSETS[1]}_2.JPEG": archives.PNG}
     return archives.make(tmp_path_factory.mktemp("archives"), special)
 
 

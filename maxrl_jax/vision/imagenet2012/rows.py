@@ -5,98 +5,75 @@ order each time. A batch may cross the end of an epoch, so none is smaller. No w
 """
 
 import functools
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from maxrl_jax.vision.imagenet2012 import augmentation, jpeg, tf_example
-from maxrl_jax.vision.imagenet2012.files import Shard
+from maxrl_jax.vision.imagenet2012 import augmentation, jpeg
 
-_FOREVER = 1 << 40
+Row = dict[str, Any] | str
+"""A row's arrays, or one line that says why its image cannot be read.
 
-
-class _Rows:
-    """Rows of one host's part of every batch: element i is row i % rows of batch ``first_step + i // rows``."""
-
-    def __init__(self, shards: Sequence[Shard], image_size: int, batch_size: int, first_row: int, rows: int):
-        from grain import sources
-
-        self._shards = shards
-        files: Any = list(shards)
-        self._records: Any = sources.ArrayRecordDataSource(files)
-        self._image_size = image_size
-        self._batch_size, self._first_row, self._rows = batch_size, first_row, rows
-
-    def _position(self, step: int, row: int) -> int:
-        return step * self._batch_size + self._first_row + row
-
-    def _read(self, record: int) -> tuple[np.ndarray, int] | str:
-        """Pixels and label of a record, or one line that says why it cannot be read.
-
-        If a worker raised, every process in between would print a traceback; the reader raises instead.
-        """
-        name = "without a name"
-        try:
-            features = tf_example.decode(self._records[record])
-            name = bytes(features["file_name"][0]).decode()
-            return jpeg.decode(bytes(features["image"][0])), int(features["label"][0])
-        except (ValueError, KeyError, IndexError, TypeError, RuntimeError) as error:
-            what = " ".join(f"{type(error).__name__} {error}".split()) if not isinstance(error, ValueError) else error
-            return f"broken image: record {record} ({name}) of {self._shard_of(record)}: {what}"
-
-    def _shard_of(self, record: int) -> str:
-        ends = itertools.accumulate(shard.examples_in_shard for shard in self._shards)
-        return next(shard.filename for shard, end in zip(self._shards, ends, strict=True) if record < end)
+If a worker raised, every process in between would print a traceback; the reader raises instead.
+"""
 
 
-class TrainingRows(_Rows):
-    """Shuffled, augmented, without an end."""
+class TrainingRows:
+    """Rows of one host's part of every batch, shuffled and augmented, without an end.
 
-    def __init__(self, *args: Any, seed: int, start_step: int):
-        super().__init__(*args)
-        self._seed, self._start_step = seed, start_step
+    Element i is position ``first + i // rows * batch_size + i % rows`` of the run.
+    """
+
+    def __init__(self, records: Sequence[Any], image_size: int, batch_size: int, first: int, rows: int, seed: int):
+        self._records, self._size = records, image_size
+        self._batch_size, self._first, self._rows, self._seed = batch_size, first, rows, seed
 
     def __len__(self) -> int:
-        return _FOREVER * self._rows
+        return 1 << 50
 
-    def __getitem__(self, index: Any) -> dict[str, Any] | str:
-        step, row = divmod(index.__index__(), self._rows)
-        position = self._position(self._start_step + step, row)
+    def __getitem__(self, index: Any) -> Row:
+        position = self._position(index)
         epoch, rank = divmod(position, len(self._records))
-        read = self._read(int(epoch_order(self._seed, epoch, len(self._records))[rank]))
-        if isinstance(read, str):
-            return read
-        image, label = read
+        record = int(epoch_order(self._seed, epoch, len(self._records))[rank])
         noise = augmentation.uniforms(self._seed, position)
-        return {"image": augmentation.training_view(image, self._image_size, noise), "label": np.int32(label)}
+        return self._read(record, lambda image: augmentation.training_view(image, self._size, noise))
+
+    def _position(self, index: Any) -> int:
+        batch, row = divmod(index.__index__(), self._rows)
+        return self._first + batch * self._batch_size + row
+
+    def _read(self, number: int, view: Any) -> Row:
+        name = "without a name"
+        try:
+            record = self._records[number]
+            name = record["file_name"].decode()
+            return {"image": view(jpeg.decode(record["image"])), "label": np.int32(record["label"])}
+        except (ValueError, RuntimeError) as error:
+            split = self._records.dataset_info.splits[self._records.split]
+            file = split.filepaths[int(np.searchsorted(np.cumsum(split.shard_lengths), number, side="right"))]
+            return f"broken image: record {number} ({name}) of {file}: {' '.join(str(error).split())}"
 
 
-class ValidationRows(_Rows):
+class ValidationRows(TrainingRows):
     """In the order of the files, once; the last batch is filled up with black images whose mask is False."""
 
     def __init__(self, *args: Any, eval_crop: bool):
-        super().__init__(*args)
+        super().__init__(*args, seed=0)
         self._eval_crop = eval_crop
 
     def __len__(self) -> int:
         return -(-len(self._records) // self._batch_size) * self._rows
 
-    def __getitem__(self, index: Any) -> dict[str, Any] | str:
-        record = self._position(*divmod(index.__index__(), self._rows))
-        size = self._image_size
-        if record >= len(self._records):
-            return {"image": np.zeros((size, size, 3), np.uint8), "label": np.int32(0), "mask": np.False_}
-        read = self._read(record)
-        if isinstance(read, str):
-            return read
-        image, label = read
-        view = augmentation.validation_view(image, size, self._eval_crop)
-        return {"image": view, "label": np.int32(label), "mask": np.True_}
+    def __getitem__(self, index: Any) -> Row:
+        number = self._position(index)
+        if number >= len(self._records):
+            return {"image": np.zeros((self._size, self._size, 3), np.uint8), "label": np.int32(0), "mask": np.False_}
+        row = self._read(number, lambda image: augmentation.validation_view(image, self._size, self._eval_crop))
+        return row if isinstance(row, str) else row | {"mask": np.True_}
 
 
-def collate(rows: Sequence[dict[str, Any] | str]) -> dict[str, Any] | str:
+def collate(rows: Sequence[Row]) -> Row:
     """A batch of rows, or the first complaint among them."""
     for row in rows:
         if isinstance(row, str):

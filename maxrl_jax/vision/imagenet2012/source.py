@@ -10,63 +10,31 @@ Batch s is a function of (folder, batch_size, image_size, seed, s), bitwise: it 
 bytes and normalised there.
 """
 
+from __future__ import annotations
+
+import dataclasses
 import os
-import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32, UInt8
 
-from maxrl_jax.vision.imagenet2012 import files as imagenet_files
-from maxrl_jax.vision.imagenet2012 import rows as imagenet_rows
-from maxrl_jax.vision.images import BrokenImage
+from maxrl_jax.errors import ConfigError
+from maxrl_jax.vision.imagenet2012 import rows
+from maxrl_jax.vision.images import Batch, BrokenImage, Images, Masked, Request, Source
 
-NUM_TRAIN, NUM_VALIDATION, NUM_CLASSES = 1_281_167, 50_000, 1_000
+NUM_CLASSES = 1_000
 
 # Of the training images' channels, in units of the largest value.
 MEAN, STANDARD_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 _MAX_THREADS = 16
 
-
-class Batches(Iterator[dict[str, np.ndarray]]):
-    """An iterator over batches that owns worker processes; close it, or use it in a ``with`` statement."""
-
-    def __init__(self, rows: Any, rows_per_batch: int, num_workers: int):
-        import grain
-
-        # From here on an element is a whole batch and buffers are counted in batches, so they are kept short.
-        threads = 1 if num_workers else min(os.cpu_count() or 1, _MAX_THREADS)
-        dataset = grain.MapDataset.source(rows).batch(rows_per_batch, batch_fn=imagenet_rows.collate)
-        dataset = dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads))
-        if num_workers:
-            _mark_flags_as_parsed()
-            dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=num_workers))
-        self._open: list[Any] = [iter(dataset)]
-        # Closes a forgotten iterator too, at the latest when Python exits: Grain's own clean-up would come too late.
-        self._finalizer = weakref.finalize(self, _close, self._open)
-
-    def __next__(self) -> dict[str, np.ndarray]:
-        """The next batch; raises BrokenImage if one of its images cannot be read."""
-        if not self._open:
-            raise StopIteration
-        batch = next(self._open[0])
-        if isinstance(batch, str):
-            self.close()
-            raise BrokenImage(batch)
-        return batch
-
-    def close(self) -> None:
-        """Ends the worker processes; may be called twice."""
-        self._finalizer()
-
-    def __enter__(self) -> "Batches":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+Batches = Generator[dict[str, np.ndarray], None, None]
+"""Raises BrokenImage if an image of the next batch cannot be read; ``close()`` ends the worker processes."""
 
 
 def train_batches(
@@ -95,14 +63,12 @@ def train_batches(
         An iterator of {"image": uint8 [b, H, W, 3], "label": int32 [b]}, b = batch_size / shard_count.
 
     Raises:
-        ValueError: a wrong folder (`check`) or argument. While iterating: BrokenImage.
+        ValueError: a wrong folder or number of hosts.
     """
-    rows = _rows_per_host(batch_size, shard_index, shard_count)
-    shards = imagenet_files.find(data_dir)["train"]
-    source = imagenet_rows.TrainingRows(
-        shards, image_size, batch_size, shard_index * rows, rows, seed=seed, start_step=start_step
-    )
-    return Batches(source, rows, num_workers)
+    count = _rows_per_host(batch_size, shard_count)
+    first = start_step * batch_size + shard_index * count
+    records = _records(data_dir, "train")
+    return _batches(rows.TrainingRows(records, image_size, batch_size, first, count, seed), count, num_workers)
 
 
 def validation_batches(
@@ -110,32 +76,21 @@ def validation_batches(
     batch_size: int,
     image_size: int = 224,
     eval_crop: bool = False,
+    num_workers: int = 0,
     shard_index: int = 0,
     shard_count: int = 1,
-    num_workers: int = 0,
 ) -> Batches:
     """The validation images once, in order, each host the same number of batches.
 
-    Args:
-        data_dir: prepared folder.
-        batch_size: the global batch, over all hosts.
-        image_size: pixels a side.
-        eval_crop: False resizes the whole image to a square; True resizes the shorter side to 256/224 of image_size
-            and cuts the middle.
-        shard_index: which of the hosts this is.
-        shard_count: how many there are.
-        num_workers: worker processes; 0 reads in threads of this process.
+    Arguments are those of `train_batches`. By default the whole image is resized to a square; with ``eval_crop`` its
+    shorter side is resized to 256/224 of image_size and the middle is cut out.
 
     Returns:
         An iterator of {"image", "label", "mask": bool [b]}; rows whose mask is False fill up the last batch.
-
-    Raises:
-        ValueError: as `train_batches`.
     """
-    rows = _rows_per_host(batch_size, shard_index, shard_count)
-    shards = imagenet_files.find(data_dir)["validation"]
-    source = imagenet_rows.ValidationRows(shards, image_size, batch_size, shard_index * rows, rows, eval_crop=eval_crop)
-    return Batches(source, rows, num_workers)
+    count = _rows_per_host(batch_size, shard_count)
+    parts = (_records(data_dir, "validation"), image_size, batch_size, shard_index * count, count)
+    return _batches(rows.ValidationRows(*parts, eval_crop=eval_crop), count, num_workers)
 
 
 def normalise(image: UInt8[Array, "*batch H W 3"]) -> Float32[Array, "*batch H W 3"]:
@@ -145,35 +100,116 @@ def normalise(image: UInt8[Array, "*batch H W 3"]) -> Float32[Array, "*batch H W
     return image.astype(jnp.float32) * jnp.asarray(scale, jnp.float32) - jnp.asarray(shift, jnp.float32)
 
 
-def check(data_dir: str | os.PathLike[str]) -> None:
-    """Checks a prepared folder without opening its record files.
+def num_examples(data_dir: str | os.PathLike[str]) -> dict[str, int]:
+    """Images of each split of a prepared folder; its record files are not opened.
 
     Raises:
         ValueError: one line that names what is missing: the folder, its metadata, a split, or files of it.
     """
-    imagenet_files.find(data_dir)
+    return {name: split.num_examples for name, split in _builder(data_dir).info.splits.items()}
 
 
-def num_examples(data_dir: str | os.PathLike[str]) -> dict[str, int]:
-    """Records of each split, {"train": ..., "validation": ...}: NUM_TRAIN and NUM_VALIDATION for the whole data set.
+@dataclasses.dataclass(frozen=True)
+class Files(Images):
+    """The record files of data.dir as a run's images; each host reads its part of a batch.
 
-    Raises:
-        ValueError: as `check`.
+    Attributes:
+        request: of the run.
     """
-    return {split: sum(s.examples_in_shard for s in shards) for split, shards in imagenet_files.find(data_dir).items()}
+
+    request: Request
+
+    def _read(self, batches: Callable[..., Batches], size: int, **options: Any) -> Batches:
+        data, request = self.request.data, self.request
+        options |= {"shard_index": request.shard_index, "shard_count": request.shard_count}
+        return batches(data.dir, size, image_size=data.image_size, num_workers=data.num_workers, **options)
+
+    @property
+    def host_batches(self) -> Callable[[int], Iterator[Any]]:
+        """``step -> iterator`` over this host's parts of the batches from that step on."""
+        request = self.request
+        return lambda step: self._read(train_batches, request.batch_size, seed=request.seed, start_step=step)
+
+    def training_batch(self, step: jax.Array, host_batch: Any) -> Batch:
+        """The bytes, normalised."""
+        return normalise(host_batch["image"]), host_batch["label"]
+
+    def validation_batches(self, size: int) -> Iterator[Any]:
+        """This host's parts of the validation batches."""
+        return self._read(validation_batches, size, eval_crop=self.request.data.eval_crop)
+
+    def validation_batch(self, host_batch: Any) -> Masked:
+        """The bytes, normalised."""
+        return normalise(host_batch["image"]), host_batch["label"], host_batch["mask"]
 
 
-def _rows_per_host(batch_size: int, shard_index: int, shard_count: int) -> int:
-    if shard_count < 1 or batch_size < 1 or batch_size % shard_count:
+def _check(data: Any) -> None:
+    try:
+        num_examples(data.dir)
+    except ValueError as error:
+        raise ConfigError("data.dir", data.dir, str(error)) from None
+
+
+SOURCE = Source(Files, 3, NUM_CLASSES, _check, lambda request: num_examples(request.data.dir)["validation"])
+
+
+def _builder(data_dir: str | os.PathLike[str]) -> Any:
+    """The tensorflow-datasets builder of a prepared folder, or of the folder with the record files itself."""
+    import tensorflow_datasets as tfds
+    from etils import epath
+
+    def refuse(what: str) -> ValueError:
+        how = "prepare it with python -m experiments.imagenet.prepare --archives=DIR --data_dir=DIR"
+        return ValueError(f"data_dir: {os.fspath(data_dir)!r} {what}; {how}")
+
+    root = epath.Path(data_dir)
+    # All versions 5.x.y have the same records.
+    folders = [root, *sorted(root.glob("imagenet2012/5.*"), reverse=True)] if root.is_dir() else []
+    folder = next((folder for folder in folders if (folder / "dataset_info.json").exists()), None)
+    if folder is None:
+        raise refuse("has no imagenet2012/5.1.0/dataset_info.json")
+    builder = tfds.builder_from_directory(folder)
+    info, present = builder.info, {path.name for path in folder.iterdir()}
+    if info.name != "imagenet2012" or info.file_format.value != "array_record":
+        raise refuse(f"holds {info.name} in {info.file_format.value} files, not imagenet2012 in array_record files")
+    for split in ("train", "validation"):
+        names = [path.name for path in info.splits[split].filepaths] if split in info.splits else [f"split {split}"]
+        if missing := [name for name in names if name not in present]:
+            raise refuse(f"lacks {missing[0]} and {len(missing) - 1} more files of split {split}")
+    return builder
+
+
+def _records(data_dir: str | os.PathLike[str], split: str) -> Any:
+    """The records of a split in any order, {"file_name": bytes, "image": bytes of a JPEG file, "label": int}."""
+    import tensorflow_datasets as tfds
+
+    return _builder(data_dir).as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+
+
+def _batches(source: Any, rows_per_batch: int, num_workers: int) -> Batches:
+    import grain
+
+    # From here on an element is a whole batch and buffers are counted in batches, so they are kept short.
+    threads = 1 if num_workers else min(os.cpu_count() or 1, _MAX_THREADS)
+    dataset = grain.MapDataset.source(source).batch(rows_per_batch, batch_fn=rows.collate)
+    dataset = dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads))
+    if num_workers:
+        _mark_flags_as_parsed()
+        dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=num_workers))
+    batches = iter(dataset)
+    try:
+        for batch in batches:
+            if isinstance(batch, str):
+                raise BrokenImage(batch)
+            yield batch
+    finally:
+        batches.close()
+
+
+def _rows_per_host(batch_size: int, shard_count: int) -> int:
+    if batch_size % shard_count:
         raise ValueError(f"batch_size: got {batch_size}, allowed: multiples of the {shard_count} hosts")
-    if not 0 <= shard_index < shard_count:
-        raise ValueError(f"shard_index: got {shard_index}, allowed: 0 to {shard_count - 1}")
     return batch_size // shard_count
-
-
-def _close(iterators: list[Any]) -> None:
-    while iterators:
-        iterators.pop().close()
 
 
 def _mark_flags_as_parsed() -> None:
