@@ -5,6 +5,7 @@ import errno
 import importlib
 import os
 import pathlib
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -91,7 +92,9 @@ def status(command: Callable[[], int | None]) -> int:
         return 128 + error.signum
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr, flush=True)
-        return 130
+        sys.stdout.flush()
+        # The interpreter's own end would wait for the compiled call that was cut short, and then crash in it.
+        os._exit(128 + signal.SIGINT)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import socket
 
 import numpy as np
@@ -92,13 +93,15 @@ def test_two_processes_equal_one(toy, one, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_stop_together_and_continue(toy, one, tmp_path):
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_two_processes_stop_together_and_continue(toy, one, tmp_path, signum):
     slow = ("sleep=0.5",)
     first, second = start_two(toy, tmp_path / "two", *slow)
     wait_for(first, lambda: has_lines(tmp_path / "two", "train/"))
-    second.terminate()  # the preemption service tells the other one
+    second.send_signal(signum)  # the preemption service tells the other one
     errors = [process.communicate(timeout=120)[1] for process in (first, second)]
-    assert [first.returncode, second.returncode] == [128 + 15, 128 + 15], errors
+    assert [first.returncode, second.returncode] == [128 + signal.SIGTERM, 128 + signum], errors
+    assert f"{signum.name}: finishing the " in errors[1]
     assert errors[0].splitlines()[-1].startswith("stopped at train step ")
     errors = [process.communicate(timeout=120)[1] for process in start_two(toy, tmp_path / "two", *slow)]
     assert "resuming" in errors[0]

@@ -139,7 +139,9 @@ def test_a_warning_of_orbax_reaches_the_user_as_one_line_said_once(tmp_path, cap
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
 )
-def test_what_ends_a_run_early_is_one_line(error, status, said, capsys, tmp_path):
+def test_what_ends_a_run_early_is_one_line(error, status, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "_exit", sys.exit)  # after a KeyboardInterrupt
+
     def run(config, workdir):
         raise error
 

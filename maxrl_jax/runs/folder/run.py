@@ -22,7 +22,7 @@ from maxrl_jax.runs.folder import digest, headline, inputs, metric_writer, resum
 from maxrl_jax.runs.folder.checkpoint import Checkpoints, Saved
 from maxrl_jax.runs.folder.paths import absolute, make_writable
 from maxrl_jax.runs.folder.progress import Progress
-from maxrl_jax.runs.folder.stopping import StopRequest
+from maxrl_jax.runs.folder.stopping import StopRequest, say_plainly
 
 EXTENDABLE = ("steps", "rl.steps")
 """Fields that may grow between launches: the length of a driver's last phase."""
@@ -45,7 +45,7 @@ class Run:
         self.figures = path / "figures"
         self.checkpoints, self.progress = checkpoints, progress
         self.saved: Saved | None = None
-        self.stop = StopRequest(progress.say)
+        self.stop = StopRequest(progress.say if jax.process_index() == 0 else say_plainly)
         self.position: dict[str, int] = {}
         self._shown: set[str] = set()
         self._appended: set[str] = set()

@@ -1,13 +1,15 @@
 """How a run ends early: by a signal, which is acknowledged at once, or by a named failure."""
 
+import ctypes
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
+_CAUGHT = (signal.SIGTERM, signal.SIGINT)
 _GRACE = 1.0  # seconds for Python to act on a second signal, before the process ends in the middle of a compiled call
 
 
@@ -44,13 +46,14 @@ def say_plainly(text: str) -> None:
 
 
 class StopRequest:
-    """Catches SIGTERM and SIGINT while it is open; a second signal acts at once as if it were not there.
+    """Catches SIGTERM and SIGINT while it is open; a second signal ends the process before the save.
 
     A Python handler runs only between bytecodes, and a compiled call may last minutes. So a thread, to which the
-    signal itself writes, tells the user what is being finished.
+    signal itself writes, tells the user what is being finished, and ends the process at a second one that Python does
+    not get to see. One that it sees is a KeyboardInterrupt, or for SIGTERM the end.
 
-    In a run of several processes the preemption service of `jax.distributed` handles SIGTERM, and `at` agrees on one
-    step for all of them.
+    In a run of several processes either signal goes on to the preemption service of `jax.distributed`, and `at` agrees
+    on one step for all of them.
 
     Attributes:
         signum: the first signal; None before it.
@@ -63,18 +66,20 @@ class StopRequest:
         self._say = say
         self._before: dict[int, Any] = {}
         self._pipe: tuple[int, int] | None = None
+        self._tell_others: Callable[[int], None] = lambda signum: None
         self._ending = False  # Python has seen a second signal
 
     def __enter__(self) -> "StopRequest":
         import jax
 
         if threading.current_thread() is threading.main_thread():
-            caught = (signal.SIGINT,) if jax.process_count() > 1 else (signal.SIGTERM, signal.SIGINT)
+            if jax.process_count() > 1:
+                self._tell_others = _handler_in_c(signal.SIGTERM)
             self._pipe = os.pipe()
             os.set_blocking(self._pipe[1], False)
             self._woken_before = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
-            threading.Thread(target=self._acknowledge, args=(self._pipe[0], set(caught)), daemon=True).start()
-            self._before = {signum: signal.signal(signum, self._note) for signum in caught}
+            threading.Thread(target=self._acknowledge, args=(self._pipe[0],), daemon=True).start()
+            self._before = {signum: signal.signal(signum, self._note) for signum in _CAUGHT}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -85,7 +90,7 @@ class StopRequest:
             self._pipe = None
 
     def at(self, step: int) -> int | None:
-        """The signal to stop for, or None; every process of the run gets the same answer.
+        """The signal to stop for, or None; every process of the run stops at the same step.
 
         Args:
             step: steps done in all phases, the same in every process and rising from call to call.
@@ -95,7 +100,7 @@ class StopRequest:
         if jax.process_count() > 1:
             from jax.experimental import multihost_utils
 
-            return signal.SIGTERM if multihost_utils.reached_preemption_sync_point(step) else None
+            return (self.signum or signal.SIGTERM) if multihost_utils.reached_preemption_sync_point(step) else None
         return self.signum
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
@@ -103,27 +108,41 @@ class StopRequest:
             self.signum = signum
             return
         self._ending = True
+        if signum != signal.SIGINT:
+            self._end(signum)
         self._restore()
         os.kill(os.getpid(), signum)
 
-    def _acknowledge(self, pipe: int, caught: set[int]) -> None:
-        """Says what the first signal leads to; ends the process at a second one that Python does not get to see."""
+    def _acknowledge(self, pipe: int) -> None:
         seen = 0
         while written := os.read(pipe, 1):
-            if written[0] not in caught:
+            if written[0] not in _CAUGHT:
                 continue
             seen += 1
-            name = signal.Signals(written[0]).name
             if seen == 1:
+                name = signal.Signals(written[0]).name
                 self._say(f"{name}: finishing {self.doing}, then saved and ended; a second signal ends it at once")
+                self._tell_others(signal.SIGTERM)
             elif seen == 2:
                 threading.Event().wait(_GRACE)
                 if not self._ending:
-                    self._say(f"{name} again: ended before the save")
-                    os._exit(128 + written[0])
+                    self._end(written[0])
         os.close(pipe)
+
+    def _end(self, signum: int) -> NoReturn:
+        self._say(f"{signal.Signals(signum).name} again: ended before the save")
+        os._exit(128 + signum)
 
     def _restore(self) -> None:
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
         self._before = {}
+
+
+def _handler_in_c(signum: int) -> Callable[[int], None]:
+    """The handler of a signal that a C library has installed, where Python's own is about to take its place."""
+    action = ctypes.create_string_buffer(256)  # a struct sigaction, which opens with the handler
+    ctypes.CDLL(None).sigaction(signum, None, action)
+    return ctypes.CFUNCTYPE(None, ctypes.c_int)(
+        int.from_bytes(action.raw[: ctypes.sizeof(ctypes.c_void_p)], sys.byteorder)
+    )
