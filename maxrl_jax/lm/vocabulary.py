@@ -15,10 +15,10 @@ from jaxtyping import Array, Bool, Float, Int, Int32
 from maxrl_jax.lm.decoder import soft_cap, wide
 
 FLAT = 4096
-CHUNK_ELEMENTS = 2**24  # of logits (and, for the gradient, what goes with them) alive at a time: 64 MB of float32
+CHUNK_ELEMENTS = 2**25  # of logits (and, for the gradient, what goes with them) alive at a time: 128 MB of float32
 BLOCK = 128  # tokens of one block of the two-level draw
 
-Residuals = tuple[Array, ...]
+Residuals = tuple[Array | None, ...]
 
 
 def is_large(size: int) -> bool:
@@ -50,8 +50,9 @@ def log_probs_and_entropies(
     """Log-probability of each token and entropy of the distribution it is of, in nats.
 
     The same as `sampling.log_probs` of `hidden @ matrix.T` (with `keep=tokens`), its `pick` and `entropy`.
-    Logits exist for a chunk of rows at a time; the gradient makes them again for a chunk of the vocabulary, from
-    d log p(t) / ds = onehot(t) - p and dH / ds = -p (log p + H), the set that top-p keeps held fixed.
+    Logits exist for a chunk of rows at a time. The gradient keeps those of a single chunk; of several it makes them
+    again for a chunk of the vocabulary. d log p(t) / ds = onehot(t) - p and dH / ds = -p (log p + H), the set that
+    top-p keeps held fixed.
 
     Args:
         hidden: after the final norm.
@@ -74,9 +75,10 @@ def _of_rows(
 def _forward(
     hidden: Float[Array, "M D"], matrix: Float[Array, "V D"], tokens: Int[Array, " M"], distribution: Distribution
 ) -> tuple[tuple[Float[Array, " M"], Float[Array, " M"]], Residuals]:
-    def of_chunk(chunk: tuple[Float[Array, "C D"], Int[Array, " C"]]) -> tuple[Float[Array, " C"], ...]:
+    def of_chunk(chunk: tuple[Float[Array, "C D"], Int[Array, " C"]]) -> tuple[Array, ...]:
         hidden, tokens = chunk
-        scaled = _capped(hidden, matrix, distribution) / distribution.temperature
+        capped = _capped(hidden, matrix, distribution)
+        scaled = capped / distribution.temperature
         least = total = jax.nn.logsumexp(scaled, axis=-1)
         drawn = jnp.arange(len(matrix)) == tokens[:, None]
         if distribution.top_p < 1:
@@ -89,7 +91,7 @@ def _forward(
             total = jax.nn.logsumexp(scaled, axis=-1, where=_kept(scaled, least, drawn, distribution))
         entropies = total - jnp.sum(_probs(scaled, total, least, drawn, distribution) * scaled, axis=-1)
         of_tokens = jnp.take_along_axis(scaled, tokens[:, None], axis=-1)[:, 0] - total
-        return of_tokens, entropies, total, least
+        return of_tokens, entropies, total, least, capped
 
     rows = len(tokens)
     chunks = math.ceil(rows / max(1, CHUNK_ELEMENTS // len(matrix)))
@@ -97,20 +99,25 @@ def _forward(
     def cut(a: Array) -> Array:
         return jnp.pad(a, [(0, -rows % chunks)] + [(0, 0)] * (a.ndim - 1)).reshape(chunks, -1, *a.shape[1:])
 
-    results = jax.lax.map(of_chunk, (cut(hidden), cut(tokens)))
-    of_tokens, entropies, total, least = (a.reshape(-1)[:rows] for a in results)
-    return (of_tokens, entropies), (hidden, matrix, tokens, entropies, total, least)
+    if chunks == 1:
+        *results, capped = of_chunk((hidden, tokens))
+    else:
+        found = jax.lax.map(lambda chunk: of_chunk(chunk)[:-1], (cut(hidden), cut(tokens)))
+        results, capped = (a.reshape(-1)[:rows] for a in found), None
+    of_tokens, entropies, total, least = results
+    return (of_tokens, entropies), (hidden, matrix, tokens, entropies, total, least, capped)
 
 
 def _backward(
     distribution: Distribution, saved: Residuals, gradients: tuple[Float[Array, " M"], Float[Array, " M"]]
 ) -> tuple[Float[Array, "M D"], Float[Array, "V D"], None]:
     """Chunk by chunk of the vocabulary: the matrix's gradient is written once, and only the rows' own is summed."""
-    hidden, matrix, tokens, entropies, total, least = saved
+    hidden, matrix, tokens, entropies, total, least, kept = saved
     of_log_prob, of_entropy = (gradient[:, None] for gradient in gradients)
 
-    def of_chunk(first: jax.typing.ArrayLike, part: Float[Array, "C D"]) -> tuple[Array, Float[Array, "C D"]]:
-        capped = _capped(hidden, part, distribution)
+    def of_chunk(
+        first: jax.typing.ArrayLike, part: Float[Array, "C D"], capped: Float[Array, "M C"]
+    ) -> tuple[Array, Float[Array, "C D"]]:
         scaled = capped / distribution.temperature
         drawn = jnp.arange(len(part)) == tokens[:, None] - first
         probs = _probs(scaled, total, least, drawn, distribution)
@@ -121,19 +128,26 @@ def _backward(
         d = d.astype(hidden.dtype)  # as every other product of the model rounds
         return _product(d, part, 1, 0, wide(hidden.dtype)), _product(d, hidden, 0, 0, matrix.dtype)
 
+    if kept is not None:
+        of_hidden, of_matrix = of_chunk(0, matrix, kept)
+        return of_hidden.astype(hidden.dtype), of_matrix, None
+
+    def again(first: jax.typing.ArrayLike, part: Float[Array, "C D"]) -> tuple[Array, Float[Array, "C D"]]:
+        return of_chunk(first, part, _capped(hidden, part, distribution))
+
     V, D = matrix.shape
     # Alive at a time: logits, their gradient, and the matrix's gradient.
     size = min(V, max(1, CHUNK_ELEMENTS // (2 * len(tokens) + D)))
 
     def add(number: Array, sums: tuple[Float[Array, "M D"], Float[Array, "V D"]]) -> tuple[Array, Array]:
         first = number * size
-        of_hidden, of_part = of_chunk(first, jax.lax.dynamic_slice_in_dim(matrix, first, size))
+        of_hidden, of_part = again(first, jax.lax.dynamic_slice_in_dim(matrix, first, size))
         return sums[0] + of_hidden, jax.lax.dynamic_update_slice_in_dim(sums[1], of_part, first, 0)
 
     sums = jnp.zeros(hidden.shape, wide(hidden.dtype)), jnp.zeros_like(matrix)
     of_hidden, of_matrix = jax.lax.fori_loop(0, V // size, add, sums)
     if rest := V % size:
-        of_hidden_rest, of_rest = of_chunk(V - rest, matrix[V - rest :])
+        of_hidden_rest, of_rest = again(V - rest, matrix[V - rest :])
         of_hidden, of_matrix = of_hidden + of_hidden_rest, of_matrix.at[V - rest :].set(of_rest)
     return of_hidden.astype(hidden.dtype), of_matrix, None
 

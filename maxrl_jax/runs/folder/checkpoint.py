@@ -79,6 +79,9 @@ class Checkpoints:
     def save(self, position: Mapping[str, int], state: Any, metrics_lines: int) -> None:
         """Saves in the background; returns as soon as the state may be changed or donated.
 
+        On a CPU it returns when all is written: the next step would share its cores with the writing, and its memory
+        with a copy of the state.
+
         Raises:
             CheckpointError: this save or the one before it failed (a full disk); the complete ones stay.
             FloatingPointError: a leaf of the state is not finite, named; nothing is saved.
@@ -103,6 +106,8 @@ class Checkpoints:
             self._manager.save(step, args=arguments, force=True)
         except Exception as error:
             raise self._failed(error) from error
+        if jax.default_backend() == "cpu":
+            self.wait()
         self._position = dict(position)
 
     def latest(self) -> Saved | None:

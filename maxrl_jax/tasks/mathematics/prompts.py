@@ -12,7 +12,8 @@ from maxrl_jax.tasks.mathematics.records import Record
 from maxrl_jax.tasks.mathematics.tokenizer import Tokenizer
 
 LENGTH_LIMIT = "prompt length limit"
-BUCKET = 64  # prompts are padded to a multiple of it, so that few lengths are compiled
+BUCKET = 64  # a batch is padded to a multiple of it, so that few lengths are compiled, or to the longest prompt of all
+MULTIPLE = 8  # which is padded to a multiple of this
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +88,8 @@ def make_prompts(
         shortest = min(map(len, rows))
         raise InputError(LENGTH_LIMIT, f"{max_length} tokens", f"at least {shortest}, of the shortest prompt")
     lengths = np.array([len(rows[place]) for place in kept], np.int32)
-    tokens = np.full((len(kept), bucket(int(lengths.max()), max_length)), tokenizer.pad, np.int32)
+    width = min(-(-int(lengths.max()) // MULTIPLE) * MULTIPLE, max_length)
+    tokens = np.full((len(kept), width), tokenizer.pad, np.int32)
     for row, place in zip(tokens, kept, strict=True):
         row[: len(rows[place])] = rows[place]
     golds = tuple(records[place].gold for place in kept)

@@ -111,4 +111,4 @@ def test_prompts_that_two_sets_share_are_found_by_content(tokenizer):
     assert training.held_in(held_out).tolist() == [False, False, True, True]
     assert held_out.held_in(training).tolist() == [True, True, False]
     rest = training.at(~training.held_in(held_out))
-    assert (rest.golds, rest.lengths.tolist(), rest.tokens.shape) == (("aa", "b"), [2, 1], (2, 100))
+    assert (rest.golds, rest.lengths.tolist(), rest.tokens.shape) == (("aa", "b"), [2, 1], (2, 72))
