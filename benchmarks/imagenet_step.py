@@ -18,6 +18,7 @@ so what the loss may cost is launches and the drawing of N rollouts, not traffic
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import statistics
@@ -40,7 +41,6 @@ from maxrl_jax.devices.precision import compute_dtype
 from maxrl_jax.runs.config import checks
 from maxrl_jax.runs.config.load import load
 from maxrl_jax.vision import resnet
-from maxrl_jax.vision.imagenet2012 import source as imagenet2012
 
 
 class Constant:
@@ -157,10 +157,7 @@ def in_turn(programs: dict[str, Callable[[], Any]], rounds: int, calls: int) -> 
 
 def files_alone(config: Any, batches: int) -> float:
     """Seconds a batch of reading, decoding and cropping, without a device."""
-    data = config.data
-    with imagenet2012.train_batches(
-        data.dir, config.batch_size, image_size=data.image_size, num_workers=data.num_workers
-    ) as iterator:
+    with contextlib.closing(make_images(config).host_batches(0)) as iterator:
         next(iterator)
         start = time.perf_counter()
         for _ in range(batches):

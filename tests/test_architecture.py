@@ -158,14 +158,3 @@ def names(source: str) -> set[str]:
 def test_shapes_are_in_annotations_and_not_in_names():
     shaped = {name: sorted(filter(SHAPE_IN_NAME.match, names(source))) for name, source in SOURCES.items()}
     assert {name: found for name, found in shaped.items() if found} == {}
-
-
-def test_the_readers_of_names_and_imports():
-    source = "def f(x_xD, *, y=0):\n    a.rows_P, (b_PxNxT, _c_TPN) = g(lengths_pxn=1), [d_x1 for d_x1 in e_Px1]\n"
-    shaped = {"x_xD", "rows_P", "b_PxNxT", "_c_TPN", "lengths_pxn", "d_x1", "e_Px1"}
-    assert set(filter(SHAPE_IN_NAME.match, names(source))) == shaped
-    assert not any(map(SHAPE_IN_NAME.match, ("pixel_x", "in_axes", "out_axis", "_INT64_LIST", "_Rows", "K_S")))
-    source = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import a.b\ndef f():\n    from a import c, d\n"
-    assert imported(source, {"a.c"}) == {"typing", "a.b", "a.c", "a"}
-    assert renamed("from a import b as b\nfrom maxrl_jax.runs.config import checks as c\nimport numpy as np\n") == [
-        "b as b", "checks as c"]  # fmt: skip

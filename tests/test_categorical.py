@@ -209,7 +209,7 @@ def test_a_users_own_estimator_works_in_every_sampling():
     ],
 )
 def test_categorical_rollouts_refuse(arguments, message):
-    """What does not depend on the labels."""
+    """The part that does not depend on the labels."""
     n, name, sampling = arguments
     adv = advantages.get(name, **({"k": 2} if name == "partitioned" else {}))
     with pytest.raises(ValueError, match=message):

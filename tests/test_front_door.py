@@ -108,7 +108,7 @@ def test_the_core_imports_and_runs_with_four_packages_alone():
     ("module", "needs"), [("advantages", ["advantages"]), ("objectives", ["advantages", "binomial", "objectives"])]
 )
 def test_imports_of_the_core_run_downward_only(module, needs):
-    """What a module brings along, without the front door, which imports everything: advantages know no objectives."""
+    """Without the front door, which imports everything, a module brings few others along."""
     code = f"""
         import sys, types
         package = types.ModuleType("maxrl_jax")

@@ -10,6 +10,7 @@ expected improvement (EI) at MaxPO's parameters.
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any
 
 import jax
@@ -65,12 +66,8 @@ def _at(schedule: list[tuple[int, Method]], step: int) -> Method:
 def layout(config: Any) -> environment.Corridor:
     """The corridor of a config."""
     settings = config.corridor
-    return environment.make_corridor(
-        settings.num_states,
-        action_one_share=settings.action_one_share,
-        second_step_share=settings.second_step_share,
-        seed=settings.layout_seed,
-    )
+    shares = {name: settings[name] for name in ("action_one_share", "second_step_share")}
+    return environment.make_corridor(settings.num_states, **shares, seed=settings.layout_seed)
 
 
 def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
@@ -139,14 +136,10 @@ def variance_ratios(
 
 def _summary(corridor: environment.Corridor, state: learner.State, names: list[str]) -> dict[str, list[float]]:
     """{"return/METHOD/N16": [mean, standard error over seeds], ...} and the same for bias_probability."""
-    measures = {
-        "return": lambda params: environment.max_at_k(params, corridor, 1),
-        "bias_probability": environment.bias_probability,
-    }
     values = {}
     for size, params in state["params"].items():
-        for measure, function in measures.items():
-            over_runs = np.asarray(jax.vmap(jax.vmap(function))(params), np.float64)
+        for measure, function in learner.MEASURES.items():
+            over_runs = np.asarray(jax.vmap(jax.vmap(partial(function, corridor)))(params), np.float64)
             for name, row in zip(names, over_runs, strict=True):
                 mean, error, _ = spread(row)
                 values[f"{measure}/{name}/{size}"] = [float(mean), float(error)]

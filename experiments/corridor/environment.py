@@ -32,24 +32,14 @@ Params = dict[str, jax.Array]
 
 
 class Corridor(NamedTuple):
-    """The layout.
-
-    Attributes:
-        right_action: [S] 0 or 1.
-        second_step: [S] whether a mistake made here is followed by one more decision.
-    """
+    """The right action of every state [S], and whether one more decision follows a mistake made there [S]."""
 
     right_action: jax.Array
     second_step: jax.Array
 
 
 class Episodes(NamedTuple):
-    """N episodes.
-
-    Attributes:
-        num_correct: [N] L, the return: right decisions before the first mistake, 0..S.
-        last_action: [N] action of the decision after the mistake; meaningless without one.
-    """
+    """N episodes: right decisions before the first mistake [N], and the action after it [N] where there is one."""
 
     num_correct: jax.Array
     last_action: jax.Array

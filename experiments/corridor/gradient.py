@@ -24,14 +24,7 @@ from experiments.corridor.environment import (
 
 
 class Visits(NamedTuple):
-    """Total weight of the episodes, state by state.
-
-    Attributes:
-        right: [S] that made the right decision there.
-        wrong: [S] that made their mistake there.
-        last_one: [S] whose decision after the mistake was made there, and was action 1.
-        last_zero: [S] the same for action 0.
-    """
+    """Total weight [S] of the episodes by their decision in a state: right, the mistake, or action 1 or 0 after it."""
 
     right: jax.Array
     wrong: jax.Array
@@ -52,17 +45,7 @@ def count_visits(corridor: Corridor, episodes: Episodes, weights: jax.Array) -> 
 
 
 def weighted_score(params: Params, corridor: Corridor, episodes: Episodes, weights: jax.Array) -> Params:
-    """sum_i weights_i S_i, S_i = grad log pi of the decisions episode i took (`environment.log_probs`).
-
-    Args:
-        params: of the policy the episodes were drawn from.
-        corridor: the layout.
-        episodes: N episodes.
-        weights: [N], constants: A_i / N for the gradient estimate.
-
-    Returns:
-        A pytree like params.
-    """
+    """sum_i weights_i S_i, S_i = grad log pi of the decisions episode i took; weights A_i / N estimate the gradient."""
     visits = count_visits(corridor, episodes, weights)
     towards_right = right_preference(params, corridor)
     sign = (2 * corridor.right_action - 1).astype(weights.dtype)
@@ -75,7 +58,7 @@ def weighted_score(params: Params, corridor: Corridor, episodes: Episodes, weigh
 def entropy_gradient(params: Params, corridor: Corridor, episodes: Episodes) -> Params:
     """Gradient of (1/N) sum_i sum_t H(pi(.|s_t)) over the decisions taken, the states visited held fixed.
 
-    dH/dx_s = -x_s pi(1|s) pi(0|s). Returns a pytree like params.
+    dH/dx_s = -x_s pi(1|s) pi(0|s).
     """
     num_rollouts = episodes.num_correct.shape[0]
     x = preference(params)

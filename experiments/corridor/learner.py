@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -15,14 +16,15 @@ from maxrl_jax.advantages import Estimator
 
 State = dict[str, dict[str, dict[str, jax.Array]]]
 
+MEASURES: dict[str, Callable[[Corridor, Params], jax.Array]] = {
+    "return": lambda corridor, params: environment.max_at_k(params, corridor, 1),
+    "bias_probability": lambda corridor, params: environment.bias_probability(params),
+}
+"""Exact measures of a policy."""
+
 
 class Method(NamedTuple):
-    """A training method.
-
-    Attributes:
-        advantage: estimator, rewards [..., N] -> [..., N].
-        entropy_coef: of the entropy bonus; 0 for none.
-    """
+    """An estimator, and the coefficient of an entropy bonus (0: none)."""
 
     advantage: Estimator
     entropy_coef: float
@@ -45,17 +47,9 @@ def make_step(
 ) -> Callable[[State, jax.Array], tuple[State, dict[str, jax.Array]]]:
     """One step params += learning_rate [(1/N) sum_i A_i S_i + c grad H] of every method, N and seed.
 
-    Args:
-        corridor: the layout.
-        methods: by name.
-        num_rollouts: N, episodes a step; each its own run.
-        seed: of the episodes. Methods of one N and seed share their random numbers, not their episodes:
-            their policies differ after the first step.
-        learning_rate: of plain gradient ascent.
-
-    Returns:
-        step(state, i) -> (state, metrics); metrics are named NAME/METHOD/N16 and hold a value a seed, taken
-        before the update: return (exact, of the policy), bias_probability and reward_mean (of the N episodes).
+    Methods of one N and seed share their random numbers, not their episodes: their policies differ after a step.
+    Metrics are named NAME/METHOD/N16 and hold a value a seed, taken before the update: return (exact, of the policy),
+    bias_probability and reward_mean (of the N episodes).
     """
 
     def estimate(params: Params, episodes: environment.Episodes, advantages: jax.Array) -> Params:
@@ -77,7 +71,9 @@ def make_step(
         draws = jax.random.split(keys.stream(seed, f"rollouts N{n}", i), params["bias"].shape[1])
         over_seeds = jax.vmap(environment.sample_episodes, in_axes=(0, 0, None, None))
         episodes = jax.vmap(over_seeds, in_axes=(None, 0, None, None))(draws, params, corridor, n)
-        metrics = _metrics(params, corridor, episodes, list(methods), n)
+        values = {name: jax.vmap(jax.vmap(partial(f, corridor)))(params) for name, f in MEASURES.items()}
+        values["reward_mean"] = jnp.mean(episodes.returns, axis=-1)
+        metrics = {f"{key}/{name}/N{n}": value[j] for key, value in values.items() for j, name in enumerate(methods)}
         ascent = directions(params, episodes)
         return jax.tree.map(lambda p, d: p + learning_rate * d, params, ascent), metrics
 
@@ -90,17 +86,3 @@ def make_step(
         return {"params": params}, metrics
 
     return step
-
-
-def _metrics(
-    params: Params, corridor: Corridor, episodes: environment.Episodes, names: Sequence[str], n: int
-) -> dict[str, jax.Array]:
-    def over_runs(function: Callable[[Params], jax.Array]) -> jax.Array:
-        return jax.vmap(jax.vmap(function))(params)
-
-    values = {
-        "return": over_runs(lambda p: environment.max_at_k(p, corridor, 1)),
-        "bias_probability": over_runs(environment.bias_probability),
-        "reward_mean": jnp.mean(episodes.returns, axis=-1),
-    }
-    return {f"{key}/{name}/N{n}": value[j] for key, value in values.items() for j, name in enumerate(names)}

@@ -29,19 +29,9 @@ def total_variances(
     num_rollouts: int,
     num_batches: int,
 ) -> jax.Array:
-    """Total variance of unbiased estimators of grad max@k, each at the parameters of every seed.
+    """Total variance [seeds, estimators] of unbiased estimators of grad max@k, each at the parameters of every seed.
 
-    Args:
-        key: consumed.
-        params: {"logits": [seeds, S, 2], "bias": [seeds, 2]}.
-        corridor: the layout.
-        estimators: unbiased for grad max@k.
-        k: of max@k.
-        num_rollouts: N, episodes a batch.
-        num_batches: M, batches; the standard error falls as 1/sqrt(M).
-
-    Returns:
-        [seeds, estimators].
+    The standard error falls as 1/sqrt(num_batches).
     """
 
     def one_policy(key: jax.Array, params: Params) -> jax.Array:

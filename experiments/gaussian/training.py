@@ -30,19 +30,8 @@ def make_step(
 ) -> Callable[[State, jax.Array], tuple[State, dict[str, jax.Array]]]:
     """One ascent step theta += learning_rate (1/N) sum_i A_i (x_i - theta) / std^2 of all runs at once.
 
-    The runs that differ only in the learning rate see the same noise at the same step, so that they differ in
-    nothing else; different seeds see different noise.
-
-    Args:
-        advantage: rewards [..., N] -> advantages [..., N].
-        seed: of the noise.
-        std: of the policy.
-        num_rollouts: N, samples a step.
-        learning_rates: one a row of theta.
-
-    Returns:
-        step(state, i) -> (state, metrics), each metric [learning rates, seeds], taken before the update: theta,
-        reward_mean (of the N samples) and gradient (the estimate).
+    Runs that differ only in the learning rate see the same noise at the same step; different seeds see other noise.
+    The metrics are taken before the update: theta, reward_mean (of the N samples) and gradient (the estimate).
     """
     rates = jnp.asarray(learning_rates, jnp.float32)[:, None]
 
@@ -52,8 +41,7 @@ def make_step(
         gradient = jnp.mean(advantage(rewards) * problem.score(x, theta, std=std))
         return gradient, jnp.mean(rewards)
 
-    over_seeds = jax.vmap(estimate)
-    over_rates = jax.vmap(over_seeds, in_axes=(0, None))
+    over_rates = jax.vmap(jax.vmap(estimate), in_axes=(0, None))
 
     def step(state: State, i: jax.Array) -> tuple[State, dict[str, jax.Array]]:
         theta = state["params"]["theta"]

@@ -13,6 +13,7 @@ from experiments.imagenet import gradient_norms, loss, training
 from experiments.imagenet.checks import check
 from experiments.imagenet.evaluation import Evaluator
 from experiments.imagenet.problem import Problem
+from experiments.results.image_runs import GRADIENT_NORMS
 from maxrl_jax.devices import sharding
 from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs import launch
@@ -23,15 +24,7 @@ from maxrl_jax.vision.images import BrokenImage
 
 
 def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
-    """Trains a classifier, evaluating on the way; what notebooks call.
-
-    Args:
-      config: a config of configs/imagenet.py, checked.
-      workdir: the run's folder; the same again resumes it.
-
-    Returns:
-      The final record: ``final/params_sha256``.
-    """
+    """Trains a classifier, evaluating on the way; the same folder again resumes. Returns the final record."""
     with open_run(config, workdir, "imagenet") as opened, _named(config):
         problem = Problem.make(config)
         chunks = [(start, training.make_chunk(problem, advantage)) for start, advantage in loss.phases(config)]
@@ -73,7 +66,7 @@ def _gradient_norms(opened: Run, problem: Problem) -> Every:
         own = gradient_norms.make_loss(advantage, config.loss.num_rollouts, config.loss.sampling)
         table = gradient_norms.table(problem, state, [own], step)
         if jax.process_index() == 0:
-            (opened.figures / gradient_norms.FILE).write_text(table.to_csv(index=False))
+            (opened.figures / GRADIENT_NORMS).write_text(table.to_csv(index=False))
 
     return Every(config.eval.gradient_norm_step, write, at_end=False)
 

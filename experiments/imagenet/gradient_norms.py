@@ -15,25 +15,15 @@ import pandas as pd
 from experiments.imagenet import evaluation
 from experiments.imagenet import loss as losses_module
 from experiments.imagenet.problem import Problem
-from experiments.results.image_runs import GRADIENT_NORMS
 from maxrl_jax import keys
 from maxrl_jax.devices import sharding
 from maxrl_jax.runs.folder import digest
 from maxrl_jax.vision import resnet
 
-FILE = GRADIENT_NORMS
-"""In a run's figures/, when eval.gradient_norm_step asks for it."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """A loss of logits [C] and a label, with its name.
-
-    Attributes:
-        name: the estimator's, or cross_entropy.
-        num_rollouts: N; 0 for cross-entropy.
-        of: ``of(logits [C], label, key) -> scalar``.
-    """
+    """A loss ``of(logits [C], label, key)``, its estimator's name or cross_entropy, and N (0 for cross-entropy)."""
 
     name: str
     num_rollouts: int
@@ -55,20 +45,9 @@ def norms(
     network: resnet.Network, params: Any, stats: Any, images: jax.Array, labels: jax.Array,
     losses: Sequence[Loss], key: jax.Array, chunk: int,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Pass rates and gradient norms, by the running batch statistics: an image's gradient is its own.
+    """Pass rates pi(y*) [M] and norms [M, losses], by the running batch statistics: an image's gradient is its own.
 
-    Args:
-        network: the classifier.
-        params: its parameters.
-        stats: its batch statistics.
-        images: [M, H, W, channels].
-        labels: [M].
-        losses: L losses; each draws its own rollouts.
-        key: consumed; image i uses fold_in(key, i).
-        chunk: images whose gradients are held at once; each is as large as the parameters.
-
-    Returns:
-        (pi(y*) [M], norms [M, L]).
+    Image i uses fold_in(key, i). The gradients of ``chunk`` images are held at once, each as large as the parameters.
     """
 
     def of_image(
@@ -96,14 +75,12 @@ def norms(
 
 def validation_sample(problem: Problem, count: int) -> tuple[np.ndarray, np.ndarray]:
     """A random sample of the validation images without replacement: (images [M, H, W, channels], labels [M])."""
-    size = evaluation.batch_size(problem)
     key = keys.stream(problem.config.data.seed, "gradient_norm_images")
     order = np.asarray(jax.random.permutation(key, problem.num_validation))
     wanted = set(order[:count].tolist())
-    everywhere = sharding.replicated(problem.mesh)
-    draw = jax.jit(problem.validation_batch, out_shardings=everywhere)
+    draw = jax.jit(problem.validation_batch, out_shardings=sharding.replicated(problem.mesh))
     images, labels, place = [], [], 0
-    for batch in problem.validation_batches(size):
+    for batch in problem.validation_batches(evaluation.batch_size(problem)):
         image, label, mask = (np.asarray(array) for array in draw(batch))
         real = int(mask.sum())
         chosen = [i for i in range(real) if place + i in wanted]
@@ -122,18 +99,9 @@ def table(problem: Problem, state: dict[str, Any], losses: Sequence[Loss], step:
     # Gathered once on this device, whatever the run's sharding.
     whole = jax.device_put(jax.tree.map(digest.to_host, (state["params"], state["batch_stats"])))
     rates, values = norms(problem.network, *whole, images, labels, losses, key, min(chunk, len(labels)))
+    table = pd.DataFrame({"step": step, "image": np.arange(len(labels)), "label": labels, "pass_rate": rates})
     rows = [
-        pd.DataFrame(
-            {
-                "step": step,
-                "image": np.arange(len(labels)),
-                "label": labels,
-                "pass_rate": rates,
-                "method": loss.name,
-                "rollouts": loss.num_rollouts,
-                "gradient_norm": values[:, place],
-            }
-        )
-        for place, loss in enumerate(losses)
+        table.assign(method=loss.name, rollouts=loss.num_rollouts, gradient_norm=norm)
+        for loss, norm in zip(losses, values.T, strict=True)
     ]
     return pd.concat(rows, ignore_index=True)

@@ -30,16 +30,10 @@ def phases(config: Any) -> list[tuple[int, Estimator | None]]:
 def terms(
     logits: jax.Array, labels: jax.Array, key: jax.Array, num_rollouts: int, advantage: Estimator | None, sampling: str
 ) -> CategoricalTerms:
-    """Each image's loss, and whether one of its N rollouts is right.
+    """Each image's loss, and whether one of its N rollouts is right, as `categorical_rollouts` draws them.
 
-    Args:
-        logits: [*batch, C].
-        labels: [*batch].
-        key: consumed.
-        num_rollouts: N.
-        advantage: the estimator, or None for cross-entropy -log pi(label). That draws nothing: `solved` is then the
-            probability that one of N rollouts would be right.
-        sampling: as in `categorical_rollouts`.
+    Without an estimator it is cross-entropy -log pi(label), which draws nothing: `solved` is then the probability that
+    one of N rollouts would be right.
     """
     if advantage is not None:
         return categorical_terms(logits, labels, key, num_rollouts, advantage, sampling)

@@ -18,6 +18,7 @@ from typing import Any
 from experiments.imagenet import gradient_norms
 from experiments.imagenet.problem import Problem
 from experiments.results import folders
+from experiments.results.image_runs import GRADIENT_NORMS
 from maxrl_jax import advantages
 from maxrl_jax.categorical import SAMPLINGS
 from maxrl_jax.errors import ConfigError
@@ -50,18 +51,14 @@ def main(arguments: list[str] | None = None) -> int:
     except (ConfigError, CheckpointError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    out = options.out or options.run / "figures" / gradient_norms.FILE
+    out = options.out or options.run / "figures" / GRADIENT_NORMS
     gradient_norms.table(problem, state, chosen, step).to_csv(out, index=False)
     print(f"{out}: {options.num_images} images, {', '.join(loss.name for loss in chosen)}, step {step}")
     return 0
 
 
 def run_config(folder: Path) -> Any:
-    """The config of a run folder, for the devices there are now.
-
-    Raises:
-        ConfigError: it is no run folder of this driver.
-    """
+    """The config of a run folder of this driver, for the devices there are now."""
     from ml_collections import ConfigDict
 
     fields = folders.read(folder).config
@@ -98,11 +95,7 @@ def estimator(text: str, num_rollouts: int) -> Any:
 
 
 def restore(problem: Problem, path: str) -> tuple[dict[str, Any], int]:
-    """({"params", "batch_stats"}, step) of a run folder's newest checkpoint, or of one given.
-
-    Raises:
-        CheckpointError: no checkpoint, or one that does not fit the run's config.
-    """
+    """({"params", "batch_stats"}, step) of a run folder's newest checkpoint, or of one given."""
     saved = checkpoint.read_given(path)
     params, stats = problem.init()
     like = {"params": params, "batch_stats": stats}

@@ -12,15 +12,10 @@ KS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 def measures(logits: jax.Array, labels: jax.Array) -> dict[str, jax.Array]:
-    """Exact measures of each image, without sampling.
+    """Exact measures [*batch] of logits [*batch, C] and labels [*batch], without sampling (MaxRL appendix D.4).
 
-    Args:
-        logits: [*batch, C].
-        labels: [*batch].
-
-    Returns:
-        Arrays [*batch]: cross_entropy -log pi(y*) and entropy in nats, top1 (0 or 1), and pass@k = 1-(1-pi(y*))^k
-        for k in `KS` (MaxRL appendix D.4; pass@1 is the expected reward).
+    cross_entropy -log pi(y*) and entropy in nats, top1 (0 or 1), and pass@k = 1-(1-pi(y*))^k for k in `KS`; pass@1 is
+    the expected reward.
     """
     log_p = label_log_prob(logits, labels)
     log_pi = jax.nn.log_softmax(logits)

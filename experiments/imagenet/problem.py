@@ -15,6 +15,7 @@ from maxrl_jax.devices import sharding
 from maxrl_jax.devices.precision import compute_dtype
 from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config import checks
+from maxrl_jax.runs.config.imported import imported
 from maxrl_jax.vision import resnet, sources
 from maxrl_jax.vision.images import Batch, Images, Masked, Request, Source
 
@@ -31,35 +32,24 @@ def model_config(config: Any) -> resnet.Config:
 
 
 def image_source(config: Any) -> Source:
-    """The source of `data.name`.
-
-    Raises:
-        ConfigError: no such source.
-    """
-    try:
-        return sources.get(config.data.name)
-    except ValueError as error:
-        raise ConfigError("data.name", config.data.name, str(error)) from None
+    """The source of `data.name`; ConfigError where there is none."""
+    if config.data.name in sources.TABLE:
+        return sources.TABLE[config.data.name]
+    source = imported(config, "data.name", f"one of {', '.join(sources.TABLE)}")
+    if not isinstance(source, Source):
+        allowed = f"a maxrl_jax.vision.images.Source, not {type(source).__name__}"
+        raise ConfigError("data.name", config.data.name, allowed)
+    return source
 
 
 def image_request(config: Any) -> Request:
     """The run's request to its source, for this process."""
-    return Request(
-        config.data,
-        config.batch_size,
-        config.seed,
-        config.eval.num_images,
-        jax.process_index(),
-        jax.process_count(),
-    )
+    sizes = config.batch_size, config.seed, config.eval.num_images
+    return Request(config.data, *sizes, jax.process_index(), jax.process_count())
 
 
 def make_images(config: Any) -> Images:
-    """The images of a config.
-
-    Raises:
-        ConfigError: the source cannot make them.
-    """
+    """The images of a config; ConfigError where the source cannot make them."""
     try:
         return image_source(config).make(image_request(config))
     except ConfigError:
@@ -70,14 +60,7 @@ def make_images(config: Any) -> Images:
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """The parts that training, evaluation and the measurement of gradients share.
-
-    Attributes:
-        config: the run's config.
-        network: the classifier as pure functions.
-        images: of training and validation.
-        mesh: of the run's devices.
-    """
+    """A run's config, network, images and mesh, shared by training, evaluation and the measurement of gradients."""
 
     config: Any
     network: resnet.Network
@@ -86,11 +69,7 @@ class Problem:
 
     @classmethod
     def make(cls, config: Any) -> Problem:
-        """Builds the network's graph and the classes.
-
-        Raises:
-            ConfigError: the source cannot make the images.
-        """
+        """Builds the network's graph and the classes."""
         mesh = checks.mesh(config)
         network = resnet.Network.make(model_config(config), compute_dtype(config.model.compute_dtype))
         return cls(config, network, make_images(config), mesh)

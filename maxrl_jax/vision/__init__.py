@@ -2,7 +2,7 @@
 
     strokes = glyphs.make_strokes(key, num_classes=1000)
     images = glyphs.render(strokes, labels, key, image_size=32)  # float32 [B, 32, 32, 1] in [0, 1]
-    batches = imagenet2012.source.train_batches(folder, batch_size=256, seed=0)  # {"image": uint8, "label": int32}
+    batches = imagenet2012.source.Files(request).host_batches(step)  # {"image": uint8, "label": int32}
 
 **Sources** (`sources`) is the table of what a run can be trained on: each says its classes and channels, checks a
 config, and makes the images of a run (`images.Images`). ``--config.data.name=my.module:source`` takes your own:
@@ -15,13 +15,9 @@ therefore those of other keys: training draws from ``keys.stream(seed, "images",
 
 **ImageNet** (`imagenet2012`) has no state but a step: batch number s of a run is a function of (folder, batch size,
 image size, seed, s), whatever was read before and however many worker processes read it. A resumed run asks for
-``start_step``; nothing needs to be saved.
+its step; nothing needs to be saved.
 
-**How each host picks its shard.** Every process asks for its own part of the same global batch:
-
-    imagenet2012.source.train_batches(folder, batch_size, seed=seed,
-                               shard_index=jax.process_index(), shard_count=jax.process_count())
-
+**How each host picks its shard.** Every process asks for its own part of the same global batch (`images.Request`);
 ``batch_size`` is always the global one. Rows ``[shard_index * b, (shard_index + 1) * b)`` of it, with
 ``b = batch_size / shard_count``, are this process's; `jax.make_array_from_process_local_data` joins them in that
 order. What is in the global batch does not depend on the number of processes, so a run may resume on another number

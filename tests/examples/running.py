@@ -10,7 +10,7 @@ EXAMPLES = ROOT / "examples"
 
 
 def run(name, *arguments, folder):
-    """What `python examples/NAME` prints when started in `folder`; fails when it fails or takes four minutes."""
+    """The output of `python examples/NAME`, started in `folder`; fails when it fails or takes four minutes."""
     # As a user has it: the tests' own compiler flags would run the example unoptimised.
     environment = {key: value for key, value in os.environ.items() if key != "XLA_FLAGS"}
     environment |= {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}

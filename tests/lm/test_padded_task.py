@@ -38,7 +38,7 @@ def task(prompts) -> Task:
 
 @pytest.fixture(scope="module")
 def found(policy):
-    """What RL, SFT and an evaluation find on either task."""
+    """The results of RL, SFT and an evaluation on either task."""
     graph, params = policy
 
     def of_task(chosen):

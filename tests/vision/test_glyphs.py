@@ -50,12 +50,6 @@ def test_a_thousand_classes_differ(thousand):
     points = np.asarray(thousand.points)
     assert points.min() > 0 and points.max() < 1
     assert largest_cosine(render(thousand, jnp.arange(1000), jax.random.key(0), image_size=16, jitter=0.0)) < 0.9
-    # As they were compared when they were chosen, also one moved by a pixel; equal pictures have 1.
-    blurred = procedural._blurred(points.astype(np.float64), np.asarray(thousand.present))
-    for moved in range(blurred.shape[1]):
-        cosines = blurred[:, moved] @ blurred[:, 0].T
-        # The earlier of two is not moved.
-        assert np.max(np.tril(cosines, -1)) <= procedural.MAX_COSINE + 1e-4
 
 
 def test_held_out_jitter_is_recognisable_and_different(thousand):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +13,7 @@ from etils import epath
 
 from experiments.imagenet import prepare
 from maxrl_jax.vision.imagenet2012 import augmentation, rows, source
-from maxrl_jax.vision.images import BrokenImage
+from maxrl_jax.vision.images import BrokenImage, Request
 from tests.vision import archives
 from tests.vision.conftest import NUM_SHARDS
 
@@ -20,8 +21,13 @@ NUM_TRAIN = len(archives.SYNSETS) * archives.PER_CLASS
 LABELS = [65, 970, 230]  # of validation images 1, 2, 3
 
 
-def take(data_dir, count, batch_size=8, image_size=24, **options):
-    batches = source.train_batches(data_dir, batch_size, image_size, **options)
+def files(data_dir, batch_size=8, seed=0, hosts=(0, 1), **data):
+    data = {"dir": data_dir, "image_size": 24, "num_workers": 0, "eval_crop": False} | data
+    return source.Files(Request(SimpleNamespace(**data), batch_size, seed, 0, *hosts))
+
+
+def take(data_dir, count, start_step=0, **options):
+    batches = files(data_dir, **options).host_batches(start_step)
     taken = [next(batches) for _ in range(count)]
     batches.close()
     return taken
@@ -55,7 +61,7 @@ def folder(prepared, tmp_path):
 
 @pytest.mark.parametrize(("start_step", "num_workers"), [(7, 0), (7, 1)])
 def test_batches_do_not_depend_on_the_first_step_or_the_workers(prepared, nine, start_step, num_workers):
-    again = take(prepared, 9 - start_step, seed=1, start_step=start_step, num_workers=num_workers)
+    again = take(prepared, 9 - start_step, start_step, seed=1, num_workers=num_workers)
     assert_same(again, nine[start_step:])
 
 
@@ -82,24 +88,22 @@ def test_a_row_is_the_view_of_its_record(prepared, nine):
 
 
 def test_hosts_share_the_batches_out(prepared, nine):
-    parts = [take(prepared, 2, seed=1, start_step=3, shard_index=i, shard_count=4) for i in range(4)]
+    parts = [take(prepared, 2, 3, seed=1, hosts=(i, 4)) for i in range(4)]
     assert_same(joined(parts), nine[3:5])
     assert not np.array_equal(take(prepared, 1, seed=2)[0]["image"], nine[0]["image"])
-    with pytest.raises(ValueError, match="batch_size: got 9, allowed: multiples of the 2 hosts"):
-        source.train_batches(prepared, 9, shard_count=2)
 
 
 @pytest.mark.parametrize("eval_crop", [False, True])
 def test_validation_is_every_image_once_and_padding(prepared, eval_crop):
     records = tfds.builder("imagenet2012", data_dir=prepared).as_data_source("validation")
-    found = list(source.validation_batches(prepared, 4, 24, eval_crop))
+    found = list(files(prepared, eval_crop=eval_crop).validation_batches(4))
     np.testing.assert_array_equal([batch["mask"].sum() for batch in found], [4, 4, 2])
     assert found[0]["mask"].dtype == np.bool_ and not found[2]["mask"][2:].any()
     for place, record in enumerate(records):
         batch, row = found[place // 4], place % 4
         np.testing.assert_array_equal(batch["image"][row], augmentation.validation_view(record["image"], 24, eval_crop))
         assert batch["label"][row] == record["label"]
-    hosts = [source.validation_batches(prepared, 4, 24, eval_crop, shard_index=i, shard_count=2) for i in range(2)]
+    hosts = [files(prepared, eval_crop=eval_crop, hosts=(i, 2)).validation_batches(4) for i in range(2)]
     assert_same(joined([list(host) for host in hosts]), found)
 
 
@@ -131,11 +135,11 @@ def test_a_broken_image_is_one_line(small_archives, tmp_path, monkeypatch):
     monkeypatch.setattr(prepare, "to_rgb_jpeg", lambda data: data[:-2])
     folder = prepare.prepare(small_archives, tmp_path, 1, subset=True, num_shards=NUM_SHARDS)
     with pytest.raises(BrokenImage, match=r"record \d+ \(n0\d+_\d\.JPEG\) of .*-of-00004: a JPEG file that was cut$"):
-        next(source.train_batches(folder, 4, 24))
+        next(files(folder).host_batches(0))
     shard = next(folder.glob("*validation*00000*"))
     shard.write_bytes(shard.read_bytes()[:1000])
     with pytest.raises(BrokenImage, match=rf"record 0 \(without a name\) of {shard}: .*$"):
-        next(source.validation_batches(folder, 4, 24))
+        next(files(folder).validation_batches(4))
 
 
 def test_the_folder_is_found_and_checked(prepared, folder, tmp_path):
@@ -164,5 +168,5 @@ def spoil(folder, change):
 def test_a_missing_part_is_named(folder, damage, said):
     damage(folder)
     with pytest.raises(ValueError, match=said) as error:
-        source.train_batches(folder, 8, 24)
+        files(folder).host_batches(0)
     assert "\n" not in str(error.value)

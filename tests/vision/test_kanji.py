@@ -73,7 +73,7 @@ def test_errors_name_the_file(folder, monkeypatch):
     with pytest.raises(ValueError, match="nowhere"):
         kanji.strokes(1, folder / "nowhere")
     for text, said in (
-        ('<svg><path d="M1,2A3,3 0 0 0 4,4"/></svg>', "got 'A' in a path"),
+        ('<svg><path d="M1,2A3,3 0 0 0 4,4"/></svg>', "got 'A' in the path"),
         ("<svg><path d='M0,0h9'>", ""),
         ("<svg/>", "got no path"),
     ):

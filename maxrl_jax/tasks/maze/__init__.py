@@ -18,7 +18,6 @@ from maxrl_jax.tasks.maze.split import (
     hold_out,
     is_held_out,
     max_held_out,
-    sample_training,
     sample_training_from_keys,
 )
 from maxrl_jax.tasks.maze.tokens import (
@@ -29,7 +28,6 @@ from maxrl_jax.tasks.maze.tokens import (
     check_answer_length,
     check_size,
     decode,
-    decode_prompt,
     draw,
     encode_prompt,
     longest_solution,
@@ -52,7 +50,6 @@ __all__ = [
     "check_size",
     "count_mazes",
     "decode",
-    "decode_prompt",
     "draw",
     "encode_prompt",
     "from_mazes",
@@ -69,7 +66,6 @@ __all__ = [
     "positions",
     "prompt_length",
     "rewards",
-    "sample_training",
     "sample_training_from_keys",
     "shortest",
     "verify",

@@ -57,10 +57,8 @@ def generate(key: Array, num_mazes: int, size: int) -> Mazes:
         ``Mazes`` with leading axis B.
 
     Raises:
-        ValueError: for another size or num_mazes, before any compile.
+        ValueError: for another size, before any compile.
     """
-    if num_mazes < 1:
-        raise ValueError(f"num_mazes: got {num_mazes}, allowed: integers >= 1")
     return generate_from_keys(maze_keys(key, num_mazes), size)
 
 

@@ -26,27 +26,12 @@ def count_mazes(size: int) -> int:
     """How many mazes of a size there are: 4, 192, 100,352, .. for sizes 5, 7, 9, ..
 
     They are the spanning trees of the m x m grid graph, m = (size - 1) / 2, and every one has positive probability
-    under randomised Prim. Kirchhoff's theorem: the determinant of the Laplacian without one row and column, here by
-    fraction-free elimination over the integers (Bareiss), exact at any size.
+    under randomised Prim. Kirchhoff's theorem: the product of the Laplacian's eigenvalues but 0, over m^2, in float64,
+    which is exact up to size 13.
     """
     m = tokens.cells_per_side(size)
-    laplacian = [[0] * (m * m) for _ in range(m * m)]
-    for cell in range(m * m):
-        for other in [cell + 1] * (cell % m < m - 1) + [cell + m] * (cell < m * (m - 1)):
-            laplacian[cell][other] = laplacian[other][cell] = -1
-            laplacian[cell][cell] += 1
-            laplacian[other][other] += 1
-    matrix = [row[1:] for row in laplacian[1:]]
-    previous = 1
-    # No pivoting: principal minors of the Laplacian of a connected graph count forests, so none is 0.
-    for k in range(len(matrix) - 1):
-        pivot, row_k = matrix[k][k], matrix[k]
-        for i in range(k + 1, len(matrix)):
-            factor, row = matrix[i][k], matrix[i]
-            for j in range(k + 1, len(matrix)):
-                row[j] = (row[j] * pivot - factor * row_k[j]) // previous
-        previous = pivot
-    return matrix[-1][-1]
+    path = 2 - 2 * np.cos(np.pi * np.arange(m) / m)
+    return round(np.prod(np.add.outer(path, path).ravel()[1:]) / m**2)
 
 
 def max_held_out(size: int) -> int:
@@ -154,22 +139,9 @@ def is_held_out(walls: Bool[Array, "B n n"], held_out: HeldOut) -> Bool[Array, "
     return found
 
 
-@functools.partial(jax.jit, static_argnames=("num_mazes", "size"))
-def sample_training(key: Array, num_mazes: int, size: int, held_out: HeldOut) -> generator.Mazes:
-    """Training mazes: randomised Prim given that the maze is not held out (exactly, by rejection).
-
-    Args:
-        key: consumed. Maze i is a function of ``fold_in(key, i)``, the size and the table alone.
-        num_mazes: B, static.
-        size: of the mazes, static.
-        held_out: the mazes never to return.
-    """
-    return sample_training_from_keys(generator.maze_keys(key, num_mazes), size, held_out)
-
-
 @functools.partial(jax.jit, static_argnames="size")
 def sample_training_from_keys(keys: Array, size: int, held_out: HeldOut) -> generator.Mazes:
-    """One training maze for each of B keys; ``sample_training`` for those who shard the keys.
+    """Training mazes: randomised Prim given that the maze is not held out (exactly, by rejection), one for each key.
 
     Attempt a at maze i uses ``fold_in(keys[i], a)``. The loop ends when every maze has passed: after one round
     unless mazes are so few that held-out ones turn up. At least two thirds of all mazes pass, so it does end.

@@ -53,17 +53,10 @@ def prompt_length(size: int) -> int:
 def longest_solution(size: int) -> int:
     """The most moves the solution of any maze of this size can have (attained, so it is no mere bound).
 
-    A solution is a simple path through the m x m cells, m = (size - 1) / 2, from one corner to the opposite one,
-    two moves an edge. Colour the cells like a chess board: a path alternates, and the two corners have the same
-    colour ((m - 1) + (m - 1) is even), so it visits one more cell of that colour than of the other.
-
-    - m odd: that colour has (m^2 + 1) / 2 cells, so all m^2 cells may be visited, by going through the rows
-      alternately rightwards and leftwards: m^2 - 1 edges.
-    - m even: both colours have m^2 / 2 cells, so at most m^2 / 2 - 1 of the other and m^2 - 1 in all. Go through
-      the first m - 2 rows alternately, then through the last two by columns, alternately down and up, and
-      leave out the upper cell of the last column: m^2 - 2 edges.
-
-    Any spanning tree of the cells has positive probability under randomised Prim, hence this path too.
+    A solution is a simple path through the m x m cells, m = (size - 1) / 2, between opposite corners, 2 moves an edge.
+    On a chess board both corners have one colour, so a path visits one more cell of it than of the other: for odd m all
+    m^2 cells at most, for even m all but one. Going through the rows alternately attains the first; the second leaves
+    out the upper cell of the last column, with the last two rows gone through by columns.
 
     Returns:
         2 (m^2 - 1) for odd m, 2 (m^2 - 2) for even m: 4, 16, 28, 48, 68, 96, 124 for sizes 5, 7, .. 17.
@@ -133,22 +126,6 @@ def encode_prompt(walls: Bool[Array, "*batch n n"]) -> Int32[Array, "*batch P"]:
     grid = rows.reshape(*batch, size * (size + 1))
     parts = [constant(BOS, GRID_START), grid, constant(GRID_END, PATH_START)]
     return jnp.concatenate(parts, axis=-1).astype(jnp.int32)
-
-
-def decode_prompt(prompt: Int32[Array, " P"]) -> Bool[np.ndarray, "n n"]:
-    """The walls that one prompt describes (on the host).
-
-    Raises:
-        ValueError: when the tokens are not a prompt.
-    """
-    ids = np.asarray(prompt)
-    size = int(np.sqrt(max(ids.size - 4, 0)))  # floor(sqrt(n^2 + n)) = n
-    if ids.ndim != 1 or size < MIN_SIZE or size % 2 == 0 or prompt_length(size) != ids.size:
-        raise ValueError(f"prompt: got shape {ids.shape}, allowed: n (n + 1) + 4 tokens, n odd and >= {MIN_SIZE}")
-    walls = ids[2:-2].reshape(size, size + 1)[:, :-1] == WALL
-    if not np.array_equal(np.asarray(encode_prompt(jnp.asarray(walls))), ids):
-        raise ValueError("prompt: got tokens that do not describe a maze, allowed: the output of encode_prompt")
-    return walls
 
 
 def decode(tokens) -> str:

@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 
-_TOKEN = re.compile(r"([A-Za-z])|([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)|[\s,]+|(.)", re.DOTALL)
+_TOKEN = re.compile(r"[A-Za-z]|[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[^\s,]")
 _NUM_ARGUMENTS = {"M": 2, "L": 2, "H": 1, "V": 1, "Q": 4, "C": 6, "S": 4, "Z": 0}
 _POINTS_PER_CURVE = 8
 
@@ -17,59 +17,39 @@ def polyline(path: str) -> np.ndarray:
     """The points of one path, float64 [points, 2], in the path's own coordinates.
 
     Raises:
-        ValueError: a command that is not one of M L H V Q C S Z (or lower case), a wrong number of arguments, no point
-            at all, or two pieces.
+        ValueError: not a path of one piece of the commands M L H V Q C S Z (or lower case).
     """
-    points: list[np.ndarray] = []
-    here, last_control = np.zeros(2), None
-    for command, arguments in _commands(path):
+    tokens, command, points, mirrored = _TOKEN.findall(path), "", [], None
+    here = np.zeros(2)
+    while tokens:
+        if tokens[0].isalpha():
+            command = tokens.pop(0)
+        else:  # a command written once and repeated; after the first point of a move come lines
+            command = {"M": "L", "m": "l", "Z": "", "z": ""}.get(command, command)
+        name, count = command.upper(), _NUM_ARGUMENTS.get(command.upper(), len(tokens) + 1)
+        try:
+            arguments, tokens = list(map(float, tokens[:count])), tokens[count:]
+        except ValueError:
+            arguments = []
+        if len(arguments) != count or (name == "M") != (not points):
+            raise ValueError(f"got {command!r} in the path {path[:40]!r}, allowed: {' '.join(_NUM_ARGUMENTS)}, M first")
         origin = here if command.islower() else np.zeros(2)
-        name = command.upper()
         if name in ("H", "V"):
             axis = "HV".index(name)
-            end = here.copy()
-            end[axis] = arguments[0] + origin[axis]
-            controls = [end]
+            controls = [here.copy()]
+            controls[0][axis] = arguments[0] + origin[axis]
         elif name == "Z":
-            controls = [points[0]] if points else []
+            controls = [points[0]]
         else:
-            controls = [np.array(arguments[i : i + 2]) + origin for i in range(0, len(arguments), 2)]
+            controls = list(np.reshape(arguments, (-1, 2)) + origin)
         if name == "S":  # the first control point mirrors the last one of the curve before
-            controls.insert(0, here if last_control is None else 2 * here - last_control)
-        if name == "M" and points:
-            raise ValueError("got a path of two pieces, allowed: a stroke without a gap")
-        if name == "M" or not points:
-            points.append(controls[-1] if controls else here)
-        elif controls:
-            points.extend(_curve([here, *controls]))
-        last_control = controls[-2] if name in ("C", "S") else None
+            controls.insert(0, here if mirrored is None else 2 * here - mirrored)
+        points += _curve([here, *controls]) if points else controls
+        mirrored = controls[-2] if name in ("C", "S") else None
         here = points[-1]
     if not points:
-        raise ValueError(f"got the path {path[:40]!r}, allowed: one with a point")
+        raise ValueError("got an empty path, allowed: one with a point")
     return np.stack(points)
-
-
-def _commands(path: str) -> list[tuple[str, list[float]]]:
-    """Commands with their arguments; one written once and repeated is repeated here."""
-    raw: list[tuple[str, list[float]]] = []
-    for letter, number, other in _TOKEN.findall(path):
-        if other or (letter and letter.upper() not in _NUM_ARGUMENTS) or (number and not raw):
-            shown = letter or number or other
-            raise ValueError(f"got {shown!r} in a path, allowed: the commands {' '.join(_NUM_ARGUMENTS)} and numbers")
-        if letter:
-            raw.append((letter, []))
-        elif number:
-            raw[-1][1].append(float(number))
-    commands: list[tuple[str, list[float]]] = []
-    for letter, numbers in raw:
-        size = _NUM_ARGUMENTS[letter.upper()]
-        if (size == 0) != (len(numbers) == 0) or (size and len(numbers) % size):
-            raise ValueError(f"got {len(numbers)} numbers after {letter!r} in a path, allowed: {size} each time")
-        for i in range(0, max(len(numbers), 1), max(size, 1)):
-            # After the first point of a move come lines.
-            name = letter if i == 0 or letter not in "Mm" else {"M": "L", "m": "l"}[letter]
-            commands.append((name, numbers[i : i + size]))
-    return commands
 
 
 def _curve(controls: list[np.ndarray]) -> list[np.ndarray]:

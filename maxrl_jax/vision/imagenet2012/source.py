@@ -1,20 +1,18 @@
 """ImageNet (ILSVRC 2012) from the record files of tensorflow-datasets, read by Grain without TensorFlow.
 
-    batches = train_batches(folder, batch_size=256, image_size=224, seed=0, start_step=step, num_workers=16)
-    for batch in batches:                                       # {"image": uint8 [b, 224, 224, 3], "label": int32 [b]}
-        ...
-    batches.close()
+    images = Files(request)
+    for batch in images.host_batches(step):                     # {"image": uint8 [b, 224, 224, 3], "label": int32 [b]}
 
-Batch s is a function of (folder, batch_size, image_size, seed, s), bitwise: it does not depend on ``start_step``,
-``num_workers`` or ``shard_count``, so the step is the only data position a run needs. Images are sent to the device as
-bytes and normalised there.
+Batch s is a function of (folder, batch size, image size, seed, s), bitwise: it does not depend on the first step, the
+number of worker processes or of hosts, so the step is the only data position a run needs. Images are sent to the device
+as bytes and normalised there.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -32,65 +30,6 @@ NUM_CLASSES = 1_000
 MEAN, STANDARD_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 _MAX_THREADS = 16
-
-Batches = Generator[dict[str, np.ndarray], None, None]
-"""Raises BrokenImage if an image of the next batch cannot be read; ``close()`` ends the worker processes."""
-
-
-def train_batches(
-    data_dir: str | os.PathLike[str],
-    batch_size: int,
-    image_size: int = 224,
-    seed: int = 0,
-    start_step: int = 0,
-    num_workers: int = 0,
-    shard_index: int = 0,
-    shard_count: int = 1,
-) -> Batches:
-    """Endless training batches: shuffled each epoch, random resized crops (scale 0.08-1), half of them flipped.
-
-    Args:
-        data_dir: prepared folder; any path `etils.epath` knows and ArrayRecord can open.
-        batch_size: the global batch, over all hosts.
-        image_size: pixels a side.
-        seed: of order and augmentation, in [0, 2^64).
-        start_step: the first batch to give.
-        num_workers: worker processes; 0 reads in threads of this process. Does not change the batches.
-        shard_index: which of the hosts this is (`jax.process_index()`).
-        shard_count: how many there are (`jax.process_count()`).
-
-    Returns:
-        An iterator of {"image": uint8 [b, H, W, 3], "label": int32 [b]}, b = batch_size / shard_count.
-
-    Raises:
-        ValueError: a wrong folder or number of hosts.
-    """
-    count = _rows_per_host(batch_size, shard_count)
-    first = start_step * batch_size + shard_index * count
-    records = _records(data_dir, "train")
-    return _batches(rows.TrainingRows(records, image_size, batch_size, first, count, seed), count, num_workers)
-
-
-def validation_batches(
-    data_dir: str | os.PathLike[str],
-    batch_size: int,
-    image_size: int = 224,
-    eval_crop: bool = False,
-    num_workers: int = 0,
-    shard_index: int = 0,
-    shard_count: int = 1,
-) -> Batches:
-    """The validation images once, in order, each host the same number of batches.
-
-    Arguments are those of `train_batches`. By default the whole image is resized to a square; with ``eval_crop`` its
-    shorter side is resized to 256/224 of image_size and the middle is cut out.
-
-    Returns:
-        An iterator of {"image", "label", "mask": bool [b]}; rows whose mask is False fill up the last batch.
-    """
-    count = _rows_per_host(batch_size, shard_count)
-    parts = (_records(data_dir, "validation"), image_size, batch_size, shard_index * count, count)
-    return _batches(rows.ValidationRows(*parts, eval_crop=eval_crop), count, num_workers)
 
 
 def normalise(image: UInt8[Array, "*batch H W 3"]) -> Float32[Array, "*batch H W 3"]:
@@ -111,7 +50,11 @@ def num_examples(data_dir: str | os.PathLike[str]) -> dict[str, int]:
 
 @dataclasses.dataclass(frozen=True)
 class Files(Images):
-    """The record files of data.dir as a run's images; each host reads its part of a batch.
+    """The record files of data.dir, in any path `etils.epath` knows; each host reads its part of a batch.
+
+    Training batches are endless: shuffled each epoch, random resized crops (scale 0.08-1), half of them flipped.
+    Validation is every image once, in order; rows whose mask is False fill up the last batch. Iterating raises
+    BrokenImage for an image that cannot be read; ``close()`` of an iterator ends its worker processes.
 
     Attributes:
         request: of the run.
@@ -119,16 +62,11 @@ class Files(Images):
 
     request: Request
 
-    def _read(self, batches: Callable[..., Batches], size: int, **options: Any) -> Batches:
-        data, request = self.request.data, self.request
-        options |= {"shard_index": request.shard_index, "shard_count": request.shard_count}
-        return batches(data.dir, size, image_size=data.image_size, num_workers=data.num_workers, **options)
-
     @property
     def host_batches(self) -> Callable[[int], Iterator[Any]]:
         """``step -> iterator`` over this host's parts of the batches from that step on."""
-        request = self.request
-        return lambda step: self._read(train_batches, request.batch_size, seed=request.seed, start_step=step)
+        size = self.request.batch_size
+        return lambda step: self._read("train", size, rows.TrainingRows, step * size, seed=self.request.seed)
 
     def training_batch(self, step: jax.Array, host_batch: Any) -> Batch:
         """The bytes, normalised."""
@@ -136,11 +74,20 @@ class Files(Images):
 
     def validation_batches(self, size: int) -> Iterator[Any]:
         """This host's parts of the validation batches."""
-        return self._read(validation_batches, size, eval_crop=self.request.data.eval_crop)
+        return self._read("validation", size, rows.ValidationRows, eval_crop=self.request.data.eval_crop)
 
     def validation_batch(self, host_batch: Any) -> Masked:
         """The bytes, normalised."""
         return normalise(host_batch["image"]), host_batch["label"], host_batch["mask"]
+
+    def _read(self, split: str, size: int, make: Any, first: int = 0, **options: Any) -> Iterator[Any]:
+        import tensorflow_datasets as tfds
+
+        data, request = self.request.data, self.request
+        count = size // request.shard_count
+        records = _builder(data.dir).as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+        source = make(records, data.image_size, size, first + request.shard_index * count, count, **options)
+        return _batches(source, count, data.num_workers)
 
 
 def _check(data: Any) -> None:
@@ -179,14 +126,7 @@ def _builder(data_dir: str | os.PathLike[str]) -> Any:
     return builder
 
 
-def _records(data_dir: str | os.PathLike[str], split: str) -> Any:
-    """The records of a split in any order, {"file_name": bytes, "image": bytes of a JPEG file, "label": int}."""
-    import tensorflow_datasets as tfds
-
-    return _builder(data_dir).as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
-
-
-def _batches(source: Any, rows_per_batch: int, num_workers: int) -> Batches:
+def _batches(source: Any, rows_per_batch: int, num_workers: int) -> Iterator[Any]:
     import grain
 
     # From here on an element is a whole batch and buffers are counted in batches, so they are kept short.
@@ -204,12 +144,6 @@ def _batches(source: Any, rows_per_batch: int, num_workers: int) -> Batches:
             yield batch
     finally:
         batches.close()
-
-
-def _rows_per_host(batch_size: int, shard_count: int) -> int:
-    if batch_size % shard_count:
-        raise ValueError(f"batch_size: got {batch_size}, allowed: multiples of the {shard_count} hosts")
-    return batch_size // shard_count
 
 
 def _mark_flags_as_parsed() -> None:

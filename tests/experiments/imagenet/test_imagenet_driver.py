@@ -148,13 +148,6 @@ def test_every_method_traces_through_a_step(overrides):
     assert metrics["loss"].shape == (2,)
 
 
-def test_a_schedule_of_k_is_one_chunk_a_phase():
-    config = small(loss__advantage__name="maxpo", loss__advantage__k=((0, 4), (2, 1)))
-    checks.check(config)
-    assert [(start, str(advantage)) for start, advantage in loss.phases(config)] == [
-        (0, "maxpo(k=4)"), (2, "maxpo(k=1)")]  # fmt: skip
-
-
 def test_records_and_figures_read_the_run_back(finished, tmp_path):
     [record] = image_runs.find([finished.parent])
     assert (record.method, record.num_rollouts, record.seed) == ("maxrl", 8, 0)

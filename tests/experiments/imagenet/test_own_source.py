@@ -6,7 +6,7 @@ import pytest
 from experiments.imagenet import __main__ as driver
 from experiments.imagenet import checks
 from maxrl_jax.errors import ConfigError
-from maxrl_jax.vision import arrays, sources
+from maxrl_jax.vision import arrays
 from maxrl_jax.vision.images import Request
 from tests.experiments.imagenet import own_source
 from tests.experiments.imagenet.small import lines, small
@@ -28,7 +28,7 @@ def test_it_trains_evaluates_and_resumes(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"data__name": "glyph"}, r"^data\.name: got 'glyph', allowed: one of glyphs, .*did you mean glyphs"),
+        ({"data__name": "glyph"}, r"^data\.name: got 'glyph', allowed: one of glyphs, "),
         ({"data__name": "no.module:here"}, r"^data\.name: .*No module named 'no'"),
         ({**MINE, "data__name": "tests.experiments.imagenet.own_source:absent"}, r"^data\.name: .*absent"),
         ({**MINE, "data__name": "tests.experiments.imagenet.own_source:not_a_source"}, r"^data\.name: .*not int"),
@@ -72,8 +72,3 @@ def test_hosts_read_parts_of_one_batch_and_every_validation_image_comes_once():
 def test_arrays_that_do_not_fit_are_refused(images, labels):
     with pytest.raises(ValueError, match="allowed"):
         arrays.source(images, labels, images, labels)
-
-
-def test_the_table_of_sources():
-    table = {name: (source.channels, source.classes) for name, source in sources.TABLE.items()}
-    assert table == {"glyphs": (1, None), "kanji": (1, None), "digits": (1, 10), "imagenet2012": (3, 1000)}

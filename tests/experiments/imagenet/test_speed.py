@@ -32,8 +32,3 @@ def test_a_run_that_waits_for_its_batches_reports_it(tmp_path):
     assert len(bound) == len(speed) == 2
     assert all(0.3 < value <= 1 for value in bound)
     np.testing.assert_allclose(np.multiply(speed, seconds), 4, rtol=1e-6)
-
-
-def test_a_run_without_host_batches_never_waits(tmp_path):
-    small.run(tmp_path / "a", num_steps=6, chunk_steps=2, rates={"images": 4})
-    assert perf(tmp_path / "a", "input_bound") == [0, 0]

@@ -15,7 +15,7 @@ NAMES += ["answers_time_out", "answers_died"]
 
 
 def counts(folder):
-    """What became of all answers up to the last step, by reason."""
+    """The number of answers up to the last step by the reason of their verdict."""
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     last = [record for record in records if "perf/judge_seconds" in record][-1]
     return {name: last[f"perf/{name}"] for name in NAMES}

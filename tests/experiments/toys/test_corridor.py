@@ -75,21 +75,6 @@ def test_sampler_draws_the_distribution_of_one_decision_at_a_time():
     assert chisquare(observed, expected).pvalue > 1e-4
 
 
-def test_a_thousand_states_give_the_exact_distribution_of_returns():
-    corridor = environment.make_corridor(1000, action_one_share=0.8, second_step_share=0.5, seed=0)
-    assert int(corridor.right_action.sum()) == 800 and 400 < int(corridor.second_step.sum()) < 600
-    params = {"logits": jnp.zeros((1000, 2)), "bias": jnp.asarray([0.0, 1.0])}
-    params["logits"] = params["logits"].at[jnp.arange(1000), corridor.right_action].add(6.0)
-    episodes = environment.sample_episodes(jax.random.key(0), params, corridor, 50_000)
-    pi = _action_probabilities(params)[np.arange(1000), np.asarray(corridor.right_action)]
-    survival = np.concatenate([[1], np.cumprod(pi)])
-    edges = np.unique(np.searchsorted(-survival, -np.linspace(1, survival[-1], 21)))[:-1]
-    observed = np.histogram(episodes.num_correct, bins=[*edges, 1001])[0]
-    expected = 50_000 * -np.diff([*survival[edges], 0.0])
-    assert (expected > 20).all()
-    assert chisquare(observed, expected).pvalue > 1e-4
-
-
 def test_log_probs_are_those_of_the_decisions_taken(x64):
     params = _params(5, dtype=np.float64)
     outcomes = _outcomes(params, SHORT)
@@ -134,9 +119,6 @@ def test_max_at_k_is_exact(k, x64):
         for chosen in itertools.product(outcomes, repeat=k)
     )
     assert environment.max_at_k(params, SHORT, k) == pytest.approx(expected, rel=1e-12)
-    if k == 1:
-        pi = _action_probabilities(params)[np.arange(5), SHORT.right_action]
-        assert expected == pytest.approx(np.cumprod(pi).sum(), rel=1e-12)
 
 
 def test_max_at_k_of_a_certain_policy_has_finite_gradients():

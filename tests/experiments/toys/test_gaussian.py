@@ -46,20 +46,6 @@ def test_quadrature_is_exact_to_rounding(std):
         assert problem.max_at_k_derivative(theta, k, std=std) == pytest.approx(slope, abs=1e-12)
 
 
-def test_one_sample_has_a_closed_form():
-    """E[x^2; 0 <= x <= 1] from the truncated moments of the normal distribution, and its derivative."""
-    theta, std = np.linspace(-0.2, 1.3, 16), 0.1
-    a, b = (0 - theta) / std, (1 - theta) / std
-    mass = norm.cdf(b) - norm.cdf(a)
-    first = norm.pdf(a) - norm.pdf(b)
-    second = mass + a * norm.pdf(a) - b * norm.pdf(b)
-    third = 2 * first + a**2 * norm.pdf(a) - b**2 * norm.pdf(b)
-    value = theta**2 * mass + 2 * theta * std * first + std**2 * second
-    slope = (theta**2 * first + 2 * theta * std * second + std**2 * third) / std  # E[g(x) (x - theta)] / std^2
-    np.testing.assert_allclose(problem.max_at_k(theta, 1, std=std), value, atol=1e-14)
-    np.testing.assert_allclose(problem.max_at_k_derivative(theta, 1, std=std), slope, atol=1e-12)
-
-
 def test_optimum_is_the_peak_and_moves_to_the_cliff_with_k():
     best = [problem.optimal_theta(k, std=0.1) for k in (1, 2, 4, 8, 16, 64)]
     assert all(a < b < 1 for a, b in itertools.pairwise(best))
@@ -67,17 +53,6 @@ def test_optimum_is_the_peak_and_moves_to_the_cliff_with_k():
         grid = np.linspace(-0.5, 2, 2001)
         assert abs(problem.max_at_k_derivative(theta, k, std=0.1)) < 1e-10
         assert problem.max_at_k(theta, k, std=0.1) >= problem.max_at_k(grid, k, std=0.1).max()
-
-
-def test_reward_has_its_cliff_at_one():
-    x = np.array([-0.1, 0.0, 0.5, 1.0, 1.0001])
-    np.testing.assert_array_equal(problem.reward(x), [0, 0, 0.25, 1, 0])
-    np.testing.assert_allclose(jax.vmap(problem.reward)(jnp.asarray(x, jnp.float32)), [0, 0, 0.25, 1, 0])
-
-
-def test_score_is_the_gradient_of_the_log_density(x64):
-    slope = jax.grad(lambda theta: jax.scipy.stats.norm.logpdf(0.95, theta, 0.1))(0.7)
-    assert problem.score(0.95, 0.7, std=0.1) == pytest.approx(float(slope), rel=1e-12)
 
 
 @pytest.mark.parametrize("k", [1, 3, 8])
@@ -187,12 +162,6 @@ def test_the_driver_refuses_impossible_settings(field, value, words):
     overrides = {field: value} | ({"rl.advantage.k": None} if value == "maxrl" else {})
     with pytest.raises(ConfigError, match=words):
         driver.check(load(TINY, overrides))
-
-
-def test_k_may_follow_a_schedule():
-    config = load(TINY, {"rl.advantage.k": ((0, 8), (20, 2))})
-    phases = driver.check(config)
-    assert [(first, training.estimated_k(advantage, 16)) for first, advantage in phases] == [(0, 8), (20, 2)]
 
 
 def test_paper_config_is_legal():

@@ -60,7 +60,7 @@ def letters(size):
 
 
 def divisors(fields):
-    """What llama.cpp's converter writes for Llama 3's stretched frequencies."""
+    """The factors that llama.cpp's converter writes for Llama 3's stretched frequencies."""
     plain = Config(head_dim=fields["head_dim"], rope_theta=fields["rope_parameters"]["rope_theta"])
     stretched = Config(
         head_dim=fields["head_dim"],

@@ -18,8 +18,7 @@ def around(square, size):
 def prim(size, rng, rule="cells"):
     """Walls of a maze as nested lists. ``rule`` 'cells' is randomised Prim; the others are wrong on purpose.
 
-    'edges' pops a uniform pair of a carved and an uncarved cell, 'last' the newest frontier cell, and 'first joins'
-    joins to the first carved neighbour instead of a uniform one.
+    'edges' pops a uniform pair of a carved and an uncarved cell, and 'last' the newest frontier cell.
     """
     walls = [[True] * size for _ in range(size)]
     walls[1][1] = False
@@ -30,8 +29,7 @@ def prim(size, rng, rule="cells"):
             cell, parent = rng.choice(pairs)
         else:
             cell = frontier[-1] if rule == "last" else rng.choice(frontier)
-            parents = [other for other in around(cell, size) if other in carved]
-            parent = parents[0] if rule == "first joins" else rng.choice(parents)
+            parent = rng.choice([other for other in around(cell, size) if other in carved])
         frontier.remove(cell)
         carved.add(cell)
         walls[cell[0]][cell[1]] = False

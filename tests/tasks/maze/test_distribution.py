@@ -40,19 +40,6 @@ def ours(num_mazes, size, seed):
     return np.asarray(maze.generate(jax.random.key(seed), num_mazes, size).walls)
 
 
-def small_plain(num_mazes, seed, rule="cells"):
-    rng = random.Random(seed)
-    return [b"".join(map(bytes, plain.prim(7, rng, rule))) for _ in range(num_mazes)]
-
-
-def test_all_192_small_mazes_as_often_as_a_plain_prim_makes_them(law):
-    mazes = [one.tobytes() for one in ours(20_000, 7, seed=0)]
-    assert set(mazes) <= set(law)
-    assert two_sample(mazes, small_plain(10_000, seed=1)) > FALSE_ALARM
-    for rule in ("edges", "last", "first joins"):
-        assert two_sample(mazes, small_plain(3_000, seed=2, rule=rule)) < CAUGHT, rule
-
-
 def test_all_192_small_mazes_as_often_as_the_exact_law_says(law):
     assert len(law) == 192
     assert sum(law.values()) == pytest.approx(1)

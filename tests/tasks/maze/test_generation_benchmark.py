@@ -36,16 +36,3 @@ def test_it_prints_one_json_object(capsys):
     assert result["operations_per_maze"] > 4 * 120
     assert result["share_of_operation_rate"] > 0
     assert result["machine"]["jax"] == jax.__version__
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--size", "8"], "maze size: got 8, allowed: odd integers >= 5"),
-        (["--mazes", "0"], "--mazes: got 0, allowed: integers >= 1"),
-        (["--repeats", "0"], "--repeats: got 0, allowed: integers >= 1"),
-    ],
-)
-def test_wrong_arguments_are_one_line(capsys, arguments, message):
-    assert maze_generation.main(arguments) == 2
-    assert capsys.readouterr().err == message + "\n"

@@ -62,8 +62,3 @@ def test_the_figure_shows_both_outcomes_and_the_solution():
     file = io.BytesIO()
     picture.savefig(file, format="png")
     assert file.getvalue()[:4] == b"\x89PNG"
-
-
-def test_no_answer_is_refused(corridor):
-    with pytest.raises(ValueError, match="answers: got none"):
-        pictures.figure(corridor, {})

@@ -17,6 +17,10 @@ def contents(walls):
     return [one.tobytes() for one in np.asarray(walls)]
 
 
+def sample(key, num_mazes, held_out):
+    return maze.sample_training_from_keys(maze.maze_keys(key, num_mazes), 7, held_out)
+
+
 @pytest.fixture(scope="module")
 def small():
     """As many 7 x 7 mazes held out as may be: 64 of 192."""
@@ -56,7 +60,7 @@ def test_held_out_mazes_are_distinct_and_a_smaller_table_is_a_prefix(small):
 def test_no_held_out_maze_in_training_and_the_rest_as_prim_makes_them(small):
     # 100,000 mazes against Prim's exact law given that the maze is not held out; false-alarm rate 1e-4.
     held = set(contents(small.mazes.walls))
-    mazes = maze.sample_training(jax.random.key(1), 100_000, 7, small)
+    mazes = sample(jax.random.key(1), 100_000, small)
     counts = collections.Counter(contents(mazes.walls))
     assert not held & set(counts)
     free = maze.generate(jax.random.key(1), 1_024, 7)
@@ -73,12 +77,12 @@ def test_no_held_out_maze_in_training_and_the_rest_as_prim_makes_them(small):
 
 def test_a_training_maze_is_a_function_of_its_key_alone(small):
     key = jax.random.key(2)
-    many = maze.sample_training(key, 64, 7, small)
-    few = maze.sample_training(key, 7, 7, small)
+    many = sample(key, 64, small)
+    few = sample(key, 7, small)
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[:7], b), many, few)
     picked = maze.sample_training_from_keys(maze.maze_keys(key, 64)[jnp.array([50, 6])], 7, small)
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[jnp.array([50, 6])], b), many, picked)
-    other = maze.sample_training(jax.random.key(3), 64, 7, small)
+    other = sample(jax.random.key(3), 64, small)
     assert contents(other.walls) != contents(many.walls)
 
 
