@@ -25,7 +25,8 @@ def write(folder, code, *paths):
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(kanji, "_folder", lambda: tmp_path)
     write(tmp_path, "04e00", "M10,50h89")
     write(tmp_path, "05341", "M10,54.5h89", "M54.5,10v89")
     write(tmp_path, "04e09", "M20,20h60", "M25,50h50", "M10,90c20,-3 60-3,89.5,0")
@@ -36,8 +37,8 @@ def folder(tmp_path):
 
 
 def test_characters_with_few_strokes_come_first(folder):
-    assert kanji.characters(4, folder) == "一二十三"
-    classes = kanji.strokes(4, folder)
+    assert kanji.characters(4) == "一二十三"
+    classes = kanji.strokes(4)
     np.testing.assert_array_equal(classes.present.sum(1), [1, 2, 2, 3])
     points = np.asarray(classes.points)
     # 十: a square cross in the middle, its extent 0.76
@@ -67,11 +68,9 @@ def test_a_path_that_cannot_be_drawn(path):
         polyline(path)
 
 
-def test_errors_name_the_file(folder, monkeypatch):
+def test_errors_name_the_file(folder):
     with pytest.raises(ValueError, match="num_classes: got 5, allowed: at most the 4"):
-        kanji.strokes(5, folder)
-    with pytest.raises(ValueError, match="nowhere"):
-        kanji.strokes(1, folder / "nowhere")
+        kanji.strokes(5)
     for text, said in (
         ('<svg><path d="M1,2A3,3 0 0 0 4,4"/></svg>', "got 'A' in the path"),
         ("<svg><path d='M0,0h9'>", ""),
@@ -79,8 +78,10 @@ def test_errors_name_the_file(folder, monkeypatch):
     ):
         (folder / "04e00.svg").write_text(text)
         with pytest.raises(ValueError, match=rf"04e00\.svg: {said}"):
-            kanji.strokes(1, folder)
+            kanji.strokes(1)
 
+
+def test_a_missing_package_is_named(monkeypatch):
     def missing(name):
         raise importlib.metadata.PackageNotFoundError(name)
 

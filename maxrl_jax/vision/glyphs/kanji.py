@@ -9,7 +9,6 @@ one ``path`` for each stroke in the order of writing, in a square of 109 units.
 """
 
 import importlib.metadata
-import os
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -26,28 +25,23 @@ _EXTENT = 0.76
 _SIDE = 109.0
 
 
-def strokes(num_classes: int, folder: str | os.PathLike[str] | None = None) -> Strokes:
+def strokes(num_classes: int) -> Strokes:
     """The ``num_classes`` characters with the fewest strokes, ties in the order of Unicode.
 
     Characters of few strokes are the cheapest to draw and stay legible at 32 pixels. Some pairs differ only in the
     length of one stroke.
 
-    Args:
-        num_classes: C.
-        folder: a folder of KanjiVG's files; that of the installed package ``kanjivg`` by default.
-
     Raises:
-        ValueError: no such files, fewer characters than asked for, or a file that cannot be read (named).
+        ValueError: the package is missing, fewer characters than asked for, or a file that cannot be read (named).
     """
-    chosen = characters(num_classes, folder)
-    where = _folder(folder)
-    return pack([read_svg(where / f"{ord(character):05x}.svg") for character in chosen], _NUM_POINTS, _EXTENT)
+    paths = [_folder() / f"{ord(character):05x}.svg" for character in characters(num_classes)]
+    return pack([_read_svg(path) for path in paths], _NUM_POINTS, _EXTENT)
 
 
-def characters(num_classes: int, folder: str | os.PathLike[str] | None = None) -> str:
+def characters(num_classes: int) -> str:
     """The characters of classes 0 to ``num_classes - 1`` of `strokes`, as one string."""
     candidates = []
-    for path in _folder(folder).iterdir():
+    for path in _folder().iterdir():
         match = _FILE.fullmatch(path.name)
         if match and int(match["code"], 16) in _IDEOGRAPHS:
             candidates.append((path.read_bytes().count(b"<path"), int(match["code"], 16)))
@@ -56,12 +50,8 @@ def characters(num_classes: int, folder: str | os.PathLike[str] | None = None) -
     return "".join(chr(code) for _, code in sorted(candidates)[:num_classes])
 
 
-def read_svg(path: Path) -> list[np.ndarray]:
-    """The strokes of one file of KanjiVG, each [points, 2] in the unit square.
-
-    Raises:
-        ValueError: naming the file and what is wrong with it.
-    """
+def _read_svg(path: Path) -> list[np.ndarray]:
+    """The strokes of one file of KanjiVG, each [points, 2] in the unit square."""
     try:
         paths = ElementTree.parse(path).iterfind(".//{*}path")
         polylines = [polyline(element.get("d", "")) / _SIDE for element in paths]
@@ -72,17 +62,10 @@ def read_svg(path: Path) -> list[np.ndarray]:
     return polylines
 
 
-def _folder(folder: str | os.PathLike[str] | None) -> Path:
-    """The folder of SVG files, given or installed."""
-    if folder is not None:
-        if not Path(folder).is_dir():
-            raise ValueError(f"folder: got {str(folder)!r}, allowed: a folder of KanjiVG's SVG files")
-        return Path(folder)
+def _folder() -> Path:
+    """The installed folder of SVG files."""
     try:
         files = importlib.metadata.distribution("kanjivg").files or []
     except importlib.metadata.PackageNotFoundError:
         raise ValueError('kanji: the package kanjivg is missing; pip install -e ".[kanji]"') from None
-    for file in files:
-        if _FILE.fullmatch(file.name):
-            return Path(str(file.locate())).parent
-    raise ValueError("kanji: the installed package kanjivg holds no NNNNN.svg file")
+    return next(Path(str(file.locate())).parent for file in files if _FILE.fullmatch(file.name))
