@@ -62,8 +62,8 @@ def _words() -> ConfigDict:
     words.num_problems = 256  # of the fixed training set of RL
     words.num_demonstrations = 32_768  # of the teacher's, for SFT
     words.set_seed = 0  # which problems: the same for every seed of a run
-    words.training = "usual"  # rare: words that the teacher mostly misreads; long: chains of 5 and 6, as of no training
-    words.held_out = "usual"  # likewise
+    words.training = ""  # as demonstrations; rare: words that the teacher mostly misreads; long: chains of 5 and 6
+    words.held_out = ""  # likewise
     return words
 
 

@@ -20,11 +20,11 @@ from maxrl_jax.tasks.words.relations import LARGEST, Relation
 
 STEPS = (2, 3, 4)
 KINDS = {
-    "usual": (STEPS, relations.FREQUENCIES),
+    "": (STEPS, relations.FREQUENCIES),
     "rare": (STEPS, (0.0, 0.0, 0.5, 0.5)),  # only the two words of an operation that a teacher misreads most
     "long": ((5, 6), relations.FREQUENCIES),
 }
-"""Steps of a chain and frequencies of an operation's words: demonstrations are usual, the others harder or longer."""
+"""Steps of a chain and frequencies of an operation's words: those of demonstrations, harder ones, longer ones."""
 
 LARGEST_CHANGE = 20  # added or subtracted in one step
 HELD_OUT_SHARE = 8  # one content in 8 is held out
@@ -76,7 +76,7 @@ class Problem:
         return zlib.crc32(repr(self.content).encode()) % HELD_OUT_SHARE == 0
 
 
-def sample(rng: np.random.Generator, *, held_out: bool, kind: str = "usual") -> Problem:
+def sample(rng: np.random.Generator, *, held_out: bool, kind: str = "") -> Problem:
     """A random problem of one of `KINDS`, of those held out or of the others."""
     lengths, frequencies = KINDS[kind]
     boundaries = list(itertools.accumulate(frequencies))[:-1]  # of a uniform number, between the words
@@ -94,7 +94,7 @@ def sample(rng: np.random.Generator, *, held_out: bool, kind: str = "usual") -> 
             return problem
 
 
-def distinct(rng: np.random.Generator, num_problems: int, *, held_out: bool, kind: str = "usual") -> list[Problem]:
+def distinct(rng: np.random.Generator, num_problems: int, *, held_out: bool, kind: str = "") -> list[Problem]:
     """Random problems of different contents; the first M of a longer list are the list of M."""
     return [problem for _, problem in zip(range(num_problems), _without_repeats(rng, held_out, kind), strict=False)]
 

@@ -18,8 +18,8 @@ def make(
     num_demonstrations: int = 32_768,
     num_held_out: int = 256,
     set_seed: int = 0,
-    training: str = "usual",
-    held_out: str = "usual",
+    training: str = "",
+    held_out: str = "",
 ) -> Task:
     """The task of the word problems.
 
@@ -64,7 +64,7 @@ def make(
     return Task(
         name=f"{num_problems} word problems",
         vocabulary_size=vocabulary.SIZE,
-        answer_length=max(map(arrays.answer_length, ("usual", training, held_out))),
+        answer_length=max(map(arrays.answer_length, ("", training, held_out))),
         prompts=prompts,
         judge=judged,
         held_out=_widened(asked, None),
