@@ -183,8 +183,8 @@ def summary(
         PREFIX/MEASURE (share of the right answers that have it), PREFIX/answer_length (tokens), PREFIX/coverage (share
         of prompts solved at least once) and PREFIX/solved, the counts themselves: pass@k for every k, support and
         efficiency follow from them. With graded rewards also PREFIX/reward_mean, PREFIX/best@K (unbiased max@K of the
-        reward) and PREFIX/MEASURE_pass@K; where they were found, PREFIX/entropy (nats a token) and PREFIX/majority@n
-        (share of prompts whose most frequent vote is right, ties in parts).
+        reward) and PREFIX/MEASURE_pass@K; where they were found, PREFIX/entropy (nats a token) and PREFIX/majority@m
+        for m = 64 and n (share of prompts whose most frequent vote of m answers is right, ties in parts).
     """
     solved, ks = found["solved"], orders(num_samples)
     curve = metrics.pass_at_k(num_samples, solved, ks).mean(axis=0)
@@ -203,8 +203,9 @@ def summary(
     if "entropy" in found:
         out[f"{prefix}/entropy"] = float(found["entropy"].sum() / max(found["length"].sum(), 1))
     if "votes" in found:
-        won = metrics.majority_vote(found["votes"], found["votes_right"])
-        out[f"{prefix}/majority@{num_samples}"] = float(won.mean())
+        for n in dict.fromkeys((min(64, num_samples), num_samples)):
+            won = metrics.majority_vote(found["votes"][:, :n], found["votes_right"][:, :n])
+            out[f"{prefix}/majority@{n}"] = float(won.mean())
     if "rewards" in found:
         out |= _graded(found, num_samples, measures, prefix)
     out[f"{prefix}/solved"] = solved.tolist()
