@@ -26,11 +26,7 @@ GRADED = "path_quality"
 INITIAL = "shortest_pass@1"
 """Orders the bases: the chance that one answer is a shortest path."""
 
-METRICS = {
-    "reward_mean": "mean reward",
-    "best@32": "best reward of 32",
-    "shortest_pass@32": "pass@32, shortest path",
-}
+METRICS = {"reward_mean": "mean reward", "best@32": "best reward of 32"}
 """Metrics of an evaluation by GRADED, a panel each."""
 
 
@@ -54,7 +50,7 @@ def maze_ladder(context: Context) -> Drawing:
         policy_curves.blind_level(ax, found, int(tries))  # of its walks those that reach the goal are the shortest
         ax.set(xlabel="pass@1, shortest path, of the base", title=f"{label}, at the end")
         from_zero(ax)
-    policy_curves.legend(fig, axes[0], [])
+    policy_curves.legend(fig, axes[0])
     return Drawing(fig, lines.rename(columns={"mean": "final", "n": "runs"}))
 
 

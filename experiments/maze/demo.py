@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 import configs
-from experiments.maze import overview
+from experiments.figures.policies import overview
 from experiments.results import policy_runs, style
 from experiments.results.policy_runs import Record
 from experiments.sweep import runner
@@ -83,7 +83,7 @@ def run(workdir: str | os.PathLike, overrides: Sequence[str] = SHORT, spec: str 
     found = [policy_runs.read(method.folder) for method in methods]
     table = summary(found)
     table.to_csv(folder / "summary.csv", index=False)
-    overview.draw(found).fig.savefig(folder / "demo.png", dpi=200)
+    overview.mazes(found).fig.savefig(folder / "demo.png", dpi=200)
     show(table)
     print(reading(table, found[0].config["maze"]["size"]))
     print(f"figure: {folder / 'demo.png'}")

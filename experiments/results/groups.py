@@ -15,7 +15,7 @@ from maxrl_jax.runs.folder import resume
 
 R = TypeVar("R", bound=RunFolder)
 
-_FIRST = ("cross_entropy", "maxrl", "grpo", "rloo", "pkpo")
+_FIRST = ("base", "cross_entropy", "maxrl", "grpo", "rloo", "pkpo")
 _AT_A_TIME = ("decode_rows", "decode_segments", "micro_batch", "micro_batch_tokens", "remat")
 """How much a device works on at a time, which changes speed and memory, and results by rounding alone."""
 _BASE = "model.init_from"
@@ -44,7 +44,7 @@ class Group(Generic[R]):
 
 
 def method(run: RunFolder) -> str:
-    """``maxpo_k4``, ``maxrl_order_4``, ``grpo_entropy``, ``cross_entropy``; "" for a config that names no estimator.
+    """``maxpo_k4``, ``grpo_entropy``, ``cross_entropy``; base without RL, "" for a config that names no estimator.
 
     These are the names of results/published.csv: the estimator, its k or order, whether there is an entropy bonus.
     """
@@ -54,6 +54,8 @@ def method(run: RunFolder) -> str:
     section = next((s for s in ("rl", "loss") if f"{s}.advantage.name" in fields), None)
     if section is None:
         return ""
+    if fields.get("rl.steps") == 0:
+        return "base"
     name = str(fields[f"{section}.advantage.name"])
     hyper = advantages.TABLE[name].defaults if name in advantages.TABLE else {}
     for key, sign in (("k", "_k"), ("order", "_")):

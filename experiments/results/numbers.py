@@ -19,6 +19,7 @@ from experiments.results import folders, image_runs, policy_runs
 from experiments.results.groups import by, group
 from experiments.results.policy_runs import Record
 from experiments.results.spread import spread
+from maxrl_jax import advantages, objectives  # noqa: F401
 from maxrl_jax.tasks import maze
 from maxrl_jax.tasks.maze import blind  # noqa: F401
 
@@ -73,6 +74,11 @@ def metric(where: str, method: str, *names: str, step: int | None = None, **fiel
     """Metrics of an evaluation over seeds, as `passes`."""
     runs = chosen(where, method, **fields)
     return _spread([[run.evaluations[_step(runs, method, step)][name] for name in names] for run in runs])
+
+
+def after(where: str, method: str, *names: str, kind: str = "", **fields: Any) -> list[float]:
+    """Metrics of the evaluations of final models on one kind of held-out problems, over seeds as `passes`."""
+    return _spread([[run.summaries[kind][f"eval/{name}"] for name in names] for run in chosen(where, method, **fields)])
 
 
 def overruns(where: str, method: str) -> list[float]:

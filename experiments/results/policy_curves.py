@@ -1,15 +1,16 @@
-"""Drawing of language-model policies: one look a method, curves over RL steps or epochs, levels, legends."""
+"""Drawing of language-model policies: one look a method, curves over steps, epochs or k, levels, legends."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from experiments.results import policy_runs, style
-from experiments.results.band import band
+from experiments.results.band import band, bars
 from experiments.results.groups import Group, parts
 from experiments.results.policy_runs import Record
 from experiments.results.spread import spread
@@ -43,23 +44,41 @@ def looks(groups: Iterable[Group], *, markers: bool = False) -> dict[str, dict[s
     return found
 
 
-Values = Callable[[Record], pd.Series]
+def line(
+    ax: Axes, over: str, x: Any, values: Any, look: Mapping[str, Any], *, marked: bool = False, **names: Any
+) -> list[dict]:
+    """One line: the mean over runs with a band (marked: bars) of one standard error; returns the plotted rows.
+
+    Args:
+        ax: axes to draw on.
+        over: the name of x in the rows.
+        x: [n].
+        values: [R, n], a row a run.
+        look: of `looks`.
+        marked: whether points are marked.
+        **names: columns that are the same in every row.
+    """
+    mean, error, runs = spread(np.asarray(values, float))
+    (bars if marked else band)(ax, x, mean, error, **look)
+    columns = zip(x, mean, error, runs, strict=True)
+    return [{**names, over: at, "mean": m, "standard_error": e, "runs": n} for at, m, e, n in columns]
+
+
+Values = Callable[[Any], pd.Series]
 """A metric of a run, indexed by step."""
 
 
 def over_steps(
     ax: Axes,
     groups: Sequence[Group[Any]],
-    values: Callable[[Any], pd.Series],
+    values: Values,
     name: str,
     *,
     epochs: bool = False,
     smooth: bool = False,
     drawn: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[dict]:
-    """One line a group: the mean over its runs, a band of one standard error; returns the plotted rows.
-
-    All lines end at the last step that each run has reached, and every point is the mean of all runs of its group.
+    """A `line` for each group; all end at the last step that each run has reached; returns the plotted rows.
 
     Args:
         ax: axes to draw on.
@@ -72,7 +91,7 @@ def over_steps(
         drawn: how the group of each key is drawn; `looks` by default.
     """
     drawn = looks(groups) if drawn is None else drawn
-    found = {group.key: [values(record) for record in group.runs] for group in groups}
+    found = {group.key: [values(record).sort_index() for record in group.runs] for group in groups}
     if epochs:
         for group in groups:
             pairs = zip(group.runs, found[group.key], strict=True)
@@ -80,16 +99,11 @@ def over_steps(
     end = min(series.index.max() for of_group in found.values() for series in of_group)
     rows = []
     for group in groups:
-        cut = [series.sort_index().loc[:end] for series in found[group.key]]
+        cut = [series.loc[:end] for series in found[group.key]]
         if smooth:
             cut = [_smoothed(record, series) for record, series in zip(group.runs, cut, strict=True)]
         table = pd.concat(cut, axis=1, join="inner")
-        mean, error, runs = spread(table, axis=1)
-        band(ax, table.index, mean, error, **drawn[group.key])
-        rows += [
-            {"metric": name, "method": group.key, "step": s, "mean": m, "standard_error": e, "runs": n}
-            for s, m, e, n in zip(table.index, mean, error, runs, strict=True)
-        ]
+        rows += line(ax, "step", table.index, table.T, drawn[group.key], metric=name, method=group.key)
     return rows
 
 
@@ -100,7 +114,7 @@ def pass_at(k: int) -> Values:
 
 def trained(name: str) -> Values:
     """A train/ metric."""
-    return lambda record: record.train.set_index("step")[name]
+    return lambda record: record.train.set_index("step")[name].dropna()
 
 
 def _smoothed(record: Record, series: pd.Series) -> pd.Series:
@@ -114,10 +128,37 @@ def windows(series: pd.Series, least: int = 0) -> pd.Series:
     return series.rolling(window, min_periods=1).mean().iloc[window - 1 :: window]
 
 
-def levels(ax: Axes, found: Sequence[Record], k: int, **line: Any) -> list[dict]:
+def over_k(
+    ax: Axes, curves: Sequence[tuple[Group, Any]], ks: Sequence[int], found: Sequence[Record] = (), **names: Any
+) -> list[dict]:
+    """pass@k over k: a `line` for each group and its values [R, n]; a blind walker's on the mazes of `found`."""
+    ax.set_xscale("log", base=2)
+    drawn = looks([group for group, _ in curves])
+    rows = []
+    for group, values in curves:
+        rows += line(ax, "k", ks, values, drawn[group.key], method=group.key, **names)
+    blind = policy_runs.blind(found, ks) if found else None
+    if blind is not None:
+        ax.plot(ks, blind, **BLIND)
+        rows += [{**names, "method": "blind", "k": k, "mean": m} for k, m in zip(ks, blind, strict=True)]
+    ax.set_xlabel("tries k")
+    ax.set_ylim(bottom=0)
+    return rows
+
+
+def at_the_end(ax: Axes, groups: Sequence[Group[Record]], ks: Sequence[int]) -> list[dict]:
+    """`over_k` after the last step that every run has, and of the bases."""
+    ends = policy_runs.ends(groups)
+    curves = [(one, [run.pass_curve(ks, s) for run, s in zip(one.runs, at, strict=True)]) for one, at in ends]
+    rows = over_k(ax, curves, ks, [record for group in groups for record in group.runs], metric="pass@k at the end")
+    ax.set_title("at the end: pass@k")
+    return rows
+
+
+def levels(ax: Axes, found: Sequence[Record], k: int, **look: Any) -> list[dict]:
     """pass@k before RL, the mean over the bases, and a blind walker's in mazes, as level lines; returns their rows."""
     mean, error, runs = policy_runs.base(found, [k])
-    ax.axhline(mean[0], **{**style.look("base"), **line})
+    ax.axhline(mean[0], **{**style.look("base"), **look})
     row = {"metric": f"pass@{k}", "method": "base", "mean": mean[0], "standard_error": error[0], "runs": int(runs[0])}
     return [row, *blind_level(ax, found, k)]
 
@@ -138,21 +179,15 @@ def blind_level(ax: Axes, found: Sequence[Record], k: int, value: Callable[[floa
     return [{"metric": f"pass@{k}", "method": "blind", "mean": value(rate[0])}]
 
 
-def legend(fig: Any, ax: Axes, groups: Sequence[Group]) -> None:
-    """The legend of one panel below the whole figure, with the number of seeds."""
+def legend(fig: Any, ax: Axes, groups: Sequence[Group] = ()) -> None:
+    """The legend of one panel below the whole figure, with the number of seeds of some groups."""
     handles, labels = ax.get_legend_handles_labels()
     counts = {group.label: len(group.runs) for group in groups}
     if len(set(counts.values())) > 1:
         labels = [f"{label} ({counts[label]})" if label in counts else label for label in labels]
     fits = 2 if fig.get_figwidth() <= style.WIDTHS["column"] else 4 if max(map(len, labels)) > 12 else 6
-    fig.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=min(len(labels), fits),
-        title=seeds(counts.values()),
-        title_fontsize=7,
-    )
+    columns, title = min(len(labels), fits), seeds(counts.values())
+    fig.legend(handles, labels, loc="outside lower center", ncols=columns, title=title, title_fontsize=7)
 
 
 def seeds(counts: Iterable[int]) -> str | None:

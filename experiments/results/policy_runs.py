@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,25 @@ from experiments.results.groups import Group
 from experiments.results.spread import Spread, spread
 from maxrl_jax import metrics
 from maxrl_jax.tasks.maze import blind as blind_walker
+
+
+class Counts(NamedTuple):
+    """Successes of each prompt [M] among so many samples."""
+
+    solved: np.ndarray
+    num_samples: int
+
+    def pass_curve(self, ks: Sequence[int]) -> np.ndarray:
+        """Unbiased pass@k, mean over prompts, for every k of `ks`."""
+        return metrics.pass_at_k(self.num_samples, self.solved, np.asarray(ks)).mean(axis=0)
+
+    def samples_to_reach(self, target: float) -> int | None:
+        """The fewest samples k whose pass@k reaches `target`, None when all do not.
+
+        The ratio of two runs' numbers at one target is the paper's efficiency factor.
+        """
+        reached = np.flatnonzero(self.pass_curve(np.arange(1, self.num_samples + 1)) >= target - 1e-12)
+        return int(reached[0]) + 1 if len(reached) else None
 
 
 class Record(RunFolder):
@@ -31,6 +51,12 @@ class Record(RunFolder):
         """step -> {metric without eval/: value}, `solved` as an int array [M], successes of each prompt."""
         logged = self.values("eval").items()
         return {step: {**v, "solved": np.asarray(v["solved"], int)} for step, v in logged if "solved" in v}
+
+    @cached_property
+    def summaries(self) -> dict[str, dict[str, Any]]:
+        """summary.json of the evaluations of its final model in evaluation/, by kind of held-out problems."""
+        found = map(json.loads, (file.read_text() for file in sorted(self.folder.glob("evaluation/*/summary.json"))))
+        return {summary.get("held_out", ""): summary for summary in found}
 
     @property
     def method(self) -> str:
@@ -68,11 +94,13 @@ class Record(RunFolder):
         """Samples of each prompt in an evaluation."""
         return self.config["eval"]["num_samples"]
 
+    def counts(self, step: int | None = None) -> Counts:
+        """Successes at one evaluation, the last by default."""
+        return Counts(self.evaluations[max(self.evaluations) if step is None else step]["solved"], self.num_samples)
+
     def pass_curve(self, ks: Sequence[int], step: int | None = None) -> np.ndarray:
         """Unbiased pass@k at one evaluation (the last by default), mean over prompts, for every k of `ks`."""
-        step = max(self.evaluations) if step is None else step
-        solved = self.evaluations[step]["solved"]
-        return metrics.pass_at_k(self.num_samples, solved, np.asarray(ks)).mean(axis=0)
+        return self.counts(step).pass_curve(ks)
 
 
 def read(folder: Path) -> Record:
@@ -95,6 +123,13 @@ def last_common_step(records: Iterable[Record]) -> int:
     if not steps:
         raise groups.Mixed("no step at which each of the runs was evaluated")
     return max(steps)
+
+
+def ends(groups: Sequence[Group[Record]]) -> list[tuple[Group[Record], list[int]]]:
+    """The bases with the step of each one's first evaluation, then the groups with the last that all runs have."""
+    found = [record for one in groups for record in one.runs]
+    base, step = bases(found), last_common_step(found)
+    return [(base, [min(run.evaluations) for run in base.runs]), *((one, [step] * len(one.runs)) for one in groups)]
 
 
 def support(base: np.ndarray, final: np.ndarray) -> dict[str, int]:
@@ -132,13 +167,3 @@ def blind(records: Iterable[Record], ks: Sequence[int]) -> np.ndarray | None:
     sets = {(c["maze"]["size"], c["eval"]["num_mazes"], c["eval"]["seed"]) for c in (r.config for r in records)}
     curves = [blind_walker.pass_at_k(blind_walker.held_out_share(*one), one[0], np.asarray(ks)) for one in sets]
     return np.mean(curves, axis=0)
-
-
-def samples_to_reach(target: float, solved: np.ndarray, num_samples: int) -> int | None:
-    """The fewest samples k whose unbiased pass@k reaches `target`, None when num_samples do not.
-
-    The ratio of two runs' numbers at one target is the paper's efficiency factor.
-    """
-    curve = metrics.pass_at_k(num_samples, np.asarray(solved), np.arange(1, num_samples + 1)).mean(axis=0)
-    reached = np.flatnonzero(curve >= target - 1e-12)
-    return int(reached[0]) + 1 if len(reached) else None

@@ -1,9 +1,9 @@
-"""Figures of trained policies, from run folders, published points beside ours."""
+"""Figures of trained policies at their last common evaluation, published points beside ours."""
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,14 +11,15 @@ from matplotlib.axes import Axes
 
 from experiments.figures.policies.panels import published_at_17, records
 from experiments.figures.registry import Context, Skipped, figure
-from experiments.results import policy_runs
+from experiments.results import policy_curves, policy_runs
 from experiments.results.band import apart, bars
 from experiments.results.drawing import Drawing
 from experiments.results.groups import Group, by, group, label, parts
-from experiments.results.policy_curves import BLIND, blind_level, legend, looks
-from experiments.results.policy_runs import Record
+from experiments.results.policy_curves import blind_level, legend, looks
+from experiments.results.policy_runs import Counts, Record
 from experiments.results.spread import spread
 from experiments.results.style import COLOURS, LABELS, new_figure, shades
+from maxrl_jax.lm import evaluation
 
 _SUPPORT = {"kept": "#009e73", "gained": "#56b4e9", "lost": "#d55e00", "neither": "#c8c8c8"}
 
@@ -27,77 +28,40 @@ _SUPPORT = {"kept": "#009e73", "gained": "#56b4e9", "lost": "#d55e00", "neither"
 def maxrl_fig3(context: Context) -> Drawing:
     """One line a method over N, at k = 1 and at the largest k of the runs; levels: the base, a blind guess.
 
-    The first row has the runs of one number of prompts a step, as published. Where other runs have as many rollouts a
-    step as one of those, P x N, a second row (ours) has them: there more rollouts cost prompts. All runs are compared
-    at the last step that each of them was evaluated at. A run that solved nothing has no finite point: the CSV says
-    inf.
+    All runs are compared at the last step that each of them was evaluated at, and where points have other seeds, those
+    seeds are drawn that all have. A run that solved nothing has no finite point: the CSV says inf.
     """
     found = records(context)
-    step = policy_runs.last_common_step(found)
-    most = min(record.num_samples for record in found)
+    shared = set.intersection(*({run.seed for run in one.runs} for one in group(found)))
+    found = [run for run in found if run.seed in shared] or found
+    step, most = policy_runs.last_common_step(found), min(record.num_samples for record in found)
     theirs = published_at_17(found, "Figure 3")
-    fixed_parts = _by_what_is_fixed(found)
-    fig, axes = new_figure(len(fixed_parts), 2, width="page", aspect=0.8, squeeze=False)
-    rows: list[dict] = []
-    for (fixed, runs), line, points in zip(fixed_parts.items(), axes, (theirs, theirs[:0]), strict=False):
-        for ax, k in zip(line, (1, most), strict=True):
-            of_panel = _over_rollouts(ax, runs, k, step) + _published_over_rollouts(ax, points, k)
-            base, _, count = spread([_loss(k, run, min(run.evaluations)) for run in policy_runs.bases(runs).runs])
-            ax.axhline(float(base), ls="--", color=COLOURS["base"], label="Base")
-            of_panel.append({"k": k, "source": "ours", "method": "base", "value": float(base), "runs": int(count)})
-            for row in blind_level(ax, runs, k, lambda rate: float(-np.log(rate))):
-                of_panel.append({"k": k, "source": "ours", "method": "blind", "value": row["mean"]})
-            numbers = [row["rollouts"] for row in of_panel if "rollouts" in row]
-            ax.set_xscale("log", base=2)
-            ax.set_xlim(min(numbers) / 1.3, max(numbers) * 1.3)
-            ax.set_xlabel("rollouts a prompt, N")
-            ax.set_ylabel(f"-log pass@{k}")
-            ax.set_title(f"{fixed} a step")
-            rows += [{"fixed": fixed, "step": step, **row} for row in of_panel]
-    legend(fig, axes[0, 0], [])
-    return Drawing(fig, pd.DataFrame(rows))
-
-
-def _by_what_is_fixed(found: Sequence[Record]) -> dict[str, list[Record]]:
-    """The runs of the commonest number of prompts, and those with as many rollouts a step as one of these has.
-
-    Raises:
-        Skipped: a run belongs to neither.
-    """
-    prompts = statistics.mode(record.num_prompts for record in found)
-    same_prompts = [record for record in found if record.num_prompts == prompts]
-    parts = {f"{prompts} prompts": same_prompts}
-    others = [record for record in found if record.num_prompts != prompts]
-    if others:
-        rollouts = others[0].num_prompts * others[0].num_rollouts
-        parts[f"{rollouts:,} rollouts"] = [r for r in found if r.num_prompts * r.num_rollouts == rollouts]
-    if strange := [r for r in others if r.num_prompts * r.num_rollouts != rollouts]:
-        raise Skipped(
-            f"{strange[0].folder} has {strange[0].num_prompts} x {strange[0].num_rollouts} rollouts a step, neither "
-            f"{prompts} prompts nor {rollouts} rollouts"
-        )
-    return parts
-
-
-def _over_rollouts(ax: Axes, found: Sequence[Record], k: int, step: int) -> list[dict]:
-    """Draws -log pass@k of every method over N; returns the plotted rows."""
+    lines: dict[str, dict[int, Group[Record]]] = {}
     points = by(group(found), lambda one: (one.method, one.runs[0].num_rollouts))
-    lines: dict[str, list[Group[Record]]] = {}
-    for (method, _), one in sorted(points.items(), key=lambda item: item[0][1]):
-        lines.setdefault(method, []).append(one)
-    rows = []
-    drawn = looks([_line(method, line) for method, line in lines.items()], markers=True)
-    for (method, line), shift in zip(lines.items(), apart(len(lines)), strict=True):
-        counts = [one.runs[0].num_rollouts for one in line]
-        here = [spread([_loss(k, run, step) for run in one.runs]) for one in line]
-        means, errors = [s.mean for s in here], [s.error for s in here]
-        bars(ax, np.multiply(counts, shift), means, errors, **drawn[method])
-        rows += [
-            {"k": k, "source": "ours", "method": method, "rollouts": n, "value": s.mean, "standard_error": s.error}
-            | {"runs": s.count}
-            for n, s in zip(counts, here, strict=True)
-        ]
-    return rows
+    for (method, n), one in sorted(points.items(), key=lambda item: item[0][1]):
+        lines.setdefault(method, {})[n] = one
+    drawn = looks([_line(method, list(line.values())) for method, line in lines.items()], markers=True)
+    fig, axes = new_figure(1, 2, width="page", aspect=0.8)
+    rows: list[dict] = []
+    for ax, k in zip(axes, (1, most), strict=True):
+        ours = {"k": k, "source": "ours"}
+        ax.set_xscale("log", base=2)
+        for (method, line), shift in zip(lines.items(), apart(len(lines)), strict=True):
+            here = [spread([_loss(k, run, step) for run in one.runs]) for one in line.values()]
+            bars(ax, np.multiply(list(line), shift), [s.mean for s in here], [s.error for s in here], **drawn[method])
+            for n, (mean, error, runs) in zip(line, here, strict=True):
+                row = {"method": method, "rollouts": n, "mean": mean, "standard_error": error, "runs": runs}
+                rows.append(ours | row)
+        base = float(np.mean([_loss(k, run, min(run.evaluations)) for run in policy_runs.bases(found).runs]))
+        ax.axhline(base, ls="--", color=COLOURS["base"], label="Base")
+        rows.append(ours | {"method": "base", "mean": base})
+        rows += [ours | row for row in blind_level(ax, found, k, lambda rate: float(-np.log(rate)))]
+        rows += _published_over_rollouts(ax, theirs, k)
+        ax.set(xlabel="rollouts a prompt, N", ylabel=f"-log pass@{k}")
+        numbers = [row["rollouts"] for row in rows if "rollouts" in row]
+        ax.set_xlim(min(numbers) / 1.3, max(numbers) * 1.3)
+    legend(fig, axes[0])
+    return Drawing(fig, pd.DataFrame(rows).assign(step=step))
 
 
 def _line(method: str, points: Sequence[Group[Record]]) -> Group[Record]:
@@ -109,18 +73,14 @@ def _line(method: str, points: Sequence[Group[Record]]) -> Group[Record]:
 
 def _published_over_rollouts(ax: Axes, theirs: pd.DataFrame, k: int) -> list[dict]:
     """Draws the published points; returns the plotted rows."""
-    rows = []
-    for method, points in theirs[theirs.metric == f"-log pass@{k}"].groupby("method"):
+    found = theirs[theirs.metric == f"-log pass@{k}"]
+    for method, points in found.groupby("method"):
         if method == "base":
             ax.axhline(points.value.iloc[0], ls=":", color=COLOURS["base"], label="Base, published")
-            rows.append({"k": k, "source": "published", "method": "base", "value": points.value.iloc[0]})
-            continue
-        ax.plot(points.rollouts, points.value, "x", color=COLOURS.get(method), label=f"{LABELS[method]}, published")
-        rows += [
-            {"k": k, "source": "published", "method": method, "rollouts": r, "value": v}
-            for r, v in zip(points.rollouts, points.value, strict=True)
-        ]
-    return rows
+        else:
+            ax.plot(points.rollouts, points.value, "x", color=COLOURS.get(method), label=f"{LABELS[method]}, published")
+    rows = found[["method", "rollouts", "value"]].rename(columns={"value": "mean"}).to_dict("records")
+    return [{"k": k, "source": "published", **row} for row in rows]
 
 
 @figure("maxpo_fig9", title="Held-out prompts whose support is kept, lost or gained by RL", needs_runs=True)
@@ -144,7 +104,7 @@ def maxpo_fig9(context: Context) -> Drawing:
     ax.set_ylabel("share of held-out prompts")
     ax.set_title("mean; in brackets the number of seeds")
     ax.grid(visible=False)
-    legend(fig, ax, [])
+    legend(fig, ax)
     return Drawing(fig, pd.DataFrame(rows))
 
 
@@ -152,73 +112,103 @@ def maxpo_fig9(context: Context) -> Drawing:
 def maxpo_fig10(context: Context) -> Drawing:
     """Final pass@k over k for maxpo runs, one line a training k."""
     found = records(context, lambda r: r.method.startswith("maxpo_k"), "of maxpo")
-    step = policy_runs.last_common_step(found)
-    ks = [k for k in (2**j for j in range(12)) if k <= min(r.num_samples for r in found)]
+    ks = evaluation.orders(min(run.num_samples for run in found))
     groups = by(group(found), lambda one: int(parts(one.method)[1]))
+    lines = sorted(groups.items())
     fig, ax = new_figure()
-    rows = []
-    for (trained, one), colour in zip(sorted(groups.items()), shades("maxrl", len(groups)), strict=True):
-        mean, error, runs = spread([record.pass_curve(ks, step) for record in one.runs])
-        bars(ax, ks, mean, error, marker="o", color=colour, label=f"k = {trained}")
-        rows += [
-            {"training_k": one.method, "k": k, "pass_at_k": m, "standard_error": e, "runs": n}
-            for k, m, e, n in zip(ks, mean, error, runs, strict=True)
-        ]
-    blind = policy_runs.blind(found, ks)
-    if blind is not None:
-        ax.plot(ks, blind, **BLIND)
-    ax.set_xscale("log", base=2)
-    ax.set_xlabel("k")
-    ax.set_ylabel("held-out pass@k")
+    curves = [(one, [run.pass_curve(ks, policy_runs.last_common_step(found)) for run in one.runs]) for _, one in lines]
+    rows = policy_curves.over_k(ax, curves, ks, found)
+    for drawn, (trained, _), colour in zip(ax.lines, lines, shades("maxrl", len(lines)), strict=False):
+        drawn.set(color=colour, linestyle="-", marker="o", label=f"k = {trained}")
+    ax.set(xlabel="k", ylabel="held-out pass@k")
     ax.legend(title="MaxPO trained at")
     return Drawing(fig, pd.DataFrame(rows))
 
 
+@figure("pkpo_fig3", title="k_opt x k_eval: held-out pass@k over training, and at the end", needs_runs=True)
+def pkpo_fig3(context: Context) -> Drawing:
+    """A panel a k_eval, a line a k_opt (RLOO: 1), and the ends as a heat map, the best of each column in bold."""
+    found = records(context, lambda r: r.method == "rloo" or r.method.startswith("pkpo_k"), "of rloo or pkpo")
+    ks = policy_curves.largest_ks(found, (1, 4, 8, 16))
+    groups = sorted(group(found), key=lambda one: [int(k) for k in (parts(one.method)[1] or "1").split("to")])
+    fig, axes = new_figure(1, len(ks) + 1, width="page", aspect=1.3)
+    rows: list[dict] = []
+    for ax, k in zip(axes, ks, strict=False):
+        rows += policy_curves.over_steps(ax, groups, policy_curves.pass_at(k), f"pass@{k}")
+        ax.set(xlabel="RL step", title=f"pass@{k}")
+    table = pd.DataFrame(rows)
+    ends = table[table.step == table.step.max()].pivot_table("mean", "method", "metric", sort=False)
+    axes[-1].imshow((ends / ends.max()).to_numpy(), cmap="Greys", vmin=0.5, vmax=1.6, aspect="auto")
+    for i, method in enumerate(ends.index):
+        for j, name in enumerate(ends.columns):
+            best = "bold" if ends[name].idxmax() == method else "normal"
+            axes[-1].text(j, i, f"{ends.loc[method, name]:.2f}", ha="center", va="center", fontsize=6, fontweight=best)
+    axes[-1].set_xticks(range(len(ks)), [str(k) for k in ks])
+    axes[-1].set_yticks(range(len(groups)), [parts(one.method)[1].replace("to", "→") or "1" for one in groups])
+    axes[-1].set(xlabel="k_eval", ylabel="k_opt", title="at the end")
+    axes[-1].grid(visible=False)
+    legend(fig, axes[0], groups)
+    return Drawing(fig, table)
+
+
 @figure("maxrl_efficiency", title="Samples a method needs for each sample of MaxRL, at equal pass@k", needs_runs=True)
 def maxrl_efficiency(context: Context) -> Drawing:
-    """The paper's efficiency factor: k over the samples MaxRL needs to reach another method's pass@k.
-
-    Above 1 MaxRL needs fewer. Where MaxRL's samples do not reach a method's pass@k the line ends; where one of them
-    already has more, the factor is at least k: an arrow, without a bar. Runs are compared at the last common step and
-    paired by rollouts and seed; a point is the mean of the factor's logarithm over the pairs, its bar one standard
-    error.
-    """
+    """The factor of `efficiency` at the last common step; runs are paired by rollouts and seed."""
     found = records(context)
     step, groups = policy_runs.last_common_step(found), group(found)
-    ours = by([one for one in groups if one.method == "maxrl"], lambda one: one.runs[0].num_rollouts)
-    maxrl = {_pair(run): run for one in ours.values() for run in one.runs}
-    others = [one for one in groups if one.method != "maxrl" and all(_pair(run) in maxrl for run in one.runs)]
-    rows = []
-    for one in others:
-        for k in (2**j for j in range(min(run.num_samples for run in one.runs).bit_length())):
-            targets = [(maxrl[_pair(run)], float(run.pass_curve([k], step)[0])) for run in one.runs]
-            needed = [policy_runs.samples_to_reach(y, r.evaluations[step]["solved"], r.num_samples) for r, y in targets]
-            if None in needed:
-                continue
-            mean, error, pairs = map(float, spread([np.log(k / n) for n in needed]))
-            row = {"method": one.key, "k": k, "factor": np.exp(mean), "low": np.exp(mean - error)}
-            bound = any(r.pass_curve([1], step)[0] > y for r, y in targets)
-            rows.append({**row, "high": np.exp(mean + error), "pairs": int(pairs), "at_least": bound})
-    table = pd.DataFrame(rows)
+    fig, ax = new_figure()
+    rows = efficiency(ax, [(one, [(run, run.counts(step)) for run in one.runs]) for one in groups])
     if not rows:
         raise Skipped("no run of maxrl beside one of another method with the same rollouts and seed")
+    table = pd.DataFrame(rows)
     if table.at_least.all():
         raise Skipped(f"one sample of MaxRL solves more than any number of the others' (pass@k up to {table.k.max()})")
-    fig, ax = new_figure()
-    for (key, look), shift in zip(looks(others, markers=True).items(), apart(len(others)), strict=True):
-        points = table[table.method == key]
-        measured, bounds = points[~points.at_least], points[points.at_least & (points.k > 1)]
-        reach = [measured.factor - measured.low, measured.high - measured.factor]
+    legend(fig, ax, [one for one in groups if one.key in set(table.method)])
+    return Drawing(fig, table)
+
+
+def efficiency(ax: Axes, counts: Sequence[tuple[Group[Record], Sequence[tuple[Record, Counts]]]], **names: Any) -> list:
+    """Draws k over the samples MaxRL needs to reach another method's pass@k, the paper's factor; returns the rows.
+
+    Above 1 MaxRL needs fewer. Where MaxRL's samples do not reach a method's pass@k the line ends; where one of them
+    already has more, the factor is at least k: an arrow, without a bar. A point is the mean of the factor's logarithm
+    over pairs of runs with the same rollouts and seed, its bar one standard error.
+
+    Args:
+        ax: axes to draw on.
+        counts: of every group its runs, each with its successes.
+        **names: columns that are the same in every row.
+    """
+    ours = [(one, pairs) for one, pairs in counts if one.method == "maxrl"]
+    by([one for one, _ in ours], lambda one: one.runs[0].num_rollouts)
+    maxrl = {_pair(run): found for _, pairs in ours for run, found in pairs}
+    others = [(g, pairs) for g, pairs in counts if g.method != "maxrl" and all(_pair(run) in maxrl for run, _ in pairs)]
+    drawn = looks([one for one, _ in others], markers=True)
+    rows: list[dict] = []
+    for (one, pairs), shift in zip(others, apart(len(others)), strict=True):
+        points = []
+        for k in evaluation.orders(min(found.num_samples for _, found in pairs)):
+            targets = [(maxrl[_pair(run)], float(found.pass_curve([k])[0])) for run, found in pairs]
+            needed = [own.samples_to_reach(target) for own, target in targets]
+            if None in needed:
+                continue
+            mean, error, runs = map(float, spread([np.log(k / n) for n in needed]))
+            row = {**names, "method": one.key, "k": k, "factor": np.exp(mean), "low": np.exp(mean - error)}
+            bound = any(own.pass_curve([1])[0] > target for own, target in targets)
+            points.append({**row, "high": np.exp(mean + error), "pairs": int(runs), "at_least": bound})
+        table = pd.DataFrame(points, columns=["k", "factor", "low", "high", "at_least"])
+        measured, bounds = table[~table.at_least.astype(bool)], table[table.at_least.astype(bool) & (table.k > 1)]
         if len(measured):
-            bars(ax, measured.k * shift, measured.factor, np.array(reach), **look)
-        ax.plot(bounds.k * shift, bounds.factor, color=look["color"], marker=r"$\uparrow$", markersize=7, linestyle="")
+            reach = np.array([measured.factor - measured.low, measured.high - measured.factor])
+            bars(ax, measured.k * shift, measured.factor, reach, **drawn[one.key])
+        arrow = {"marker": r"$\uparrow$", "markersize": 7, "linestyle": ""}
+        ax.plot(bounds.k * shift, bounds.factor, color=drawn[one.key]["color"], **arrow)
+        rows += points
     ax.axhline(1.0, color="black", linewidth=0.8, zorder=1)
     ax.set_xscale("log", base=2)
     ax.set_yscale("log", base=2)
-    ax.set_xlabel("k samples of the method")
-    ax.set_ylabel("k / samples MaxRL needs")
-    legend(fig, ax, others)
-    return Drawing(fig, table)
+    ax.set(xlabel="k samples of the method", ylabel="k / samples MaxRL needs")
+    return rows
 
 
 def _loss(k: int, record: Record, step: int) -> float:

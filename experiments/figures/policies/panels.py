@@ -64,7 +64,7 @@ def panels(
         ax.set_title(name)
     for ax, k in zip(axes[0], levels, strict=False):
         rows += blind_level(ax, found, k)
-    legend(fig, axes[0][0], groups)
+    legend(fig, axes[0, 0], groups)
     return Drawing(fig, pd.DataFrame(rows))
 
 

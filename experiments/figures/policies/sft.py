@@ -39,5 +39,5 @@ def sft_curve(context: Context) -> Drawing:
         rows += policy_curves.blind_level(axes[1], [run for run, _ in found], 1)
     for ax in axes:
         ax.set_xlabel("problems seen")
-    policy_curves.legend(fig, axes[1], [])
+    policy_curves.legend(fig, axes[1])
     return Drawing(fig, pd.DataFrame(rows))

@@ -12,7 +12,7 @@ from experiments.figures.policies.panels import published_at_17, records
 from experiments.figures.registry import Context, figure
 from experiments.results import policy_runs
 from experiments.results.drawing import Drawing
-from experiments.results.groups import group
+from experiments.results.groups import Group, group
 from experiments.results.policy_curves import largest_ks
 from experiments.results.policy_runs import Record
 from experiments.results.spread import spread, with_error
@@ -58,21 +58,20 @@ def majority(record: Record, step: int) -> float:
 
 
 def final_table(found: Sequence[Record], measures: Mapping[str, Measure]) -> pd.DataFrame:
-    """One row for the bases, one for each group: method, label, runs, rl_steps, each measure and its standard error.
+    """`rows` of the bases and of each group at the last step that each run was evaluated at."""
+    return rows(policy_runs.ends(group(found)), measures)
 
-    All runs are measured at the last step that each of them was evaluated at.
-    """
-    step = policy_runs.last_common_step(found)
-    base = policy_runs.bases(found)
-    rows = []
-    for one in (base, *group(found)):
-        at = [min(run.evaluations) if one is base else step for run in one.runs]
+
+def rows(ends: Sequence[tuple[Group[Record], Sequence[int]]], measures: Mapping[str, Measure]) -> pd.DataFrame:
+    """One row a group, its runs at given steps: method, label, runs, rl_steps, each measure and its standard error."""
+    found = []
+    for one, at in ends:
         row = {"method": one.key, "label": one.label, "runs": len(one.runs), "rl_steps": max(at)}
         for name, measure in measures.items():
             mean, error, _ = spread([measure(run, step) for run, step in zip(one.runs, at, strict=True)])
             row |= {name: float(mean), f"{name} standard error": float(error)}
-        rows.append(row)
-    return pd.DataFrame(rows)
+        found.append(row)
+    return pd.DataFrame(found)
 
 
 def draw_table(table: pd.DataFrame) -> Drawing:

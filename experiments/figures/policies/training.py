@@ -66,6 +66,31 @@ def maxrl_fig18(context: Context) -> Drawing:
     return coverage(found, largest_ks(found, (1, 32, 256)))
 
 
+@figure("pkpo_fig2", title="Training problems solved so far, and entropy, over k_opt", needs_runs=True)
+def pkpo_fig2(context: Context) -> Drawing:
+    """Share of the fixed training set that some rollout has solved up to a step, and nats a token."""
+    found = records(context, lambda run: "cumulative_solve_rate" in run.train, "on a fixed training set")
+    names = {"problems solved so far": "cumulative_solve_rate", "entropy (nats a token)": "entropy"}
+    return panels({title: trained(name) for title, name in names.items()}, found)
+
+
+@figure("pkpo_fig4", title="k annealed against each k alone", needs_runs=True)
+def pkpo_fig4(context: Context) -> Drawing:
+    """Held-out pass@1 and pass@8 over RL steps."""
+    found = records(context, lambda run: run.method == "rloo" or run.method.startswith("pkpo"), "of rloo or pkpo")
+    return coverage(found, largest_ks(found, (1, 8)))
+
+
+@figure("pkpo_fig5", title="A hard training set, on which k = 1 may stall", needs_runs=True)
+def pkpo_fig5(context: Context) -> Drawing:
+    """Training problems solved so far, held-out pass@1 and pass@64, of runs on a fixed set of one kind."""
+    found = records(
+        context, lambda run: run.config.get("words", {}).get("training"), "on a harder set of word problems"
+    )
+    held_out = {f"pass@{k}": pass_at(k) for k in largest_ks(found, (1, 64))}
+    return panels({"problems solved so far": trained("cumulative_solve_rate"), **held_out}, found)
+
+
 @figure("maxpo_fig3", title="Gradient variance as Adam's moments see it", needs_runs=True)
 def maxpo_fig3(context: Context) -> Drawing:
     """sum(v_hat - m_hat^2) over RL steps, logarithmic."""

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.figures.policies import overview
 from experiments.lm.tasks import maze_pictures as pictures
-from experiments.maze import demo, overview
+from experiments.maze import demo
 from experiments.results import policy_runs
 from maxrl_jax.runs.folder.metric_writer import read_metrics
 from maxrl_jax.tasks import maze
@@ -58,7 +59,7 @@ def test_reading_has_the_numbers(found):
 
 
 def test_the_figure_shows_curves_and_a_maze(found, capsys):
-    fig = overview.draw(found).fig
+    fig = overview.mazes(found).fig
     lines = {line.get_label(): line.get_ydata() for line in fig.axes[0].lines}
     np.testing.assert_allclose(lines["GRPO"], [1 / 96, 24 / 96])
     assert [ax.get_title() for ax in fig.axes[:2]] == ["solved with 1 try", "solved with 32 tries"]

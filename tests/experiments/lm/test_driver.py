@@ -320,9 +320,8 @@ def test_analysis_reads_the_run_back(finished):
     np.testing.assert_allclose(record.pass_curve([1], 0)[0], lines(finished, "eval/")[0]["eval/pass@1"])
     assert policy_runs.support([0, 1, 2, 0], [0, 0, 1, 3]) == {"kept": 1, "lost": 1, "gained": 1, "neither": 1}
     # One maze, 1 of 4 samples right: pass@k = k/4.
-    assert policy_runs.samples_to_reach(0.5, np.array([1]), 4) == 2
-    assert policy_runs.samples_to_reach(0.51, np.array([1]), 4) == 3
-    assert policy_runs.samples_to_reach(0.5, np.array([0]), 4) is None
+    one = policy_runs.Counts(np.array([1]), 4)
+    assert (one.samples_to_reach(0.5), one.samples_to_reach(0.51), one.samples_to_reach(1.01)) == (2, 3, None)
 
 
 WRONG = [
