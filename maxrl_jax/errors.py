@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -24,20 +25,13 @@ class ConfigError(ValueError):
     """
 
     def __init__(self, key: str, got: Any, allowed: str, *, shown: str | None = None):
-        """Makes the error.
-
-        Args:
-            key: dotted name of the field (or flag) to change.
-            got: the value found there.
-            allowed: what would have been accepted, in words.
-            shown: words that stand for ``got``, such as "no such field"; by default its repr.
-        """
+        """Makes the error; ``shown`` are words that stand for ``got``, by default its repr."""
         self.key, self.got, self.allowed = key, got, allowed
         self.shown = _cut(repr(got)) if shown is None else shown
         super().__init__(" ".join(f"{key}: got {self.shown}, allowed: {allowed}".split()))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (type(self), self.key, self.got, self.allowed, self.shown)
+        return functools.partial(type(self), shown=self.shown), (self.key, self.got, self.allowed)
 
 
 class InputError(ConfigError):
@@ -50,13 +44,9 @@ class InputError(ConfigError):
 
 @contextlib.contextmanager
 def foreign(place: str, got: str, allowed: str, *, users: bool = False) -> Iterator[None]:
-    """Turns any exception of a library, a file's content or a user's code into an InputError.
+    """Turns any exception of a library, a file's content or a user's code into an InputError, with its message.
 
-    Args:
-        place: as of InputError.
-        got: a description of the input; the exception's message follows it.
-        allowed: as of InputError.
-        users: whether the code is the user's own: the exception is the error's cause, so its traceback is shown.
+    With ``users``, for the user's own code, the exception is the error's cause, so its traceback is shown.
     """
     try:
         yield
@@ -101,7 +91,3 @@ def one_line(error: BaseException) -> str:
 
 def _cut(text: str, limit: int = 200) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
-
-
-def _rebuilt(kind: type[ConfigError], key: str, got: Any, allowed: str, shown: str) -> ConfigError:
-    return kind(key, got, allowed, shown=shown)

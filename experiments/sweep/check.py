@@ -17,15 +17,7 @@ from maxrl_jax.runs.config import fields
 
 
 def check(module: str, commands: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Checks every run of a sweep as its driver will.
-
-    Args:
-        module: the driver's module, ``experiments.maze``.
-        commands: each run's name with its command-line arguments.
-        environment: of the runs.
-
-    Returns:
-        Their configs, as plain values.
+    """Checks every run of a sweep, by name its command-line arguments, as its driver will; gives their configs back.
 
     Raises:
         ConfigError: the first thing that is wrong, with the name of its run.

@@ -44,9 +44,6 @@ def parse(text: str) -> list[tuple[tuple[str, str], ...]]:
 
     Commas inside brackets belong to the value.
 
-    Returns:
-        One tuple of (field, value) pairs per entry.
-
     Raises:
         ConfigError: it does not read as that.
 
@@ -124,11 +121,7 @@ def check_not_fixed(runs: Sequence[Point], overrides: Sequence[str]) -> None:
 
 
 def check_all_differ(runs: Sequence[Point], configs: Sequence[Mapping[str, Any]]) -> None:
-    """Refuses two runs that are one, however their values were written (0.1 and 1e-1).
-
-    Args:
-        runs: of the sweep.
-        configs: each one's whole config, as plain values.
+    """Refuses two runs whose whole configs are one, however their values were written (0.1 and 1e-1).
 
     Raises:
         ConfigError: two configs are the same.

@@ -24,8 +24,6 @@ class Job:
     """One run and what became of it.
 
     Attributes:
-        name: name of its folder.
-        folder: its run folder.
         module: its driver.
         arguments: of the driver.
         status: waiting, running, finished, skipped (finished before), failed, stopped.
@@ -71,13 +69,7 @@ def run_all(jobs: Sequence[Job], parallel: int, say: Callable[[str], None] = pri
     """Runs the jobs that are waiting, at most ``parallel`` at a time, and sets their status.
 
     A run that was interrupted resumes in its folder. With CUDA_VISIBLE_DEVICES listing several devices, each
-    of the parallel places gets its own.
-
-    Args:
-        jobs: their status is set.
-        parallel: runs at a time.
-        say: is given lines for the user.
-        echo: say what the runs themselves say too, each line after its run's name.
+    of the parallel places gets its own. With ``echo`` what the runs say is said too, each line after its run's name.
 
     Raises:
         Stopped: SIGTERM or SIGINT; the running jobs were told to save and have ended.

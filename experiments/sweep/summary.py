@@ -29,9 +29,6 @@ def write(folder: pathlib.Path, runs: Runs, metrics: str = "") -> str:
         runs: the finished runs.
         metrics: comma-separated names for the table, the first one drawn; by default every eval/ metric, or
             every train/ metric of a sweep without evaluations.
-
-    Returns:
-        The table, and where the files are.
     """
     curves = read_curves(runs)
     names = choose(curves, metrics)

@@ -7,13 +7,16 @@ import os
 import pathlib
 import signal
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from maxrl_jax.errors import ConfigError, suggestion
+from maxrl_jax.errors import ConfigError, one_line, suggestion
 from maxrl_jax.runs.config.override import expanded
 from maxrl_jax.runs.folder.stopping import CheckpointError, Failed, Interrupted, NotFinite
+
+_OURS = tuple(str(pathlib.Path(__file__).parents[2] / name) for name in ("maxrl_jax", "experiments"))
 
 
 class Parser(argparse.ArgumentParser):
@@ -95,10 +98,14 @@ def status(command: Callable[[], int | None]) -> int:
         sys.stdout.flush()
         # The interpreter's own end would wait for the compiled call that was cut short, and then crash in it.
         os._exit(128 + signal.SIGINT)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return say_error(f"cannot write to {error.filename or 'the run folder'}: {error.strerror}", 1)
+        if not (call := _users_call(error)):
             raise
-        return say_error(f"cannot write to {error.filename or 'the run folder'}: {error.strerror}", 1)
+        failed = Failed(f"{call} raised {type(error).__name__}: {one_line(error)}")
+        failed.__cause__ = error
+        return say_error(failed, 1)
 
 
 def say_error(error: Any, status: int) -> int:
@@ -112,5 +119,20 @@ def say_error(error: Any, status: int) -> int:
 def _is_users(error: BaseException) -> bool:
     """Whether code outside this package was at work, or the exception comes from a worker process."""
     places = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
-    ours = (str(pathlib.Path(__file__).parents[1]), "<frozen", os.path.dirname(importlib.__file__))
+    ours = (_OURS[0], "<frozen", os.path.dirname(importlib.__file__))
     return error.__cause__ is not None or not all(place.startswith(ours) for place in places) or not places
+
+
+def _users_call(error: Exception) -> str:
+    """The function of a user's own that raised this and the line that called it; "" where the fault is one of ours."""
+    libraries = ("<", *sysconfig.get_paths().values())
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename.startswith(_OURS) or not frame.filename.startswith(libraries)
+    ]
+    last = max(number for number, frame in enumerate(frames) if frame.filename.startswith(_OURS))
+    by, called = frames[last], frames[last + 1 :][:1]
+    if not called or os.path.dirname(by.filename) == os.path.dirname(__file__):  # a driver of the user's own
+        return ""
+    return f"{called[0].name} of {called[0].filename}, called from {by.filename}:{by.lineno},"

@@ -11,40 +11,12 @@ def mean_of_each_group(rewards):
     return rewards.mean(-1)
 
 
-def one_for_each_group(rewards):
-    return rewards.mean(-1, keepdims=True)
-
-
-def over_the_batch(rewards):
-    return rewards.reshape(-1)
-
-
-def transposed(rewards):
-    return rewards.T
-
-
 def two_results(rewards):
     return rewards, rewards
 
 
-def no_result(rewards):
-    return None
-
-
 def with_numpy(rewards):
     return np.asarray(rewards) - 1.0
-
-
-def branching(rewards):
-    return rewards if rewards.sum() > 0 else -rewards
-
-
-def batches_only(rewards):
-    return rewards - rewards.mean(axis=1, keepdims=True)
-
-
-def misspelt(rewards):
-    return rewards - rewards.maen()
 
 
 def whole_numbers(rewards):

@@ -62,13 +62,6 @@ def test_command_line_forms():
     assert config.deterministic is True
 
 
-def test_flatten_and_to_dict_read_back_from_a_file():
-    config = load(TINY, {"rl.advantage.k": ((0, 4), (10, 2))})
-    plain = fields.to_dict(config)
-    assert plain["rl"]["advantage"]["k"] == [[0, 4], [10, 2]]
-    assert fields.flatten(plain)["rl.advantage.k"] == [[0, 4], [10, 2]]
-
-
 def test_every_error_is_one_line_with_key_got_and_allowed():
     error = ConfigError("rl.steps", "a\nb" * 200, "at\nleast 1")
     assert str(error).count("\n") == 0
@@ -83,10 +76,6 @@ def test_every_error_is_one_line_with_key_got_and_allowed():
     [
         ("answer length: got 0, allowed: at least 29", "maze.size: got 0, allowed: at least 29"),
         ("/m/config.json: got no vocab_size, allowed: 1", "maze.size: got /m/config.json: no vocab_size, allowed: 1"),
-        (
-            "/m/config.json: vocab_size: got 0, allowed: a positive integer",
-            "maze.size: got /m/config.json: vocab_size: 0, allowed: a positive integer",
-        ),
         (
             InputError("none.jsonl", "no such file", "a local file"),
             "maze.size: got none.jsonl: no such file, allowed: a local file",
@@ -219,11 +208,8 @@ OWN = "tests.runs.own_estimator:"
     ("name", "said"),
     [
         ("mean_of_each_group", "given [9, 8] it returns [9], not [9, 8]"),
-        ("over_the_batch", "given [9, 8] it returns [72], not [9, 8]"),
         ("two_results", "it returns tuple, not one array"),
         ("with_numpy", "given [9, 8] it raises TracerArrayConversionError"),
-        ("branching", "given [9, 8] it raises TracerBoolConversionError"),
-        ("misspelt", "given [9, 8] it raises AttributeError"),
         ("whole_numbers", "it returns int32, not floating point"),
     ],
 )

@@ -1,10 +1,10 @@
 import json
 import os
 import re
-import subprocess
 import sys
 
 import pytest
+from etils import epath
 
 from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.folder import resume
@@ -107,8 +107,8 @@ def test_a_folder_that_reads_as_a_pattern_is_refused_before_anything_runs(name, 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["a b", 'say "a"', "実験", "#1;&$x"])
-def test_any_other_folder_works_and_resumes(name, tmp_path):
+def test_any_other_folder_works_and_resumes(tmp_path):
+    name = 'a "b" 実験 #1;&$x'
     whole = small.run(tmp_path / "whole", num_steps=8)[1]
     small.run(tmp_path / name / "run", num_steps=4)
     assert small.run(tmp_path / name / "run", num_steps=8)[1] == whole
@@ -184,20 +184,8 @@ def test_a_config_may_change_while_nothing_is_saved(tmp_path):
 
 
 def test_a_second_process_in_the_folder_is_refused(tmp_path):
-    code = (
-        "import sys, time; from etils import epath; from maxrl_jax.runs.folder import resume\n"
-        f"with resume.lock(epath.Path({str(tmp_path)!r})): print('held', flush=True); time.sleep(60)"
-    )
-    other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    try:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
-        with pytest.raises(ConfigError, match="a folder in which no other process runs"):
-            small.run(tmp_path)
-    finally:
-        other.kill()
-        other.wait()
-        other.stdout.close()
+    with resume.lock(epath.Path(tmp_path)), pytest.raises(ConfigError, match="a folder in which no other process runs"):
+        small.run(tmp_path)
     small.run(tmp_path, num_steps=1)
 
 

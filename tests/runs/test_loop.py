@@ -5,10 +5,9 @@ import pytest
 
 from maxrl_jax.runs.folder.metric_writer import read_metrics
 from maxrl_jax.runs.folder.run import Run
-from maxrl_jax.runs.folder.stopping import Interrupted, NotFinite
+from maxrl_jax.runs.folder.stopping import NotFinite
 from maxrl_jax.runs.loop.chunks import boundary, scan
 from maxrl_jax.runs.loop.phase import Every
-from maxrl_jax.runs.loop.steps import run_steps
 from tests.runs import small
 from tests.runs.runs import deterministic
 
@@ -228,21 +227,6 @@ def test_leaves_off_the_mesh_are_replicated_over_it(tmp_path):
 
     end, _ = small.run(tmp_path / "a", state=state, chunk=scan(keeps))
     assert {leaf.sharding for leaf in jax.tree.leaves(end)} == {sharding.replicated(mesh)}
-
-
-def test_a_signal_saves_and_raises(tmp_path, monkeypatch):
-    whole = small.run(tmp_path / "whole")[1]
-
-    def interrupt(state, step):
-        if step == 6:
-            opened[0].stop.signum = 15
-
-    opened = []
-    real = run_steps
-    monkeypatch.setattr(small, "run_steps", lambda run, phase, state: (opened.append(run), real(run, phase, state))[1])
-    with pytest.raises(Interrupted, match="stopped at train step 6 and saved"):
-        small.run(tmp_path / "a", small.config(checkpoint__every_steps=100), every=[Every(6, interrupt)])
-    assert small.run(tmp_path / "a", small.config(checkpoint__every_steps=100))[1] == whole
 
 
 def test_parameters_of_a_given_checkpoint_start_a_new_run(tmp_path):

@@ -28,13 +28,6 @@ def test_a_schedule_is_its_formula(name, warmup):
     assert np.allclose(compiled, wanted, rtol=1e-6, atol=1e-7)
 
 
-def test_the_first_update_of_a_warm_up_moves_nothing_and_the_peak_comes_right_after_it():
-    rate = optimizer.schedule(0.5, name="cosine", steps=14, warmup_steps=4)
-    assert [float(rate(i)) for i in (0, 1, 4)] == [0.0, 0.125, 0.5]
-    tx = optimizer.make("sgd", learning_rate=rate, momentum=0.0)
-    assert float(one_update(tx, jnp.float32(1.0), jnp.float32(1.0))) == 0.0
-
-
 def one_update(tx, params, grads):
     return tx.update(grads, tx.init(params), params)[0]
 
@@ -144,10 +137,3 @@ def test_the_learning_rate_may_stand_elsewhere():
     config.rl.learning_rate = 0.0
     with pytest.raises(ConfigError, match=r"^rl\.learning_rate: got 0\.0"):
         optimizer.check(config, "rl.optimizer", 10, learning_rate="rl.learning_rate")
-
-
-def test_right_fields_pass():
-    config = ConfigDict({"o": common.optimizer("adamw", schedule="cosine", warmup_steps=10, clip_norm=1.0)})
-    optimizer.check(config, "o", steps=11)
-    with pytest.raises(ValueError, match="allowed: "):
-        common.optimizer(lr=0.1)

@@ -79,24 +79,6 @@ def test_it_mirrors_the_metrics_with_steps_of_its_own(tmp_path, monkeypatch):
     assert run.exit_code == 0
 
 
-def test_the_id_survives_and_no_step_is_sent_twice(tmp_path, monkeypatch):
-    fake = Fake(monkeypatch)
-
-    def fail(state, step):
-        if step == 6:
-            raise Stop
-
-    with pytest.raises(Stop):
-        small.run(tmp_path / "a", settings(), every=[Every(2, fail)])
-    small.run(tmp_path / "a", settings())
-    (first, broken), (second, resumed) = fake.started
-    assert first["id"] == second["id"] == (tmp_path / "a/wandb_id").read_text().strip()
-    assert second["resume"] == "allow"
-    assert broken.exit_code == 1
-    steps = [r["train/step"] for run in (broken, resumed) for r in run.records if "train/loss" in r]
-    assert steps == list(range(12))
-
-
 def points(fake, name):
     """(step, value) of every point of a metric that any launch sent."""
     prefix = name.split("/")[0]
@@ -141,13 +123,16 @@ def test_lines_written_but_unsent_at_a_kill_are_sent_on_resume(unsent, tmp_path,
     assert [step for step, _ in points(fake, "train/loss")] == list(range(12))
 
 
-def test_killed_again_while_it_replays_no_step_is_sent_twice(tmp_path, monkeypatch):
+def test_killed_again_while_it_replays_no_step_is_sent_twice_and_the_id_survives(tmp_path, monkeypatch):
     fake = Fake(monkeypatch)
     save_once = {"checkpoint__every_steps": 100}
     for at in (8, 4, 6, 10):
         with pytest.raises(Stop):
             small.run(tmp_path / "a", settings(**save_once), every=[Every(2, stop_at(at))])
     small.run(tmp_path / "a", settings(**save_once))
+    assert {arguments["id"] for arguments, _ in fake.started} == {(tmp_path / "a/wandb_id").read_text().strip()}
+    assert {arguments["resume"] for arguments, _ in fake.started} == {"allow"}
+    assert [run.exit_code for _, run in fake.started] == [1, 1, 1, 1, 0]
     assert [step for step, _ in points(fake, "train/loss")] == list(range(12))
     assert points(fake, "train/loss") == in_file(tmp_path / "a", "train/loss")
 
@@ -166,13 +151,6 @@ def test_wandb_turned_on_later_gets_the_whole_run(tmp_path, monkeypatch):
         small.run(tmp_path / "a", small.config(), every=[Every(2, stop_at(8))])
     small.run(tmp_path / "a", settings())
     assert [step for step, _ in points(fake, "train/loss")] == list(range(12))
-
-
-def test_a_finished_run_started_again_sends_nothing_more(tmp_path, monkeypatch):
-    fake = Fake(monkeypatch)
-    small.run(tmp_path / "a", settings())
-    small.run(tmp_path / "a", settings())
-    assert fake.started[1][1].records == []
 
 
 def test_a_replay_that_goes_another_way_is_sent(tmp_path, monkeypatch):
@@ -233,27 +211,17 @@ def test_the_variable_goes_before_the_config(monkeypatch):
         wandb_writer.mode(small.config(wandb__mode="online"))
 
 
-def test_lists_are_sent_as_means_and_pictures_as_images(tmp_path, monkeypatch):
-    fake = Fake(monkeypatch)
-    with open_run(settings(), tmp_path / "a", "small") as run:
-        state = run_steps(run, Phase(name="train", chunk=scan(small.step), num_steps=1), small.initial())
-        run.log(1, {"eval/pass": [0.0, 1.0]})
-        run.log_image(1, "eval/mazes", run.figures / "mazes.png")
-        run.finish(state["params"])
-    records = fake.started[0][1].records
-    assert {"eval/step": 1, "eval/pass": 0.5} in records
-    assert {"eval/step": 1, "eval/mazes": f"image {tmp_path}/a/figures/mazes.png"} in records
-
-
-def test_every_figure_of_the_run_is_sent_once_at_the_end(tmp_path, monkeypatch):
+def test_lists_are_sent_as_means_and_every_figure_of_the_run_once_at_the_end(tmp_path, monkeypatch):
     fake = Fake(monkeypatch)
     with open_run(settings(), tmp_path / "a", "small") as run:
         state = run_steps(run, Phase(name="train", chunk=scan(small.step), num_steps=2), small.initial())
         for name in ("mazes.png", "curves.png"):
             with run.figure_file(name) as path, open(path, "wb") as file:
                 file.write(name.encode())
+        run.log(1, {"eval/pass": [0.0, 1.0]})
         run.log_image(1, "eval/mazes", run.figures / "mazes.png")
         run.finish(state["params"])
+    assert {"eval/step": 1, "eval/pass": 0.5} in fake.started[0][1].records
     assert (tmp_path / "a/figures/curves.png").read_bytes() == b"curves.png"
     images = {name: v for r in fake.started[0][1].records for name, v in r.items() if str(v).startswith("image")}
     assert images == {

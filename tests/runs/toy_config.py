@@ -14,7 +14,6 @@ def get_config(variant="tiny"):
     config.size = 64  # numbers in the model
     config.batch = 16
     config.sleep = 0.0  # seconds of host time per evaluation, to widen the window for a kill
-    config.nan_at = -1  # step whose loss is made NaN
     config.sft = ConfigDict({"steps": 10 if variant == "two_phases" else 0})
     config.rl = ConfigDict({"steps": 30, "learning_rate": 0.05, "num_rollouts": 8})
     config.rl.advantage = common.advantage()

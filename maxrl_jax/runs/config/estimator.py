@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from maxrl_jax import advantages
 from maxrl_jax.advantages import Estimator
 from maxrl_jax.errors import ConfigError, suggestion
-from maxrl_jax.runs.config import own
 from maxrl_jax.runs.config.checks import field
+from maxrl_jax.runs.config.imported import check_shape
 
 Schedule = tuple[tuple[int, Any], ...]
 
@@ -129,7 +129,7 @@ def _check_own(key: str, chosen: Estimator, num_rollouts: int) -> None:
     takes = "rewards [*batch, N] to advantages [*batch, N]"
     for shape in ((num_rollouts + 1, num_rollouts), (num_rollouts,)):
         rewards = jax.ShapeDtypeStruct(shape, jnp.float32)
-        own.check_shape(f"{key}.name", chosen.name, chosen, [rewards], shape, takes=takes)
+        check_shape(f"{key}.name", chosen.name, chosen, [rewards], shape, takes=takes)
 
 
 def _schedule(key: str, value: Any) -> Schedule:

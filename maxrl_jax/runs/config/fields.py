@@ -1,5 +1,7 @@
 """The fields of a config by dotted key: found, listed, typed, and as plain values."""
 
+import functools
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +10,7 @@ from maxrl_jax.errors import ConfigError, suggestion
 
 def to_dict(config: Any) -> dict[str, Any]:
     """The config as plain nested dicts of JSON values; tuples become lists, as they read back from a file."""
-    return {key: _plain(value) for key, value in config.to_dict().items()}
+    return json.loads(json.dumps(config.to_dict()))
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -42,15 +44,8 @@ def existing(config: Any, key: str) -> Any:
 def type_of(config: Any, key: str) -> type:
     """The type a field takes: object, which is anything, for one that may be None, whatever it holds now."""
     existing(config, key)
-    above, _, name = key.rpartition(".")
-    return (group(config, above) if above else config).get_type(name)
-
-
-def group(config: Any, key: str) -> Any:
-    """The group of fields at a dotted key that is known to exist."""
-    for name in key.split("."):
-        config = config[name]
-    return config
+    *above, name = key.split(".")
+    return functools.reduce(lambda group, name: group[name], above, config).get_type(name)
 
 
 def _unknown(config: Any, key: str, depth: int, value: Any) -> ConfigError:
@@ -66,11 +61,3 @@ def _unknown(config: Any, key: str, depth: int, value: Any) -> ConfigError:
 
 def _is_group(value: Any) -> bool:
     return hasattr(value, "keys")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(entry) for entry in value]
-    return value

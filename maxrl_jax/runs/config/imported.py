@@ -1,7 +1,11 @@
-"""A user's own code by its name, ``my.module:function``, found when a run is configured."""
+"""A user's own code by its name, ``my.module:function``, found and tried when a run is configured."""
 
 import importlib
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import jax
+import jax.numpy as jnp
 
 from maxrl_jax.errors import ConfigError, one_line
 from maxrl_jax.runs.config.checks import field
@@ -36,3 +40,42 @@ def own_name(config: Any, key: str, builtin: str) -> str:
     if not (module and colon and attribute):
         raise ConfigError(key, name, f"{builtin}, or your own as package.module:function")
     return name
+
+
+def check_shape(
+    key: str,
+    name: str,
+    function: Callable[..., Any],
+    arguments: Sequence[jax.ShapeDtypeStruct],
+    shape: tuple[int, ...],
+    *,
+    takes: str,
+) -> None:
+    """Evaluates a function abstractly and compares the result's shape: no wrong one is broadcast in silence later.
+
+    Args:
+        key: the config's field.
+        name: what the field holds, ``my.module:function``.
+        function: what it names.
+        arguments: shapes and types of the arrays it will be given.
+        shape: of what it must return, in floating point.
+        takes: the arguments' shapes and the result's in words, "rewards [*batch, N] to advantages [*batch, N]".
+
+    Raises:
+        ConfigError: it raises an exception, or returns something else.
+    """
+    allowed = f"a function of {takes}, of JAX operations alone"
+    given = ", ".join(str(list(argument.shape)) for argument in arguments)
+    try:
+        result = jax.eval_shape(function, *arguments)
+    except Exception as error:  # whatever a function of someone else's raises
+        first, *_ = str(error).strip().splitlines() or ["no message"]  # JAX's run over many lines
+        raise ConfigError(
+            key, name, f"{allowed}; given {given} it raises {type(error).__name__}: {first[:200]}"
+        ) from error
+    if not isinstance(result, jax.ShapeDtypeStruct):
+        raise ConfigError(key, name, f"{allowed}; it returns {type(result).__name__}, not one array")
+    if result.shape != shape:
+        raise ConfigError(key, name, f"{allowed}; given {given} it returns {list(result.shape)}, not {list(shape)}")
+    if not jnp.issubdtype(result.dtype, jnp.floating):
+        raise ConfigError(key, name, f"{allowed}; it returns {result.dtype}, not floating point")

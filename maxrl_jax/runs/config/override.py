@@ -59,8 +59,7 @@ def override(config: Any, arguments: Sequence[str]) -> Any:
         _apply(config, argument)
     for key, value in fields.flatten(config.to_dict()).items():
         if isinstance(value, str) and value.startswith(("~", "$")):
-            above, _, name = key.rpartition(".")
-            (fields.group(config, above) if above else config)[name] = expanded(key, value)
+            config.update_from_flattened_dict({key: expanded(key, value)})
     return config.lock()
 
 

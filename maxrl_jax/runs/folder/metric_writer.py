@@ -169,9 +169,9 @@ def _can_append(folder: epath.Path) -> bool:
         return False
     try:
         os.close(_open_append(folder / NAME))
-    except (OSError, ValueError, NotImplementedError) as error:
-        if isinstance(error, PermissionError):
-            raise
+    except PermissionError:
+        raise
+    except (OSError, ValueError, NotImplementedError):
         return False
     return True
 

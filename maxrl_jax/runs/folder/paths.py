@@ -9,11 +9,7 @@ from maxrl_jax.runs.config.override import expanded
 
 
 def given(flag: str, text: str) -> str:
-    """The path a user wrote, with ``~`` and ``$VARIABLES`` replaced.
-
-    Args:
-        flag: the flag or field it was written for.
-        text: as written.
+    """The path a user wrote for a flag or field, with ``~`` and ``$VARIABLES`` replaced.
 
     Raises:
         ConfigError: a variable in it is not set, or it is empty.

@@ -17,13 +17,7 @@ class Progress:
     """
 
     def __init__(self, name: str, seconds: float, quiet: bool = False):
-        """Makes the display.
-
-        Args:
-            name: the run's name, shown in front.
-            seconds: least time between plain lines.
-            quiet: show nothing (the processes other than the first).
-        """
+        """Makes the display; ``seconds`` lie between plain lines, and ``quiet`` ones show nothing (other processes)."""
         self._name, self._seconds, self._quiet = name, seconds, quiet
         self._phase: str | None = None
         self._live: Any = None

@@ -41,9 +41,7 @@ def changes(
 def has_progress(path: epath.Path) -> bool:
     """True when the folder holds what a changed config must not overwrite: a checkpoint, or the end."""
     folder = path / "checkpoints"
-    if folder.exists() and any(entry.name.isdigit() for entry in folder.iterdir()):
-        return True
-    return finished(path)
+    return (folder.exists() and any(entry.name.isdigit() for entry in folder.iterdir())) or finished(path)
 
 
 def finished(path: str | os.PathLike) -> bool:

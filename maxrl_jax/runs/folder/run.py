@@ -32,11 +32,6 @@ class Run:
     """An open run folder.
 
     Attributes:
-        config: the run's config.
-        path: the folder.
-        figures: the folder's figures/.
-        name: the run's name.
-        checkpoints: its checkpoints.
         saved: the checkpoint the run continues from, or None for a new run; the loop consumes it.
     """
 
@@ -133,16 +128,7 @@ class Run:
         self.progress.say(text)
 
     def evaluated(self, step: int, num_steps: int, values: Mapping[str, Any], names: Sequence[str]) -> None:
-        """Logs an evaluation and tells what it found in one line.
-
-        The names of the last one are those of the closing table.
-
-        Args:
-            step: steps done.
-            num_steps: of the phase.
-            values: what is logged.
-            names: what of it is told, see `headline.of`.
-        """
+        """Logs an evaluation and tells in one line, and at last in the closing table, what ``names`` say of it."""
         self._headline = tuple(names)
         self.log(step, values)
         self.progress.evaluated(step, num_steps, headline.of(values, names))
@@ -155,16 +141,8 @@ class Run:
             self._wandb.sync()
 
     def finish(self, params: Any, **values: Any) -> dict[str, Any]:
-        """Writes the last line of a finished run, with ``final/params_sha256``.
-
-        Args:
-            params: the trained parameters, a pytree.
-            **values: further final values, written as ``final/NAME``; functions of the config only.
-
-        Returns:
-            The record written, without its step.
-        """
-        if self.saved is not None:
+        """Writes the last line of a finished run, ``final/params_sha256`` and further final values, and returns it."""
+        if self.replaying:
             raise RuntimeError(f"the run ends, but its checkpoint of {self.saved} was never restored")
         record = {f"final/{name}": value for name, value in values.items()}
         record["final/params_sha256"] = digest.params_sha256(params)
@@ -201,23 +179,13 @@ class Run:
 
 
 @contextlib.contextmanager
-def open_run(
-    config: Any,
-    workdir: str | os.PathLike,
-    name: str,
-    *,
-    extend: Sequence[str] = EXTENDABLE,
-) -> Iterator[Run]:
+def open_run(config: Any, workdir: str | os.PathLike, name: str) -> Iterator[Run]:
     """Opens a run folder, new or to be resumed.
 
     Args:
         config: the run's config.
-        workdir: the folder, made if absent; a path of the file system or of a bucket.
+        workdir: made if absent; a path of the file system or of a bucket.
         name: the driver's name, shown on the terminal and in W&B.
-        extend: fields that may grow on resume.
-
-    Yields:
-        The open Run.
 
     Raises:
         ConfigError: the folder cannot be written, another process runs in it, or the config or a file that it names
@@ -235,7 +203,7 @@ def open_run(
             stack.enter_context(resume.lock(path))
         settings = fields.to_dict(config)
         given = inputs.digests(settings)
-        _check_resumed(path, settings, given, extend, progress)
+        _check_resumed(path, settings, given, progress)
         checkpoints = Checkpoints(path / "checkpoints", config.checkpoint.max_to_keep, progress.say)
         stack.callback(checkpoints.close)
         run = Run(config, path, name, checkpoints, progress)
@@ -267,9 +235,7 @@ def _open_writers(run: Run, settings: Mapping[str, Any], stack: contextlib.ExitS
         stack.push(close)
 
 
-def _check_resumed(
-    path: epath.Path, settings: Mapping[str, Any], given: inputs.Digests, extend: Sequence[str], progress: Progress
-) -> None:
+def _check_resumed(path: epath.Path, settings: Mapping[str, Any], given: inputs.Digests, progress: Progress) -> None:
     """Compares config and inputs with those of the folder; says what changed, refuses what cannot."""
     file = path / "config.json"
     if not file.exists() or not resume.has_progress(path):
@@ -278,7 +244,7 @@ def _check_resumed(
         before = json.loads(file.read_text())
     except ValueError:
         raise ConfigError("--workdir", os.fspath(path), "a folder whose config.json is readable") from None
-    for key, (old, new) in resume.changes(before, settings, extend).items():
+    for key, (old, new) in resume.changes(before, settings, EXTENDABLE).items():
         progress.say(f"resuming with {key} changed from {old!r} to {new!r}")
     inputs.check(path, given)
 

@@ -83,8 +83,9 @@ class StopRequest:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._restore()
         if self._pipe is not None:
+            for signum, handler in self._before.items():
+                signal.signal(signum, handler)
             signal.set_wakeup_fd(self._woken_before)
             os.close(self._pipe[1])  # ends the thread
             self._pipe = None
@@ -110,8 +111,7 @@ class StopRequest:
         self._ending = True
         if signum != signal.SIGINT:
             self._end(signum)
-        self._restore()
-        os.kill(os.getpid(), signum)
+        raise KeyboardInterrupt
 
     def _acknowledge(self, pipe: int) -> None:
         seen = 0
@@ -132,11 +132,6 @@ class StopRequest:
     def _end(self, signum: int) -> NoReturn:
         self._say(f"{signal.Signals(signum).name} again: ended before the save")
         os._exit(128 + signum)
-
-    def _restore(self) -> None:
-        for signum, handler in self._before.items():
-            signal.signal(signum, handler)
-        self._before = {}
 
 
 def _handler_in_c(signum: int) -> Callable[[int], None]:

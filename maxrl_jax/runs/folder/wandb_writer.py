@@ -34,11 +34,8 @@ def mode(config: Any) -> Literal["online", "offline", "disabled"]:
     if chosen not in MODES:
         raise ConfigError("WANDB_MODE", chosen, "one of " + ", ".join(MODES))
     if chosen == "online" and not _has_key():
-        raise ConfigError(
-            "wandb.mode",
-            "online",
-            "offline or disabled, as no API key is found (set WANDB_API_KEY or run `wandb login`)",
-        )
+        allowed = "offline or disabled, as no API key is found (set WANDB_API_KEY or run `wandb login`)"
+        raise ConfigError("wandb.mode", "online", allowed)
     return chosen
 
 
@@ -53,15 +50,7 @@ class WandbWriter:
         name: str,
         say: Callable[[str], None],
     ):
-        """Starts or resumes the W&B run.
-
-        Args:
-            config: the run's config, for its ``wandb`` fields.
-            settings: the config as plain values, recorded with the run.
-            folder: the run folder; holds the run's id and what was sent.
-            name: name shown for the run.
-            say: called with a line for the user.
-        """
+        """Starts or resumes the W&B run; ``settings`` are the config as plain values, recorded with it."""
         self._say = say
         self._run: Any = None
         self._sent = SentLines(folder)
@@ -69,12 +58,7 @@ class WandbWriter:
         self._guarded(lambda: self._start(config, settings, folder, name))
 
     def resume(self, kept: Sequence[str], dropped: Sequence[str]) -> None:
-        """Continues where earlier launches left off: sends the lines they wrote and did not send.
-
-        Args:
-            kept: the lines of metrics.jsonl before the checkpoint that the run continues from.
-            dropped: those after it, which will be written again.
-        """
+        """Sends the lines of metrics.jsonl that earlier launches wrote, that were kept, and that they did not send."""
         self.send(self._sent.resume(kept, dropped))
 
     def send(self, lines: Sequence[str]) -> None:

@@ -34,7 +34,6 @@ def schedule(learning_rate: float, *, name: str = "constant", steps: int = 0, wa
         raise ValueError(f"schedule: got {name!r}, allowed is one of {', '.join(SCHEDULES)}")
     if name == "cosine" and steps <= warmup_steps:
         raise ValueError(f"cosine schedule: got {steps} steps, allowed is more than warmup_steps = {warmup_steps}")
-
     if name == "cosine":
         after = optax.cosine_decay_schedule(learning_rate, steps - warmup_steps)
     else:
@@ -153,13 +152,9 @@ def apply(
 def from_config(
     settings: Any, steps: int, *, learning_rate: float | None = None, decay_mask: Any = None
 ) -> optax.GradientTransformation:
-    """The optimizer of a config group made by ``configs.common.optimizer``, over ``steps`` updates.
+    """The optimizer of a config group made by ``configs.common.optimizer``, over ``steps`` updates, see `make`.
 
-    Args:
-        settings: the group.
-        steps: updates of the run.
-        learning_rate: the peak where the config has it elsewhere; by default ``settings.learning_rate``.
-        decay_mask: see `make`.
+    ``learning_rate`` is the peak where the config has it elsewhere.
     """
     peak = settings.learning_rate if learning_rate is None else learning_rate
     rate = schedule(peak, name=settings.schedule, steps=steps, warmup_steps=settings.warmup_steps)
@@ -179,11 +174,7 @@ def from_config(
 def check(config: Any, key: str, steps: int, *, learning_rate: str = "") -> None:
     """Checks the fields of ``configs.common.optimizer`` at a dotted key, for a run of ``steps`` updates.
 
-    Args:
-        config: the run's config.
-        key: the group.
-        steps: updates of the run.
-        learning_rate: the dotted key of the peak where the config has it elsewhere.
+    ``learning_rate`` is the dotted key of the peak where the config has it elsewhere.
 
     Raises:
         ConfigError: one of them is wrong.

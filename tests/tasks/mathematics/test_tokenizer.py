@@ -78,75 +78,47 @@ def test_a_date_is_an_argument(tmp_path, date, written):
     assert load(tmp_path, {"strftime_now": date}, template=template).render("x") == f"{written} x"
 
 
-SAID = "{{ messages[0].content }}"
+HUMAN = "{% for m in messages %}{% if m.role == 'human' %}{{ m.content }}{% endif %}{% endfor %}Answer:"
+PARTS = "{% for m in messages %}{% for p in m.content if p.type == 'text' %}{{ p.text }}{% endfor %}{% endfor %}Answer:"
+CLOCK = "{{ strftime_now('%Y') }}" + folders.TOLD
+A_DATE = r"fails \('strftime_now' is undefined\), allowed: .* an argument such as \{\"strftime_now\": \"2025-01-31\"\}$"
+NO_END = (
+    r"got no end of text, allowed: eos_token in tokenizer_config.json or special_tokens_map.json, or eos_token_id in"
+)
 FAULTS = {
-    "no folder": ({}, "absent", r"absent: got no such folder, allowed: the folder of a model$"),
-    "no template": ({"template": None}, "", r"tokenizer_config.json: got no chat template, allowed: a field chat_tem"),
-    "broken template": ({"template": "{% if %}"}, "", r"got a broken chat template \(Expected an expression"),
-    "refused": (
-        {"template": "{{ raise_exception('no') }}"},
-        "",
-        r"got a chat template that fails \(no\), allowed: one",
-    ),
-    "outside": (
-        {"template": "{{ ''.__class__.__mro__ }}"},
-        "",
-        r"got a chat template that fails \(access to attribute",
-    ),
-    "a clock": (
-        {"template": "{{ strftime_now('%Y') }}" + SAID},
-        "",
-        r"fails \('strftime_now' is undefined\), allowed: .* an argument such as \{\"strftime_now\": \"2025-01-31\"\}$",
-    ),
-    "another role": (
-        {"template": "{% for m in messages %}{% if m.role == 'human' %}{{ m.content }}{% endif %}{% endfor %}Answer:"},
-        "",
-        r"tokenizer_config.json: got a prompt without the text of the user's turn, allowed: a template that writes",
-    ),
-    "cut content": ({"template": "{{ messages[0].content[:4] }}"}, "", r"got a prompt without the text of the user's"),
-    "no system's turn": (
-        {"template": "{{ messages[-1].content }}", "system": "Be brief."},
-        "",
-        r"got a prompt without the text of the system's turn, allowed: .* the role 'system'$",
-    ),
-    "templates without names": ({"template": [{"template": "x"}]}, "", r"got chat templates without names \('name'\)"),
-    "a wrong date": ({"arguments": {"strftime_now": "today"}}, "", r"argument strftime_now: got 'today' \(Invalid iso"),
-    "our argument": (
-        {"arguments": {"messages": []}},
-        "",
-        r"arguments: got messages, allowed: other names than messages",
-    ),
-    "no end": ({"settings": {}}, "", r"got no end of text, allowed: eos_token in tokenizer_config.json or special_tok"),
-    "unknown end": ({"settings": {"eos_token": "</s>"}}, "", r"got no end of text"),
-    "end as text": (
-        {"config": {"eos_token_id": "2"}},
-        "",
-        r"config.json: got eos_token_id \"2\", allowed: a token's num",
-    ),
-    "true end": ({"config": {"eos_token_id": True}}, "", r"config.json: got eos_token_id true"),
-    "end as a list": (
-        {"settings": {"eos_token": ["<|im_end|>"]}},
-        "",
-        r"got eos_token = \[\"<|im_end|>\"\], allowed: a t",
-    ),
-    "added tokens": ({"added_tokens": {"<a>": "x"}}, "", r"got added tokens that cannot be read \(invalid literal"),
+    "no template": ({"template": None}, r"tokenizer_config.json: got no chat template, allowed: a field chat_tem"),
+    "broken template": ({"template": "{% if %}"}, r"got a broken chat template \(Expected an expression"),
+    "refused": ({"template": "{{ raise_exception('no') }}"}, r"got a chat template that fails \(no\), allowed: one"),
+    "outside": ({"template": "{{ ''.__class__.__mro__ }}"}, r"got a chat template that fails \(access to attribute"),
+    "a clock": ({"template": CLOCK}, A_DATE),
+    "another role": ({"template": HUMAN}, r"tokenizer_config.json: got a prompt without the text of the user's turn"),
+    "content in parts": ({"template": PARTS}, r"got a prompt without the text of the user's turn, allowed: a template"),
+    "cut content": ({"template": "{{ messages[0].content[:4] }}"}, r"got a prompt without the text of the user's"),
+    "no system's turn": ({"template": "{{ messages[-1].content }}", "system": "Be brief."}, r"allowed: .* 'system'$"),
+    "templates without names": ({"template": [{"template": "x"}]}, r"got chat templates without names \('name'\)"),
+    "a wrong date": ({"arguments": {"strftime_now": "today"}}, r"argument strftime_now: got 'today' \(Invalid iso"),
+    "our argument": ({"arguments": {"messages": []}}, r"arguments: got messages, allowed: other names than messages"),
+    "no end": ({"settings": {}}, NO_END),
+    "unknown end": ({"settings": {"eos_token": "</s>"}}, NO_END),
+    "end as text": ({"config": {"eos_token_id": "2"}}, r"config.json: got eos_token_id \"2\", allowed: a token's num"),
+    "true end": ({"config": {"eos_token_id": True}}, r"config.json: got eos_token_id true"),
+    "end as a list": ({"settings": {"eos_token": ["<|im_end|>"]}}, r"got eos_token = \[\"<|im_end|>\"\], allowed: a t"),
+    "added tokens": ({"added_tokens": {"<a>": "x"}}, r"got added tokens that cannot be read \(invalid literal"),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_wrong_folder_is_one_line(tmp_path, fault):
-    changes, inside, message = FAULTS[fault]
-    changes = dict(changes)
-    given = changes.pop("arguments", {}), changes.pop("system", "")
-    folder = folders.write(tmp_path, **changes)
+    changes, message = FAULTS[fault]
     with pytest.raises(mathematics.InputError, match=message) as caught:
-        mathematics.Tokenizer.load(folder + "/" + inside, *given).render("What is it?")
+        load(tmp_path, **changes).render("What is it?")
     assert "\n" not in str(caught.value) and str(caught.value).count("allowed: ") == 1
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
+        ("", None, "absent: got no such folder, allowed: the folder of a model$"),
         ("tokenizer.json", None, "got no tokenizer.json, allowed: the folder of a model with its tokenizer"),
         ("tokenizer.json", b"{}", r"tokenizer.json: got no tokenizer \(.*\), allowed: a tokenizer.json of the"),
         ("tokenizer_config.json", b"{", r"tokenizer_config.json: got broken JSON \(.*\), allowed: a JSON object"),
@@ -158,7 +130,9 @@ def test_a_wrong_folder_is_one_line(tmp_path, fault):
 )
 def test_a_wrong_file_is_named(tmp_path, name, content, message):
     folder = folders.write(tmp_path)
-    if content is None:
+    if not name:
+        folder += "/absent"
+    elif content is None:
         (tmp_path / name).unlink()
     else:
         (tmp_path / name).write_bytes(content)
