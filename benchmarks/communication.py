@@ -36,12 +36,14 @@ class Collective(NamedTuple):
         size: bytes of its results on one device.
         group: devices that take part together.
         times: how often a call of the program runs it; None when a loop's length is not known.
+        loops: loops that it stands in.
     """
 
     kind: str
     size: int
     group: int
     times: int | None
+    loops: int = 0
 
     @property
     def payload(self) -> int:
@@ -55,27 +57,33 @@ class Collective(NamedTuple):
         return self.payload * {"all-reduce": 2 * share, "collective-permute": 1.0}.get(self.kind, share)
 
 
-def collectives(program: str, num_devices: int) -> list[Collective]:
-    """The collectives of a compiled program's text (`jax.stages.Compiled.as_text`)."""
+def collectives(program: str, num_devices: int, turns: tuple[int, ...] = ()) -> list[Collective]:
+    """The collectives of a compiled program's text (`jax.stages.Compiled.as_text`).
+
+    `turns` are those of loops whose length the program does not know, the outermost of each nest first.
+    """
     bodies = dict(_computations(program))
     entry = next(name for name in bodies if name.startswith("ENTRY "))
     found: list[Collective] = []
 
-    def visit(name: str, times: int | None) -> None:
+    def visit(name: str, times: int | None, loops: int, turns: tuple[int | None, ...]) -> None:
         for line in bodies[name]:
             made = _collective(line, num_devices, times)
             if made is not None:
-                found.append(made)
+                found.append(made._replace(loops=loops))
             if re.search(r"\bto_apply=", line):
                 continue  # the scalar function of a reduction
-            trips = _trips(line) if " while(" in line else 1
+            loop, left = " while(" in line, turns
+            trips = _trips(line) if loop else 1
+            if trips is None:
+                trips, left = (turns or (None,))[0], turns[1:]
             inner = None if times is None or trips is None else times * trips
             for called in re.findall(r"(?:calls|body|branch_computations)=\{?((?:%[\w.-]+(?:, )?)+)", line):
                 for each in re.findall(r"%([\w.-]+)", called):
                     if each in bodies:
-                        visit(each, inner)
+                        visit(each, inner, loops + loop, left)
 
-    visit(entry, 1)
+    visit(entry, 1, 0, turns)
     return found
 
 

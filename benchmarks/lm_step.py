@@ -13,6 +13,7 @@ keys and values; the update reads weights and reads and writes their gradients f
 """
 
 import argparse
+import dataclasses
 from typing import Any
 
 import jax
@@ -25,29 +26,22 @@ from maxrl_jax.lm.update import Batch, Plan
 
 _LLAMA = {"qkv_bias": False, "rope_theta": 10_000.0, "rms_norm_eps": 1e-5}
 _QWEN3 = {"qkv_bias": False, "qk_norm": True, "rope_theta": 1e6, "rms_norm_eps": 1e-6}
-MODELS = {  # (vocab_size, hidden_size, intermediate_size, num_heads, num_kv_heads, head_dim), mechanisms
-    "smollm2-135m": ((49_152, 576, 1536, 9, 3, 64), _LLAMA),
-    "smollm2-360m": ((49_152, 960, 2560, 15, 5, 64), _LLAMA),
-    "qwen2.5-0.5b": ((151_936, 896, 4864, 14, 2, 64), {"rope_theta": 1e6, "rms_norm_eps": 1e-6}),
-    "qwen3-1.7b": ((151_936, 2048, 6144, 16, 8, 128), _QWEN3),
-    "qwen3-4b": ((151_936, 2560, 9728, 32, 8, 128), _QWEN3),
-    "tiny": ((512, 64, 128, 4, 2, 16), _LLAMA),
+SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_layers", "num_heads", "num_kv_heads", "head_dim")
+MODELS = {  # sizes, mechanisms
+    "smollm2-135m": ((49_152, 576, 1536, 30, 9, 3, 64), _LLAMA),
+    "smollm2-360m": ((49_152, 960, 2560, 32, 15, 5, 64), _LLAMA),
+    "qwen2.5-0.5b": ((151_936, 896, 4864, 24, 14, 2, 64), {"rope_theta": 1e6, "rms_norm_eps": 1e-6}),
+    "qwen3-1.7b": ((151_936, 2048, 6144, 28, 16, 8, 128), _QWEN3),
+    "qwen3-4b": ((151_936, 2560, 9728, 36, 32, 8, 128), _QWEN3),
+    "tiny": ((512, 64, 128, 6, 4, 2, 16), _LLAMA),
 }
-DEPTHS = {  # blocks of the whole model
-    "smollm2-135m": 30,
-    "smollm2-360m": 32,
-    "qwen2.5-0.5b": 24,
-    "qwen3-1.7b": 28,
-    "qwen3-4b": 36,
-    "tiny": 6,
-}
-SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_heads", "num_kv_heads", "head_dim")
 
 
 def model_config(name: str, layers: int) -> decoder.Config:
-    """The shape of a model of `MODELS`, cut to so many blocks."""
+    """The shape of a model of `MODELS`, cut to so many blocks; 0: all."""
     sizes, mechanisms = MODELS[name]
-    return decoder.Config(**dict(zip(SIZES, sizes, strict=True)), **mechanisms, num_layers=layers, max_positions=8192)
+    config = decoder.Config(**dict(zip(SIZES, sizes, strict=True)), **mechanisms, max_positions=16_384)
+    return dataclasses.replace(config, num_layers=layers or config.num_layers)
 
 
 class Step(rl_step.Step):
@@ -65,7 +59,7 @@ class Step(rl_step.Step):
             num_lengths=1,
             skip_zeros=False,
         )
-        config = model_config(arguments.model, arguments.layers or DEPTHS[arguments.model])
+        config = model_config(arguments.model, arguments.layers)
         super().__init__(config, plan, arguments.dtype, learning_rate=1e-5)
 
     def sample(self, parameters: Any, key: jax.Array) -> tuple[Batch, jax.Array]:

@@ -53,7 +53,7 @@ class Step:
 
     def policy(self, parameters: Any) -> decoder.Decoder:
         """The model in its compute dtype, which samples."""
-        return nnx.merge(self.graphdef, decoder.cast(parameters, self.dtype))
+        return nnx.merge(self.graphdef, parameters).computing(self.dtype)
 
     def update(self, parameters: Any, optimizer_state: Any, batch: Batch) -> tuple[Any, Any, dict[str, jax.Array]]:
         """One AdamW step on a batch."""

@@ -48,13 +48,14 @@ def test_collectives_are_counted_with_their_loops_groups_and_bytes():
     found = communication.collectives(PROGRAM, 8)
     assert found == [
         Collective("all-reduce", 43, 8, 1),
-        Collective("all-gather", 64, 4, 15),
-        Collective("reduce-scatter", 64, 2, 5),
-        Collective("all-reduce", 8, 8, None),
+        Collective("all-gather", 64, 4, 15, loops=2),
+        Collective("reduce-scatter", 64, 2, 5, loops=1),
+        Collective("all-reduce", 8, 8, None, loops=1),
         Collective("all-gather", 128, 2, 1),
         Collective("all-reduce", 16, 4, 1),
         Collective("all-reduce", 16, 1, 1),
     ]
+    assert [c.times for c in communication.collectives(PROGRAM, 8, turns=(7,))] == [1, 15, 5, 7, 1, 1, 1]
     assert [c.payload for c in found] == [43, 64, 128, 8, 128, 16, 16]
     assert [c.wire for c in found] == [2 * 43 * 7 / 8, 48.0, 64.0, 14.0, 64.0, 24.0, 0.0]
     assert communication.summary(found) == {

@@ -14,6 +14,7 @@ import jax
 from experiments.lm import training
 from experiments.lm.check import check, estimator_phases
 from experiments.lm.tasks import table
+from maxrl_jax.devices import sharding
 from maxrl_jax.runs import launch
 from maxrl_jax.runs.folder.run import open_run
 
@@ -37,9 +38,11 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
         if config.sft.steps:
             params = training.run_sft(opened, setup, params)
         state = training.run_rl(opened, setup, params, estimator_phases(config, setup.task))
-        params = training.export(opened, setup, state["params"], "model")
-        if jax.process_index() == 0:
-            setup.row.finish(opened, setup, params)
+        setup.save(state["params"], opened.path / "model")
+        if setup.row.finish:
+            params = jax.tree.map(sharding.to_host, state["params"])
+            if jax.process_index() == 0:
+                setup.row.finish(opened, setup, params)
         return opened.finish(state["params"])
 
 

@@ -57,7 +57,7 @@ class Row:
     for_model: Callable[[Any, Path, Sequence[str]], None] = lambda config, folder, given: None
     sft_measures: Callable[[Setup], Sequence[Every]] = lambda setup: ()
     save: Callable[[Any, Path], None] = lambda config, folder: None
-    finish: Callable[[Run, Setup, Any], None] = lambda run, setup, params: None
+    finish: Callable[[Run, Setup, Any], None] | None = None
     show: Sequence[str] = ("pass@", "majority@", "coverage", "answer_length", "entropy")
     round: int = 32
 
@@ -110,12 +110,16 @@ class Setup:
         return sharding.init(build, self.mesh, jnp.uint32(self.config.seed))
 
     def save(self, params: Any, folder: Path) -> None:
-        """Writes a model folder, in the type and with the tokenizer's files of the model that the run began with."""
+        """Writes a model folder, in the type and with the tokenizer's files of the model that the run began with.
+
+        Every process calls it, each with its part of the parameters, and process 0 writes.
+        """
         source = self.config.model.init_from or None
         dtype = decoder.stored_type(source) if source else None
         ends = {"stop_tokens": self.task.stop_tokens, "pad_token": self.task.pad_token}
         decoder.save_hf(self.policy.master(params), folder, tokenizer_from=source, dtype=dtype, **ends)
-        self.row.save(self.config, folder)
+        if jax.process_index() == 0:
+            self.row.save(self.config, folder)
 
     @property
     def held_out(self) -> Prompts:

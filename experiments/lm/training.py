@@ -22,7 +22,6 @@ from maxrl_jax.lm import engine, sft, step
 from maxrl_jax.lm.schedule import Schedule
 from maxrl_jax.lm.task import Prompts
 from maxrl_jax.lm.training import Metrics, State, Trainer
-from maxrl_jax.runs.folder import digest
 from maxrl_jax.runs.folder.run import Run
 from maxrl_jax.runs.loop import chunks, optimizer
 from maxrl_jax.runs.loop.phase import Every, Phase
@@ -85,7 +84,7 @@ def make_sft_chunk(setup: Setup) -> Callable[..., Any]:
                 share=share,
             )
 
-        loss, gradients = over_batch(share_of_batch, setup.mesh, state["params"], batch)
+        loss, gradients = over_batch(share_of_batch, setup.mesh, state["params"], batch, params=1, gradients=True)
         params, opt = optimizer.apply(transformation, gradients, state["opt"], state["params"])
         metrics = {"loss": loss, "gradient_norm": optax.tree.norm(gradients)}
         return {**state, "params": params, "opt": opt}, metrics
@@ -161,19 +160,11 @@ def make_chunk(setup: Setup, phases: Phases, log: Callable[[int, Mapping[str, An
     return chunks.of(engine.make_step(make_trainer(setup, phases), log))
 
 
-def export(opened: Run, setup: Setup, params: Any, name: str) -> Any:
-    """Writes a model folder in Hugging Face's format, from process 0; returns the parameters on the host."""
-    params = jax.tree.map(digest.to_host, params)  # in every process: each may hold a part
-    if jax.process_index() == 0:
-        setup.save(params, opened.path / name)
-    return params
-
-
 def _exporter(opened: Run, setup: Setup) -> Callable[[Any, int], None]:
     """Writes the model after a step of SFT."""
 
     def write(state: Any, step: int) -> None:
-        export(opened, setup, state["params"], f"model_sft_{step}")
+        setup.save(state["params"], opened.path / f"model_sft_{step}")
 
     return write
 

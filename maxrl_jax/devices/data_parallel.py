@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
-from maxrl_jax.devices.sharding import BATCH, replicated
+from maxrl_jax.devices.sharding import BATCH, DATA, FSDP, parameter_shardings, replicated
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,10 +24,12 @@ class Share:
     Attributes:
         count: number of shares.
         split: whether the batch is split at all.
+        places: specs of the parameters, where devices have shards of them.
     """
 
     count: int = 1
     split: bool = False
+    places: Any = None
 
     def ids(self, total: int) -> jax.Array:
         """Indices [total / count] int32 of this device's part of a batch of ``total``."""
@@ -38,11 +40,32 @@ class Share:
         """The sum over all shares, known to every device."""
         return jax.lax.psum(tree, BATCH) if self.split else tree
 
+    def sum_gradients(self, gradients: Any) -> Any:
+        """The sum of the shares' gradients; of a parameter that devices share, a device knows what its shard needs.
+
+        Those came summed over the devices that share it (`fsdp`).
+        """
+        if self.places is None:
+            return self.sum(gradients)
+        axes = jax.tree.map(lambda place: DATA if FSDP in place else BATCH, self.places)
+        return jax.tree.map(jax.lax.psum, gradients, axes)
+
+    def most(self, counts: jax.Array) -> jax.Array:
+        """The largest of the counts of the devices that share their parameters."""
+        return counts if self.places is None else jax.lax.pmax(counts, FSDP)
+
     def _index(self) -> jax.Array:
         return jax.lax.axis_index(BATCH) if self.split else jnp.int32(0)
 
 
-def over_batch(function: Callable[..., Any], mesh: Mesh | None, *arguments: Any, batch_outputs: bool = False) -> Any:
+def over_batch(
+    function: Callable[..., Any],
+    mesh: Mesh | None,
+    *arguments: Any,
+    params: int = 0,
+    gradients: bool = False,
+    batch_outputs: bool = False,
+) -> Any:
     """``function(share, *arguments)`` on every device of the mesh.
 
     Args:
@@ -50,6 +73,8 @@ def over_batch(function: Callable[..., Any], mesh: Mesh | None, *arguments: Any,
             every device (``share.sum`` makes it so), or, with ``batch_outputs``, parts of [B / count, ...] arrays.
         mesh: the run's mesh; None or one device calls the function once.
         *arguments: pytrees every device gets whole.
+        params: the first so many are parameters, of which a device gets its shards where they lie so.
+        gradients: the function returns (what is the same on every device, gradients of the first argument).
         batch_outputs: whether outputs are parts to be laid end to end.
 
     Returns:
@@ -58,12 +83,16 @@ def over_batch(function: Callable[..., Any], mesh: Mesh | None, *arguments: Any,
     """
     if mesh is None or mesh.size == 1:
         return function(Share(), *arguments)
-    share = Share(mesh.size, split=True)
+    whole = PartitionSpec()
+    places = tuple(
+        jax.tree.map(lambda place: place.spec, parameter_shardings(mesh, tree)) for tree in arguments[:params]
+    )
+    share = Share(mesh.size, split=True, places=places[0] if params and mesh.shape[FSDP] > 1 else None)
     outputs = jax.shard_map(
         lambda *inner: function(share, *inner),
         mesh=mesh,
-        in_specs=PartitionSpec(),
-        out_specs=PartitionSpec(BATCH) if batch_outputs else PartitionSpec(),
+        in_specs=(*places, *[whole] * len(arguments[params:])),
+        out_specs=PartitionSpec(BATCH) if batch_outputs else (whole, places[0]) if gradients else whole,
         check_vma=False,  # loops whose length differs from device to device
     )(*arguments)
     return jax.lax.with_sharding_constraint(outputs, replicated(mesh)) if batch_outputs else outputs

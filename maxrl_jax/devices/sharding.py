@@ -1,7 +1,8 @@
 """One mesh for a run: data parallel over the axis "data", parameters shared out over the axis "fsdp".
 
 Batches are split over both axes; parameters and optimizer state are replicated, or, with fsdp > 1, split
-over "fsdp" along their largest dimension that divides.
+over "fsdp" along their largest dimension that divides. The first of several may be that of a stack of blocks, which a
+loop goes through, and is never split.
 """
 
 import math
@@ -44,7 +45,7 @@ def batch_sharding(mesh: Mesh, axis: int = 0) -> NamedSharding:
 def parameter_sharding(mesh: Mesh, leaf: Any) -> NamedSharding:
     """The sharding of one parameter or optimizer leaf: see the module's text."""
     shape, fsdp = np.shape(leaf), mesh.shape[FSDP]
-    fits = [d for d, size in enumerate(shape) if size % fsdp == 0]
+    fits = [d for d, size in enumerate(shape) if size % fsdp == 0 and (d or len(shape) == 1)]
     if fsdp == 1 or not fits or math.prod(shape) < _SMALLEST:
         return replicated(mesh)
     largest = max(fits, key=lambda d: shape[d])
@@ -114,14 +115,18 @@ def mesh_of(tree: Any) -> Mesh | None:
     return None
 
 
-def place(leaf: Any, target: jax.sharding.Sharding) -> jax.Array:
-    """Places one array, which every process holds in full, with a sharding over all of them.
+def to_host(leaf: Any) -> np.ndarray:
+    """An array on the host, gathered when it is spread over processes, all of which call this."""
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable and not leaf.is_fully_replicated:
+        from jax.experimental import multihost_utils
 
-    An array that lies there already is returned as it is: of that one a process need hold its part alone.
-    """
-    if target.is_fully_addressable:
+        return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
+    return np.asarray(leaf)
+
+
+def place(leaf: Any, target: jax.sharding.Sharding) -> jax.Array:
+    """Places one array with a sharding over all processes; each of them holds it in full, or its part of it."""
+    if target.is_fully_addressable or (isinstance(leaf, jax.Array) and not leaf.is_fully_addressable):
         return jax.device_put(leaf, target)
-    if isinstance(leaf, jax.Array) and leaf.sharding.is_equivalent_to(target, leaf.ndim):
-        return leaf
     host = np.asarray(leaf)
     return jax.make_array_from_callback(host.shape, target, lambda index: host[index])

@@ -98,7 +98,7 @@ class Sampler:
             own = prompts.at(ids)
             return sample(policy, task, params, own, key, num_samples, sampling, ids=ids, max_rows=max_rows)
 
-        self._sample = jax.jit(functools.partial(over_batch, of_share, mesh, batch_outputs=True))
+        self._sample = jax.jit(functools.partial(over_batch, of_share, mesh, params=1, batch_outputs=True))
 
     def __call__(self, params: Any, key: jax.Array) -> dict[str, np.ndarray]:
         """Draws and judges the answers; consumes the key."""

@@ -6,8 +6,6 @@ from typing import Any
 import jax
 from flax import nnx
 
-from maxrl_jax.lm import decoder
-
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
@@ -28,5 +26,5 @@ class Policy:
         return nnx.merge(self.graph, params)
 
     def model(self, params: Any) -> Any:
-        """The decoder with parameters in the compute type, which rollouts are drawn from."""
-        return nnx.merge(self.graph, decoder.cast(params, self.dtype))
+        """The decoder with parameters whole and in the compute type, which rollouts are drawn from."""
+        return self.master(params).computing(self.dtype)

@@ -64,10 +64,11 @@ def gradients(
         update.LossSettings(aggregation="token_mean"),
         plan,
         denominator=total,
+        share=share,
         compute_dtype=policy.dtype,
         remat=policy.remat,
     )
-    return share.sum((result.loss, result.gradients))
+    return share.sum(result.loss), share.sum_gradients(result.gradients)
 
 
 def _mask(task: Task, solutions: Int[Array, "P L"]) -> Bool[Array, "P L"]:

@@ -157,7 +157,7 @@ def log_probs(
     """
     plan = settings.plan(len(prompts))
     return update.score(
-        policy.model(params),
+        policy.master(params).computing(policy.dtype, by_block=True),
         prompts.tokens,
         answers.tokens,
         settings.loss,
@@ -211,6 +211,7 @@ def learn(
         settings.loss,
         plan,
         denominator=share.sum(losses.denominator(answers.mask, settings.aggregation)),
+        share=share,
         compute_dtype=policy.dtype,
         remat=policy.remat,
     )
@@ -220,7 +221,8 @@ def learn(
     solved = None
     if task.num_problems and prompts.numbers is not None:
         solved = jnp.zeros(task.num_problems, jnp.int32).at[prompts.numbers].add(verdict.solved.any(axis=1))
-    loss, gradients, sums, solved = share.sum((result.loss, result.gradients, sums, solved))
+    loss, sums, solved = share.sum((result.loss, sums, solved))
+    gradients = share.sum_gradients(result.gradients)
     return Result(loss, gradients, _means(task, settings, sums), None if solved is None else solved > 0)
 
 

@@ -95,7 +95,7 @@ class Trainer:
             old = step.log_probs(policy, settings, params, own, answers) if settings.minibatches > 1 else None
             return Drawn(own, answers, old)
 
-        return over_batch(of_share, self.mesh, params, prompts, batch_outputs=True)
+        return over_batch(of_share, self.mesh, params, prompts, params=1, batch_outputs=True)
 
     def old_log_probs(self, params: Any, prompts: Prompts, answers: rollout.Rollouts) -> jax.Array:
         """Log-probabilities [P, N, T] of the answers to a batch, each device computing those of its prompts."""
@@ -104,7 +104,7 @@ class Trainer:
             own = jax.tree.map(lambda leaf: leaf[share.ids(len(prompts))], (prompts, answers))
             return step.log_probs(self.policy, self.settings, params, *own)
 
-        return over_batch(of_share, self.mesh, params, prompts, answers, batch_outputs=True)
+        return over_batch(of_share, self.mesh, params, prompts, answers, params=1, batch_outputs=True)
 
     def learn(self, estimator: Estimator, state: State, drawn: Drawn, verdict: Verdict) -> tuple[State, Metrics]:
         """The updates that a judged batch makes, one a mini-batch; metrics are their means."""
@@ -128,15 +128,21 @@ class Trainer:
                     share=share,
                 )
 
-            result = over_batch(of_share, self.mesh, state["params"], state.get("reference"), drawn, verdict)
-            return self.moved(state, result)
+            return self.updated(of_share, state, drawn, verdict)
 
         state, metrics = jax.lax.scan(update, state, jnp.arange(self.settings.minibatches, dtype=jnp.int32))
         return state, {name: values[-1] if name == CUMULATIVE else values.mean() for name, values in metrics.items()}
 
-    def moved(self, state: State, result: step.Result) -> tuple[State, Metrics]:
-        """The state after one update, and its metrics."""
-        state, metrics = self.move(state, result)
+    def updated(self, of_share: Callable[..., step.Result], state: State, *arguments: Any) -> tuple[State, Metrics]:
+        """The state after one update, of ``of_share(share, params, reference, *arguments)``, and its metrics."""
+
+        def apart(share: Share, *given: Any) -> tuple[step.Result, Any]:
+            result = of_share(share, *given)
+            return dataclasses.replace(result, gradients=None), result.gradients
+
+        policies = state["params"], state.get("reference")
+        result, gradients = over_batch(apart, self.mesh, *policies, *arguments, params=2, gradients=True)
+        state, metrics = self.move(state, dataclasses.replace(result, gradients=gradients))
         if result.solved is not None:
             # PKPO section 5.2: the share of the problems of which a right answer was ever drawn.
             state = {**state, "solved": state["solved"] | result.solved}
@@ -174,4 +180,4 @@ class DeviceStep:
                 share=share,
             )
 
-        return trainer.moved(state, over_batch(of_share, trainer.mesh, state["params"], state.get("reference")))
+        return trainer.updated(of_share, state)

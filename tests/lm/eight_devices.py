@@ -3,15 +3,18 @@
 python -m tests.lm.eight_devices step|read
 """
 
+import dataclasses
 import functools
 import sys
 import tempfile
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from benchmarks.communication import collectives
 from maxrl_jax import advantages
 from maxrl_jax.devices import data_parallel, sharding
 from maxrl_jax.lm import step
@@ -20,65 +23,89 @@ from maxrl_jax.lm.decoder.weights import Weights
 from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.rollout import Settings
 from maxrl_jax.lm.task import Prompts, Task, Verdict
-from tests.lm.decoder.tiny import tiny_model
+from tests.lm.decoder.tiny import compiled, tiny_model
 
 P, N, S, T = 16, 4, 9, 6
 LLAMA = {"qkv_bias": False, "tie_embeddings": False, "num_layers": 6}  # deep enough to be a loop over stacked blocks
 
 
 def prompts_of(phase: str, number: int, ids: jax.Array, batch_size: int) -> Prompts:
-    """Random tokens of 1 to S, padded with what would change the answers if it were seen."""
+    """Random tokens of 1 to S, padded with what would change the answers if it were seen.
+
+    No answer solves those of numbers 4 to 7: of eight devices, two have no signal.
+    """
     key = jax.random.fold_in(jax.random.key(7), number)
     tokens = jax.vmap(lambda i: jax.random.randint(jax.random.fold_in(key, i), (S,), 0, 10))(ids)
     lengths = 1 + (ids * 5) % S
-    return Prompts(jnp.where(jnp.arange(S) < lengths[:, None], tokens, 10), state=tokens[:, 0], lengths=lengths)
+    wanted = jnp.where((ids >= 4) & (ids < 8), -1, tokens[:, 0])
+    return Prompts(jnp.where(jnp.arange(S) < lengths[:, None], tokens, 10), state=wanted, lengths=lengths)
 
 
-def judge(first: jax.Array, answers: jax.Array) -> Verdict:
-    """Whether the prompt's first token is in the answer."""
-    right = (answers == first[:, None, None]).any(-1)
+def judge(wanted: jax.Array, answers: jax.Array) -> Verdict:
+    """Whether the wanted token is in the answer."""
+    right = (answers == wanted[:, None, None]).any(-1)
     return Verdict(right.astype(jnp.float32), jnp.where(right, 0, 1))
 
 
 def check_step() -> None:
-    """One RL step and its rollouts: the same tokens, and gradients up to the order of summation."""
+    """One RL step and its rollouts on meshes of every kind: the same tokens, log-probabilities and gradients."""
     task = Task(
         "find", 11, T, prompts_of, judge, held_out=prompts_of("held_out", 0, jnp.arange(2), 2), stop_tokens=(3,)
     )
-    settings = step.Settings(P, N, Settings(T, (3,)), micro_batch_tokens=12, aggregation="token_mean", kl_coef=0.1)
+    settings = step.Settings(P, N, Settings(T, (3,)), micro_batch_tokens=12, aggregation="token_mean")
     graph, params = nnx.split(tiny_model(**LLAMA))
     policy, estimator = Policy(graph, jnp.float32), advantages.get("maxrl")
-    reference = jax.tree.map(lambda leaf: 0.9 * leaf, params)
 
-    def result_of(share: data_parallel.Share, params: nnx.State) -> step.Result:
-        return step.gradients(
-            policy, task, estimator, settings, params, step=0, key=jax.random.key(2), reference=reference, share=share
-        )
+    def result_of(share: data_parallel.Share, params: nnx.State) -> tuple[step.Result, nnx.State]:
+        result = step.gradients(policy, task, estimator, settings, params, step=0, key=jax.random.key(2), share=share)
+        return dataclasses.replace(result, gradients=None), result.gradients
 
-    def answers_of(share: data_parallel.Share, params: nnx.State) -> jax.Array:
-        ids = share.ids(P)
-        return step.draw(policy, settings, params, prompts_of("rl", 0, ids, P), jax.random.key(2), ids).tokens
+    def answers_of(share: data_parallel.Share, params: nnx.State) -> tuple[jax.Array, jax.Array]:
+        prompts = prompts_of("rl", 0, share.ids(P), P)
+        answers = step.draw(policy, settings, params, prompts, jax.random.key(2), share.ids(P))
+        return answers.tokens, step.log_probs(policy, settings, params, prompts, answers)
 
-    def found(mesh: jax.sharding.Mesh | None) -> tuple[step.Result, jax.Array]:
-        def run(params: nnx.State) -> tuple[step.Result, jax.Array]:
-            result = data_parallel.over_batch(result_of, mesh, params)
-            return result, data_parallel.over_batch(answers_of, mesh, params, batch_outputs=True)
+    def found(mesh: jax.sharding.Mesh | None) -> tuple[str, Any]:
+        def run(params: nnx.State) -> Any:
+            made = data_parallel.over_batch(result_of, mesh, params, params=1, gradients=True)
+            return made, data_parallel.over_batch(answers_of, mesh, params, params=1, batch_outputs=True)
 
-        return jax.device_get(jax.jit(run)(params))
-
-    (one, tokens), (eight, eight_tokens) = found(None), found(sharding.make_mesh())
-    np.testing.assert_array_equal(tokens, eight_tokens)
-    np.testing.assert_allclose(eight.loss, one.loss, rtol=1e-5)
-    assert 0 < one.metrics["reward_mean"] < 1
-    for name, value in one.metrics.items():
-        np.testing.assert_allclose(eight.metrics[name], value, rtol=1e-6, err_msg=name)
+        placed = sharding.shard_parameters(params, mesh) if mesh else params
+        program = compiled(run, placed)
+        return program.as_text(), jax.device_get(program(placed))
 
     def same(ours: np.ndarray, theirs: np.ndarray) -> None:
         scale = np.abs(theirs).max()
         assert scale > 1e-4  # every parameter takes part
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=5e-6 * scale)
 
-    jax.tree.map(same, eight.gradients, one.gradients)
+    _, ((one, gradients), (tokens, log_probs)) = found(None)
+    assert 0 < one.metrics["reward_mean"] < 1
+    assert one.metrics["skipped"] >= 4 / P
+    for fsdp in (1, 2, 8):
+        text, ((result, their_gradients), (their_tokens, their_log_probs)) = found(sharding.make_mesh(fsdp))
+        np.testing.assert_array_equal(their_tokens, tokens)
+        np.testing.assert_allclose(their_log_probs, log_probs, atol=1e-5)
+        np.testing.assert_allclose(result.loss, one.loss, rtol=1e-5)
+        for name, value in one.metrics.items():
+            np.testing.assert_allclose(result.metrics[name], value, rtol=1e-6, err_msg=name)
+        jax.tree.map(same, their_gradients, gradients)
+        check_program(text, params, fsdp)
+
+
+def check_program(text: str, params: nnx.State, fsdp: int) -> None:
+    """Loops gather one block's parameters, or the matrices outside, and scatter their gradients; all else is small."""
+    found = [collective for collective in collectives(text, 8) if collective.group > 1]
+    whole = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
+    reduced = sum(collective.payload for collective in found if collective.kind == "all-reduce")
+    assert reduced < (whole / fsdp if fsdp < 8 else 0) + 1000  # shards summed over their copies, and metrics
+    in_loops = [collective for collective in found if collective.loops]
+    assert all(collective.group == fsdp for collective in in_loops)
+    sizes = {leaf.nbytes // leaf.shape[0] for leaf in jax.tree.leaves(params["blocks"])}
+    sizes |= {params["embedding"].nbytes, params["norm"]["scale"].nbytes}
+    for kind in ("all-gather", "reduce-scatter") if fsdp > 1 else ():
+        assert {collective.payload for collective in in_loops if collective.kind == kind} == sizes, kind
+    assert {collective.kind for collective in in_loops} <= {"all-gather", "reduce-scatter"}
 
 
 def check_read() -> None:
@@ -113,5 +140,6 @@ def check_read() -> None:
 
 if __name__ == "__main__":
     assert jax.device_count() == 8
+    sharding._SMALLEST = 1  # every parameter that divides is split
     with jax.default_matmul_precision("highest"):
         {"step": check_step, "read": check_read}[sys.argv[1]]()

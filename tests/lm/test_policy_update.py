@@ -1,9 +1,6 @@
 """The shared-prefix update against the plain one over full sequences: the loss and every gradient."""
 
 import dataclasses
-import os
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +12,6 @@ from maxrl_jax import losses
 from maxrl_jax.lm.decoder import attention
 from maxrl_jax.lm.update import Batch, LossSettings, Plan, loss_and_gradients, score
 from tests.lm.decoder.tiny import GEMMA2, QWEN3, compiled, plain_log_probs, run_compiled, run_plain, tiny_model
-from tests.xla_flags import with_devices
 
 P, N, S, T = 3, 5, 6, 8
 WHOLE = Plan(P, (T,), (N,))
@@ -233,12 +229,3 @@ def test_a_plan_that_does_not_fit_is_refused(plan, message):
 def test_a_greedy_objective_is_refused():
     with pytest.raises(ValueError, match="temperature: got 0, allowed: a positive number"):
         LossSettings(temperature=0.0)
-
-
-@pytest.mark.slow
-def test_devices_each_with_its_part_give_the_result_of_one():
-    environment = os.environ | {
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": with_devices(4),
-    }
-    subprocess.run([sys.executable, "-m", "tests.lm.four_devices"], env=environment, check=True, timeout=300)

@@ -12,7 +12,6 @@ import pytest
 from flax import nnx
 
 from maxrl_jax.lm import sampling
-from maxrl_jax.lm.decoder import cast
 from maxrl_jax.lm.rollout import Settings, engine, map_rollouts, rollout
 from tests.lm.decoder.tiny import GEMMA2, QWEN3, plain_log_probs, plain_logits, run_compiled, run_plain, tiny_model
 
@@ -54,7 +53,7 @@ def test_log_probs_are_those_of_a_full_forward_pass(x64, settings, mechanisms):
 def test_float32_and_bfloat16_stay_close_to_the_full_forward_pass():
     model = tiny_model()
     for dtype, tolerance in ((jnp.float32, 1e-5), (jnp.bfloat16, 0.15)):
-        answers = jitted(cast(model, dtype), 4, Settings(9, ()))
+        answers = jitted(model.computing(dtype), 4, Settings(9, ()))
         log_probs, _ = run_plain(plain_log_probs, model, PROMPTS, answers.tokens)
         assert jnp.abs(answers.log_probs - log_probs).max() < tolerance
         assert answers.log_probs.dtype == jnp.float32

@@ -181,22 +181,13 @@ def test_a_disk_that_fills_up_ends_a_run_in_one_line_and_the_run_continues(tmp_p
     assert deterministic(tmp_path / "a") == deterministic(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.int8, jnp.bool_])
-@pytest.mark.parametrize("shape", [(), (7,)])
-def test_device_and_host_checksums_agree_and_see_a_swap(dtype, shape):
-    values = jax.random.randint(jax.random.key(1), shape, 0, 100).astype(dtype)
-    sums, finite = digest.device_checksums([values])
-    assert int(sums[0]) == digest.host_checksum(np.asarray(values))
-    assert bool(finite[0])
-    if shape == (7,) and dtype != jnp.bool_:
-        swapped = values.at[jnp.array([0, 1])].set(values[jnp.array([1, 0])])
-        assert int(digest.device_checksums([swapped])[0][0]) != int(sums[0])
-
-
-def test_float64_checksums_agree(x64):
-    values = jnp.linspace(0.0, 1.0, 5)
-    assert values.dtype == jnp.float64
-    assert int(digest.device_checksums([values])[0][0]) == digest.host_checksum(np.asarray(values))
+def test_checksums_see_a_swap(x64):
+    dtypes = (jnp.float64, jnp.float32, jnp.bfloat16, jnp.int8)
+    values = [jax.random.randint(jax.random.key(1), (7,), 0, 100).astype(dtype) for dtype in dtypes]
+    swapped = [array.at[jnp.array([0, 1])].set(array[jnp.array([1, 0])]) for array in values]
+    sums, finite = digest.device_checksums(values)
+    assert finite.all()
+    assert (digest.device_checksums(swapped)[0] != sums).all()
 
 
 def test_params_sha256_sees_names_shapes_types_and_bytes():

@@ -3,7 +3,7 @@
 from maxrl_jax.lm.decoder.config import Config, Llama3Scaling, Rule
 from maxrl_jax.lm.decoder.hf import check_hf, load_hf, read_config, save_hf, stored_type
 from maxrl_jax.lm.decoder.layers import soft_cap, wide
-from maxrl_jax.lm.decoder.model import Decoder, Prefix, cast
+from maxrl_jax.lm.decoder.model import Decoder, Prefix
 from maxrl_jax.lm.decoder.rope import Rotation
 from maxrl_jax.lm.decoder.stack import Layer
 
@@ -15,7 +15,6 @@ __all__ = [
     "Prefix",
     "Rotation",
     "Rule",
-    "cast",
     "check_hf",
     "load_hf",
     "read_config",

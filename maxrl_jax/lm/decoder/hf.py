@@ -8,7 +8,7 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -16,12 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 from flax import nnx
-from safetensors import numpy as safetensors_numpy
 
+from maxrl_jax.devices import sharding
 from maxrl_jax.lm.decoder import families
 from maxrl_jax.lm.decoder.config import Config
 from maxrl_jax.lm.decoder.model import Decoder
-from maxrl_jax.lm.decoder.weights import INDEX_FILE, SINGLE_FILE, Weights, read_json
+from maxrl_jax.lm.decoder.weights import INDEX_FILE, SINGLE_FILE, Weights, read_json, write
 
 CONFIG_FILE = "config.json"
 TOKENIZER_FILES = (
@@ -114,8 +114,10 @@ def save_hf(
 ) -> None:
     """Writes config.json and model.safetensors, which transformers opens.
 
+    All processes of a run call it, and process 0 writes. One tensor at a time is whole and on the host.
+
     Args:
-        model: to be saved.
+        model: to be saved; devices may hold parts of its parameters.
         folder: of the file system or of a bucket, made if it is not there; files of these names are replaced, and
             what else belongs to another model (its tokenizer, its shards) is removed.
         tokenizer_from: folder whose tokenizer files and special token ids are passed on; by default the one the
@@ -137,22 +139,31 @@ def save_hf(
         if there:
             raise ValueError(f"{folder}: got {there[0]} of another model, allowed: a folder without a tokenizer")
     flat = dict(nnx.to_flat_state(nnx.state(model)))
-    tensors = {}
-    for parameter in families.parameters(model.config):
-        value = np.asarray(flat[parameter.path].get_value())
-        for name, entry in zip(parameter.names, value if parameter.stacked else [value], strict=True):
-            entry = entry.T if parameter.transposed else entry
-            tensors[name] = np.ascontiguousarray(entry if dtype is None else entry.astype(dtype))
-    name_of_type = str(tensors[_EMBEDDING].dtype)
+    parameters = [(parameter, flat[parameter.path].get_value()) for parameter in families.parameters(model.config)]
+    dtype = np.dtype(model.embedding.dtype if dtype is None else dtype)
+    shapes = {}
+    for parameter, value in parameters:
+        shape = value.shape[1:] if parameter.stacked else value.shape
+        shapes |= dict.fromkeys(parameter.names, shape[::-1] if parameter.transposed else shape)
+
+    def tensors() -> Iterator[np.ndarray]:
+        for parameter, value in parameters:
+            for number in range(len(parameter.names)):
+                array = sharding.to_host(value[number] if parameter.stacked else value).astype(dtype)
+                yield array.T if parameter.transposed else array
+
+    writes = jax.process_index() == 0
+    write(folder / SINGLE_FILE if writes else None, shapes, dtype, tensors())
+    if not writes:
+        return
     if stop_tokens:
         fields["eos_token_id"] = stop_tokens[0] if len(stop_tokens) == 1 else list(stop_tokens)
     if pad_token is not None:
         fields["pad_token_id"] = pad_token
     if source is not None:
         fields |= pass_on(epath.Path(source), folder)
-    (folder / SINGLE_FILE).write_bytes(safetensors_numpy.save(tensors, metadata={"format": "pt"}))
     # Both names of the type: `torch_dtype` is read by older versions of transformers.
-    fields |= {"dtype": name_of_type, "torch_dtype": name_of_type}
+    fields |= {"dtype": dtype.name, "torch_dtype": dtype.name}
     (folder / CONFIG_FILE).write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n")
     for path in list(folder.iterdir()):
         if path.name == INDEX_FILE or _SHARD.fullmatch(path.name):
@@ -194,11 +205,18 @@ def _reader(
         names = parameter.names
         if parameter.stacked:
             names, part = names[part[0]], part[1:]
-        if parameter.transposed:
-            entries = [weights.read(name, part[::-1]).T for name in names]
-        else:
-            entries = [weights.read(name, part) for name in names]
-        return (np.stack(entries) if parameter.stacked else entries[0]).astype(dtype)
+
+        def entry(name: str) -> np.ndarray:
+            value = weights.read(name, part[::-1] if parameter.transposed else part).astype(dtype)
+            return value.T if parameter.transposed else value
+
+        if not parameter.stacked:
+            return entry(names[0])
+        first = entry(names[0])
+        stack = np.empty((len(names), *first.shape), dtype)
+        for number, name in enumerate(names):
+            stack[number] = entry(name) if number else first
+        return stack
 
     def read_once(part: Any) -> np.ndarray:
         if str(part) not in held:

@@ -10,13 +10,14 @@ key-value heads, h width of a head, V vocabulary, R entries of a stack of blocks
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from maxrl_jax.devices import fsdp
 from maxrl_jax.lm.decoder import attention, stack
 from maxrl_jax.lm.decoder.block import Block
 from maxrl_jax.lm.decoder.config import Config, Rule
@@ -32,18 +33,12 @@ KeyValue = tuple[Float[Array, "P K S h"], Float[Array, "P K S h"]]
 """Keys and values of prompts, of one block."""
 Prefix = tuple[tuple[Float[Array, "R P K S h"], Float[Array, "R P K S h"]], ...]
 """Keys and values of prompts, of each stack of blocks."""
-Tree = TypeVar("Tree")
-
-
-def cast(tree: Tree, dtype: jax.typing.DTypeLike) -> Tree:
-    """The model (or its parameters) with every array in `dtype`: the compute copy of master weights."""
-    return jax.tree.map(lambda leaf: leaf.astype(dtype), tree)
 
 
 class Decoder(nnx.Module):
     """A decoder; `model(tokens [B, T]) -> logits [B, T, V]`.
 
-    Parameters are made in float32; `cast(model, jnp.bfloat16)` is a copy that computes in bfloat16 (norms,
+    Parameters are made in float32; `model.computing(jnp.bfloat16)` is a copy that computes in bfloat16 (norms,
     softmaxes and logits stay float32).
 
     Example:
@@ -61,14 +56,38 @@ class Decoder(nnx.Module):
         self.blocks = stack.make(config, rngs)
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps, unit_offset=config.unit_offset_norms)
         self.head = None if config.tie_embeddings else nnx.Param(init(rngs.params(), shape))
+        self.block_dtype: jnp.dtype | None = None  # that blocks are read in, one at a time; None: as they are
+        self.remat = False
 
-    def __call__(self, tokens: Int[Array, "B T"], *, remat: bool = False) -> Float[Array, "B T V"]:
-        """Logits of the next token at every position; `remat` as in `run`."""
+    def computing(self, dtype: jax.typing.DTypeLike, *, by_block: bool = False, remat: bool = False) -> "Decoder":
+        """This model in `dtype`, inside `shard_map` whole where devices share its parameters (`devices.fsdp`).
+
+        Args:
+            dtype: of the parameters it computes with.
+            by_block: a block is cast and gathered when a pass comes to it, for that long; False: all at once.
+            remat: with `by_block`, a gradient keeps the residual stream between blocks alone, and runs each block
+                again. Always so for blocks that are gathered, whose gradient would keep them all.
+        """
+        model = jax.tree.map(lambda leaf: leaf, self)  # with variables of its own
+        V, D, shapes = self.config.vocab_size, self.config.hidden_size, stack.block_shapes(self.config)
+        for parameter, shape in ((model.embedding, (V, D)), (model.head, (V, D)), (model.norm.scale, (D,))):
+            if parameter is not None:
+                parameter.set_value(fsdp.whole(parameter[...], jax.ShapeDtypeStruct(shape, dtype), dtype))
+        if by_block:
+            model.block_dtype = jnp.dtype(dtype)
+            model.remat = remat or fsdp.is_split(nnx.state(model.blocks[0]), shapes)
+        else:
+            for blocks in model.blocks:
+                nnx.update(blocks, fsdp.whole(nnx.state(blocks), shapes, dtype))
+        return model
+
+    def __call__(self, tokens: Int[Array, "B T"]) -> Float[Array, "B T V"]:
+        """Logits of the next token at every position."""
 
         def attend(rule, q, k, v, layer):
             return attention.causal(q, k.swapaxes(1, 2), v.swapaxes(1, 2), rule), None
 
-        x, _ = self.run(tokens, self.rotation(0, tokens.shape[1]), attend, remat=remat)
+        x, _ = self.run(tokens, self.rotation(0, tokens.shape[1]), attend)
         return self.logits(x)
 
     def run(
@@ -77,8 +96,6 @@ class Decoder(nnx.Module):
         rope: Rotation,
         attend: Attend,
         given: Sequence[Any] | None = None,
-        *,
-        remat: bool = False,
     ) -> tuple[Float[Array, "... D"], tuple[Any, ...]]:
         """Runs all blocks; returns the residual stream after them, and for each stack `attend`'s results [R, ...].
 
@@ -88,7 +105,6 @@ class Decoder(nnx.Module):
             attend: attention of q [..., H, h], given the block's rule, k and v [..., K, h] of the same tokens, and
                 the layer.
             given: for each stack a pytree of [R, ...]; `attend` reads a layer's own entry.
-            remat: a gradient keeps the residual stream between blocks alone, and recomputes the rest.
         """
 
         def step(block: Block, x: Float[Array, "... D"], layer: Layer) -> tuple[Float[Array, "... D"], Any]:
@@ -96,15 +112,15 @@ class Decoder(nnx.Module):
             attended, result = attend(block.rule, q, k, v, layer)
             return block.finish(x, attended), result
 
-        return stack.through(self.blocks, step, self.embed(tokens), given, remat=remat)
+        return self._through(step, self.embed(tokens), given)
 
     def prefill(
-        self, prompts: Int[Array, "P S"], lengths: Int[Array, " P"] | None = None, *, remat: bool = False
+        self, prompts: Int[Array, "P S"], lengths: Int[Array, " P"] | None = None
     ) -> tuple[Float[Array, "P D"], Prefix]:
         """One pass over prompts: the last position's stream, and the keys and values of all blocks.
 
         Prompts of other `lengths` than S are padded on the right: the last position is then each prompt's own,
-        and what the prefix holds after it is for nobody to read. `remat` as in `run`.
+        and what the prefix holds after it is for nobody to read.
         """
         rope = self.rotation(0, prompts.shape[1])
         ends = None if lengths is None else lengths[:, None] - 1  # [P, 1]
@@ -127,8 +143,16 @@ class Decoder(nnx.Module):
             attended = attention.causal(block.query(x, of_queries), k, v, block.rule, places)
             return block.finish(x, attended), (k, v)
 
-        x, prefix = stack.through(self.blocks, step, self.embed(prompts), remat=remat)
+        x, prefix = self._through(step, self.embed(prompts))
         return (last(x) if looped else x)[:, 0], prefix
+
+    def _through(self, step: stack.Step, x: Any, given: Sequence[Any] | None = None) -> tuple[Any, tuple[Any, ...]]:
+        def read(params: nnx.State) -> nnx.State:
+            if self.block_dtype is None:
+                return params
+            return fsdp.whole(params, stack.block_shapes(self.config), self.block_dtype)
+
+        return stack.through(self.blocks, step, x, given, read=read, remat=self.remat)
 
     def rotation(self, start: int, stop: int) -> Rotation:
         """Rotary cosines and sines of positions start..stop-1, each [stop - start, 1, h/2]."""

@@ -5,6 +5,7 @@ R = num_layers / p turns, block l is entry l // p of the stack at place l % p. A
 have a leading axis R.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -42,8 +43,20 @@ def make(config: Config, rngs: nnx.Rngs) -> nnx.List:
     return nnx.scan(turn, length=turns, in_axes=nnx.Carry, out_axes=(nnx.Carry, 0))(rngs)[1]
 
 
+@functools.lru_cache
+def block_shapes(config: Config) -> nnx.State:
+    """The shapes of a block's parameters, those of every block."""
+    return nnx.state(nnx.eval_shape(lambda: Block(config, 0, rngs=nnx.Rngs(0))))
+
+
 def through(
-    stacks: Sequence[Block], step: Step, carry: Any, given: Sequence[Any] | None = None, *, remat: bool = False
+    stacks: Sequence[Block],
+    step: Step,
+    carry: Any,
+    given: Sequence[Any] | None = None,
+    *,
+    read: Callable[[nnx.State], nnx.State] = lambda params: params,
+    remat: bool = False,
 ) -> tuple[Any, tuple[Any, ...]]:
     """Takes `carry` through all blocks in their order.
 
@@ -54,6 +67,7 @@ def through(
         step: `step(block, carry, layer) -> (carry, result)`.
         carry: pytree. Caches do not belong here: a loop that both reads and writes an array copies it.
         given: for each place a pytree of [R, ...] that steps read; None for none.
+        read: from a block's stored parameters to those it computes with.
         remat: a gradient keeps each block's carry alone, and runs the block a second time for the rest.
 
     Returns:
@@ -65,7 +79,7 @@ def through(
 
     def at(place: int) -> Callable:
         def run(carry: Any, params: Any, given: Any) -> tuple[Any, Any]:
-            return step(nnx.merge(graphs[place], params), carry, Layer(place, given))
+            return step(nnx.merge(graphs[place], read(params)), carry, Layer(place, given))
 
         # Within a loop the compiler cannot merge the second run with the first.
         return jax.checkpoint(run, prevent_cse=turns == 1) if remat else run

@@ -1,18 +1,22 @@
-"""The safetensors files of a model folder: found, checked by their headers, and read part by part.
+"""The safetensors files of a model folder: found, checked by their headers, read part by part, and written.
 
 Whatever is wrong with them is one line that names the file, and nothing is unpickled.
 """
 
+import contextlib
 import json
+import math
 import pathlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from etils import epath
 from safetensors import SafetensorError, safe_open
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
-FLOATS = ("F64", "F32", "F16", "BF16")
+FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _LFS_POINTER = b"version https://git-lfs"
 
 
@@ -60,6 +64,33 @@ class Weights:
     def read(self, name: str, part: tuple[slice, ...]) -> np.ndarray:
         """A part of the tensor in the type it is stored in; nothing else of the file is read."""
         return self._files[name][1].get_slice(name)[part]
+
+
+def write(
+    path: epath.Path | None, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype, tensors: Iterable[np.ndarray]
+) -> None:
+    """Writes a safetensors file, of which one tensor at a time is in memory.
+
+    Args:
+        path: the file; None goes through the tensors and writes nothing.
+        shapes: of the tensors, by name.
+        dtype: of all of them, a float type.
+        tensors: in the order of the shapes.
+    """
+    code = next(code for code, name in FLOATS.items() if name == dtype.name)
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, shape in shapes.items():
+        start, end = end, end + math.prod(shape) * dtype.itemsize
+        header[name] = {"dtype": code, "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") if path else contextlib.nullcontext() as file:
+        if file:
+            file.write(len(text).to_bytes(8, "little") + text)
+        for tensor in tensors:
+            if file:
+                file.write(tensor.tobytes())
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:

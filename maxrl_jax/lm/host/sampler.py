@@ -49,7 +49,7 @@ class HostSampler:
             own = prompts.at(ids)
             return evaluation.draw(policy, params, own, key, num_samples, sampling, ids=numbers[ids], max_rows=max_rows)
 
-        self._program = jax.jit(functools.partial(over_batch, of_share, mesh, batch_outputs=True))
+        self._program = jax.jit(functools.partial(over_batch, of_share, mesh, params=1, batch_outputs=True))
 
     def __call__(self, params: Any, key: jax.Array) -> dict[str, np.ndarray]:
         """Draws and judges the answers; consumes the key."""

@@ -6,9 +6,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax import nnx
 from jax.sharding import Mesh
 
-from maxrl_jax.devices.data_parallel import over_parts
+from maxrl_jax.devices.data_parallel import Share, over_batch, over_parts
 from maxrl_jax.lm.host.judging import Judging, judged
 from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.rollout import Rollouts, Segments, Settings
@@ -41,7 +42,11 @@ class Segmented:
         def over(function: Any, whole: Any, parts: Any) -> Any:
             return over_parts(function, mesh, whole, parts)
 
-        self._segments = Segments(policy.model, sampling, segments, over, mesh.size if mesh else 1, max_rows)
+        def copied(share: Share, params: Any) -> Any:
+            return nnx.state(policy.model(params))
+
+        self._copied = jax.jit(functools.partial(over_batch, copied, mesh, params=1))
+        self._segments = Segments(policy.master, sampling, segments, over, mesh.size if mesh else 1, max_rows)
 
     def __call__(
         self, params: Any, prompts: Prompts, key: jax.Array, num_rollouts: int, ids: Any = None
@@ -55,7 +60,8 @@ class Segmented:
             num_rollouts: N.
             ids: int32 [P], which the keys of answers follow; 0 .. P-1 by default.
         """
-        task, draw = self._task, functools.partial(self._segments, params, prompts.tokens, key, num_rollouts)
+        copy = self._copied(params)  # in the compute type and whole, for all segments
+        task, draw = self._task, functools.partial(self._segments, copy, prompts.tokens, key, num_rollouts)
         places = {"lengths": prompts.lengths, "ids": ids}
         if task.submit is None:
             answers = draw(**places)

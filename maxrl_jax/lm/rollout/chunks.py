@@ -73,7 +73,7 @@ def map_rollouts(
 
     Args:
         function: `function(rollouts [p, n, ...], inputs of the p prompts) -> pytree of [p, n, ...]`.
-        model: in its compute dtype (`cast`).
+        model: in its compute dtype (`Decoder.computing`).
         prompts: each run once for all its rollouts; shorter ones are padded on the right.
         key: consumed.
         num_rollouts: N >= 1.

@@ -16,18 +16,9 @@ from maxrl_jax.lm.update.batch import LossSettings, Plan, pad
 Start = tuple[Float[Array, "P E"], Prefix]
 
 
-def start(
-    model: Decoder,
-    prompts: Int[Array, "P S"],
-    prompt_lengths: Int[Array, " P"] | None = None,
-    *,
-    remat: bool = False,
-) -> Start:
-    """Inputs of the answers from their prompts: the states that the first token is drawn from, and keys and values.
-
-    `remat` as in `Decoder.run`.
-    """
-    x, prefix = model.prefill(prompts, prompt_lengths, remat=remat)
+def start(model: Decoder, prompts: Int[Array, "P S"], prompt_lengths: Int[Array, " P"] | None = None) -> Start:
+    """Inputs of the answers from their prompts: the states that the first token is drawn from, and keys and values."""
+    x, prefix = model.prefill(prompts, prompt_lengths)
     return (x if vocabulary.is_large(model.config.vocab_size) else model.logits(x)), prefix
 
 
@@ -36,8 +27,6 @@ def answer_states(
     begun: Start,
     tokens: Int[Array, "P N T"],
     prompt_lengths: Int[Array, " P"] | None = None,
-    *,
-    remat: bool = False,
 ) -> Float[Array, "P N T E"]:
     """The states that each answer token was drawn from, given the result of `start`."""
     first, prefix = begun
@@ -57,7 +46,7 @@ def answer_states(
         return attention.shared_prefix(q, k, v, prefix_k, prefix_v, rule, prompt_lengths), None
 
     rope = model.answer_rotation(prefix[0][0].shape[-2], T - 1, prompt_lengths)
-    x, _ = model.run(tokens[:, :, :-1], rope, attend, prefix, remat=remat)
+    x, _ = model.run(tokens[:, :, :-1], rope, attend, prefix)
     rest = x if vocabulary.is_large(model.config.vocab_size) else model.logits(x)
     return jnp.concatenate([first, rest], axis=2)
 
@@ -74,7 +63,7 @@ def score(
     """Log-probabilities of given answers, in micro-batches: those of a reference or an old policy.
 
     Args:
-        model: in its compute dtype.
+        model: in its compute dtype (`Decoder.computing`).
         prompts: as in `Batch`.
         tokens: of the answers.
         settings: its temperature and top-p.
@@ -105,11 +94,9 @@ def token_log_probs(
     tokens: Int[Array, "p n T"],
     settings: LossSettings,
     prompt_lengths: Int[Array, " p"] | None = None,
-    *,
-    remat: bool = False,
 ) -> tuple[Float[Array, "p n T"], Float[Array, "p n T"] | None]:
     """Log-probabilities of the tokens and, for an entropy bonus, the entropies they were drawn with."""
-    states = answer_states(model, begun, tokens, prompt_lengths, remat=remat)
+    states = answer_states(model, begun, tokens, prompt_lengths)
     if vocabulary.is_large(model.config.vocab_size):
         distribution = vocabulary.Distribution(settings.temperature, settings.top_p, model.config.final_soft_cap)
         hidden, matrix = model.norm(states), model.output_matrix()

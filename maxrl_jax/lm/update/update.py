@@ -21,7 +21,8 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Int32, Shaped
 
 from maxrl_jax import losses
-from maxrl_jax.lm.decoder import Decoder, cast, wide
+from maxrl_jax.devices.data_parallel import Share
+from maxrl_jax.lm.decoder import Decoder, wide
 from maxrl_jax.lm.update.answers import Start, start, token_log_probs
 from maxrl_jax.lm.update.batch import Batch, LossSettings, Plan, pad
 
@@ -63,21 +64,24 @@ def loss_and_gradients(
     plan: Plan,
     *,
     denominator: Float[Array, ""] | None = None,
+    share: Share | None = None,
     compute_dtype: jax.typing.DTypeLike = jnp.float32,
     remat: bool = False,
 ) -> Update:
     """The policy-gradient loss of a batch and its gradients with respect to the model's parameters.
 
-    Nothing inside leaves the device, and no collective is inside: under `jax.shard_map` (with check_vma=False,
-    for devices take different numbers of turns in their loops) each device gives its part of the batch and the
-    global `denominator`, and losses and gradients are summed over devices.
+    Under `jax.shard_map` (with check_vma=False, for devices take different numbers of turns in their loops) each device
+    gives its part of the batch and the global `denominator`, and losses and gradients are summed over devices. Devices
+    that share their parameters (`devices.fsdp`) gather them block by block in every pass, and so take as many turns as
+    the one of them that has most to do; nothing else is sent.
 
     Args:
-        model: with master weights; gradients are summed in their type.
+        model: with master weights, or this device's shards of them; gradients are summed in their type.
         batch: see `Batch`.
         settings: see `LossSettings`.
         plan: see `Plan`; it need not divide P or N.
         denominator: `losses.denominator` of the global batch when `batch` is a part of it.
+        share: this device's part of the work, with more than one device.
         compute_dtype: type of the forward and backward passes.
         remat: backward passes keep what goes from block to block and run each block again: less memory, more time.
     """
@@ -85,10 +89,13 @@ def loss_and_gradients(
     plan.check(T)
     if denominator is None:
         denominator = losses.denominator(batch.mask, settings.aggregation)
-    graphdef, master = nnx.split(model)
-    params = cast(master, compute_dtype)
+    graphdef, params = nnx.split(model)
     lengths = _effective_lengths(batch, settings, plan)
     prompts, answers, lengths = _sorted_and_padded(batch, lengths, plan)
+    longest = (share or Share()).most(lengths.reshape(-1, plan.prompts, lengths.shape[1]).max(axis=1))  # of each group
+
+    def computing(params: Any) -> Decoder:
+        return nnx.merge(graphdef, params).computing(compute_dtype, by_block=True, remat=remat)
 
     def group_step(group: Int[Array, ""], sums: Sums) -> Sums:
         loss, gradients = sums
@@ -99,33 +106,44 @@ def loss_and_gradients(
         own = jax.tree.map(of_group, prompts)
 
         def part_loss(params: Any, begun: Start, answers: Answers) -> Float[Array, ""]:
-            model = nnx.merge(graphdef, params)
-            return _loss(model, begun, answers, own.lengths, settings, denominator, remat=remat)
+            of_tokens, entropies = token_log_probs(computing(params), begun, answers["tokens"], settings, own.lengths)
+            return losses.policy_gradient(
+                of_tokens,
+                answers["mask"],
+                answers["advantages"],
+                settings.aggregation,
+                answers.get("old_log_probs"),
+                settings.clip_epsilon,
+                entropies=entropies if settings.entropy_coef else None,
+                entropy_coef=settings.entropy_coef,
+                reference_log_probs=answers.get("reference_log_probs"),
+                kl_coef=settings.kl_coef,
+                denominator=denominator,
+            )
 
         def prompt_pass(params: Any) -> Start:
-            return start(nnx.merge(graphdef, params), own.tokens, own.lengths, remat=remat)
+            return start(computing(params), own.tokens, own.lengths)
 
         prefix, pull = jax.vjp(prompt_pass, params)
         zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, wide(a.dtype)), prefix)
         loss, gradients, prefix_gradients = _over_micro_batches(
             lambda answers: jax.value_and_grad(part_loss, argnums=(0, 1))(params, prefix, answers),
             jax.tree.map(of_group, answers),
-            of_group(lengths).max(axis=0),
+            longest[group],
             plan,
             (loss, gradients, zeros),
         )
         (prompt_gradients,) = pull(jax.tree.map(lambda a, b: a.astype(b.dtype), prefix_gradients, prefix))
         return loss, _add(gradients, prompt_gradients)
 
-    active = lengths[:, 0] > 0  # of each prompt; sorted: those with work come first
-    groups = -(-jnp.sum(active, dtype=jnp.int32) // plan.prompts)
-    zeros = jnp.zeros((), wide(compute_dtype)), jax.tree.map(jnp.zeros_like, master)
+    groups = jnp.sum(longest[:, 0] > 0, dtype=jnp.int32)  # sorted: those with work come first
+    zeros = jnp.zeros((), wide(compute_dtype)), jax.tree.map(jnp.zeros_like, params)
     loss, gradients = jax.lax.fori_loop(0, groups, group_step, zeros)
     return Update(
         loss=loss,
         gradients=gradients,
         trained_tokens=jnp.sum(lengths, dtype=jnp.int32),
-        prompts_skipped=P - jnp.sum(active, dtype=jnp.int32),
+        prompts_skipped=P - jnp.sum(lengths[:, 0] > 0, dtype=jnp.int32),
     )
 
 
@@ -159,33 +177,6 @@ def _over_micro_batches(
         return jax.lax.switch(index, branches, *carry)
 
     return jax.lax.while_loop(lambda carry: carry[0] < active, micro_step, (jnp.int32(0), sums))[1]
-
-
-def _loss(
-    model: Decoder,
-    begun: Start,
-    answers: Answers,
-    prompt_lengths: Int[Array, " p"] | None,
-    settings: LossSettings,
-    denominator: Float[Array, ""],
-    *,
-    remat: bool,
-) -> Float[Array, ""]:
-    """The share of one micro-batch in the loss of the whole batch."""
-    of_tokens, entropies = token_log_probs(model, begun, answers["tokens"], settings, prompt_lengths, remat=remat)
-    return losses.policy_gradient(
-        of_tokens,
-        answers["mask"],
-        answers["advantages"],
-        settings.aggregation,
-        answers.get("old_log_probs"),
-        settings.clip_epsilon,
-        entropies=entropies if settings.entropy_coef else None,
-        entropy_coef=settings.entropy_coef,
-        reference_log_probs=answers.get("reference_log_probs"),
-        kl_coef=settings.kl_coef,
-        denominator=denominator,
-    )
 
 
 def _effective_lengths(batch: Batch, settings: LossSettings, plan: Plan) -> Int[Array, "P N"]:

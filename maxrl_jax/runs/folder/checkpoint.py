@@ -1,9 +1,9 @@
 """Checkpoints of a run: orbax's CheckpointManager behind what a run needs.
 
 A checkpoint holds the leaves of the state by name, and JSON metadata: the position (steps done in each
-phase), shapes, dtypes and checksums, and the number of metrics lines written so far. Leaves are read to the
-host, verified, and then placed with the shardings asked for, so the devices of the saving and of the
-resuming run need not agree. Nothing is unpickled.
+phase), shapes, dtypes and checksums, and the number of metrics lines written so far. Each device reads an equal part
+of a leaf; leaves are verified, and then placed with the shardings asked for, so the devices of the saving and of the
+resuming run need not agree, and no process reads more than its part. Nothing is unpickled.
 """
 
 import dataclasses
@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import numpy as np
 from etils import epath
 
 from maxrl_jax.devices import sharding
@@ -29,13 +28,13 @@ class Saved:
         step: its number in the folder, the sum of the position's counts.
         position: steps done by phase, in the phases' order; the last is the phase it was saved in.
         metrics_lines: lines of metrics written before it.
-        leaves: the state's leaves by name, on the host.
+        leaves: the state's leaves by name, split over all devices.
     """
 
     step: int
     position: dict[str, int]
     metrics_lines: int
-    leaves: dict[str, np.ndarray]
+    leaves: dict[str, jax.Array]
 
     @property
     def phase(self) -> str:
@@ -175,11 +174,11 @@ class Checkpoints:
         )
 
 
-def place(leaves: Mapping[str, np.ndarray], like: Any, source: str) -> Any:
+def place(leaves: Mapping[str, jax.Array], like: Any, source: str) -> Any:
     """Builds a pytree with the structure, types and shardings of ``like`` from named leaves.
 
     Args:
-        leaves: host arrays by name (`digest.named_leaves`); more than ``like`` has are ignored.
+        leaves: arrays by name (`digest.named_leaves`); more than ``like`` has are ignored.
         like: pytree of `jax.Array`; each leaf's sharding is the target.
         source: where the leaves are from, for the error.
 
@@ -190,9 +189,7 @@ def place(leaves: Mapping[str, np.ndarray], like: Any, source: str) -> Any:
     return jax.tree.unflatten(jax.tree.structure(like), list(placed.values()))
 
 
-def place_named(
-    leaves: Mapping[str, np.ndarray], targets: Mapping[str, jax.Array], source: str
-) -> dict[str, jax.Array]:
+def place_named(leaves: Mapping[str, jax.Array], targets: Mapping[str, jax.Array], source: str) -> dict[str, jax.Array]:
     """`place` for leaves by name."""
     placed = {}
     for name, target in targets.items():
@@ -244,21 +241,24 @@ def read_given(path: str) -> Saved:
 
 
 def _read(manager: Any, step: int) -> Saved:
-    """Reads one checkpoint to the host and verifies it; a damaged one raises whatever its reader raises."""
+    """Reads one checkpoint, part by part, and verifies it; a damaged one raises whatever its reader raises."""
     import orbax.checkpoint as ocp
 
     meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
-    names = list(meta["leaves"])
-    read = ocp.args.PyTreeRestore(
-        item=dict.fromkeys(names, 0),
-        restore_args={name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names},
-    )
+    mesh = sharding.make_mesh(jax.device_count())
+    parts = {
+        name: ocp.ArrayRestoreArgs(
+            sharding=sharding.parameter_sharding(mesh, jax.ShapeDtypeStruct(tuple(shape), dtype))
+        )
+        for name, (shape, dtype) in meta["leaves"].items()
+    }
+    read = ocp.args.PyTreeRestore(item=dict.fromkeys(parts, 0), restore_args=parts)
     leaves = manager.restore(step, args=ocp.args.Composite(state=read)).state
-    for name in names:
-        leaf = leaves[name]
-        if digest.describe({name: leaf})[name] != meta["leaves"][name]:
+    sums, _ = jax.device_get(digest.device_checksums([leaves[name] for name in parts]))
+    for name, checksum in zip(parts, sums, strict=True):
+        if digest.describe({name: leaves[name]})[name] != meta["leaves"][name]:
             raise ValueError(f"{name} has another shape or dtype than was saved")
-        if digest.host_checksum(leaf) != meta["checksums"][name]:
+        if int(checksum) != meta["checksums"][name]:
             raise ValueError(f"{name} does not match its checksum")
     return Saved(step, meta["position"], meta["metrics_lines"], leaves)
 

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-_MASK = 0xFFFFFFFF
+from maxrl_jax.devices import sharding
+
 _STRIDES = (2, 6, 10, 18, 30, 42)  # even, so that every weight below is odd and no element is lost mod 2^32
 
 _WHOLE = 64 << 20  # a larger file is known by its size and samples of it
@@ -86,14 +87,7 @@ def params_sha256(params: Any) -> str:
 
 def to_host(leaf: Any) -> np.ndarray:
     """A leaf as a numpy array (keys as their raw words), gathered when it is spread over processes."""
-    if not isinstance(leaf, jax.Array):
-        return np.asarray(leaf)
-    leaf = raw(leaf)
-    if not leaf.is_fully_addressable and not leaf.is_fully_replicated:
-        from jax.experimental import multihost_utils
-
-        return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
-    return np.asarray(leaf)
+    return sharding.to_host(raw(leaf))
 
 
 def raw(leaf: Any) -> Any:
@@ -107,26 +101,16 @@ def raw(leaf: Any) -> Any:
 def device_checksums(leaves: list[jax.Array]) -> tuple[jax.Array, jax.Array]:
     """Position-weighted sums of the leaves' bits, and whether each leaf is finite; computed where they live.
 
-    Sums of integers mod 2^32 do not depend on their order, so a checksum is the same however a leaf is
-    sharded. `host_checksum` computes the same number with numpy.
+    Sums of integers mod 2^32 do not depend on their order, so a checksum is the same however a leaf is sharded.
 
     Returns:
         (uint32 [len(leaves)], bool [len(leaves)]).
     """
-    sums = [jnp.sum(bits * _weights(jnp, bits.shape), dtype=jnp.uint32) for bits in map(_bits, leaves)]
+    sums = [jnp.sum(bits * _weights(bits.shape), dtype=jnp.uint32) for bits in map(_bits, leaves)]
     finite = [
         jnp.all(jnp.isfinite(leaf)) if jnp.issubdtype(leaf.dtype, jnp.inexact) else jnp.array(True) for leaf in leaves
     ]
     return jnp.stack(sums), jnp.stack(finite)
-
-
-def host_checksum(array: np.ndarray) -> int:
-    """The checksum of `device_checksums` for one numpy array."""
-    width = max(1, array.dtype.itemsize // 4)
-    words = np.ascontiguousarray(array).view(_word(array.dtype.itemsize))
-    words = words.reshape(*array.shape, width) if width > 1 else words.reshape(array.shape)
-    bits = words.astype(np.uint32)
-    return int(np.sum(bits * _weights(np, bits.shape), dtype=np.uint32) & _MASK)
 
 
 def _bits(leaf: jax.Array) -> jax.Array:
@@ -134,18 +118,15 @@ def _bits(leaf: jax.Array) -> jax.Array:
         return leaf.astype(jnp.uint32)
     if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
         leaf = jnp.stack([leaf.real, leaf.imag], axis=-1)
-    return jax.lax.bitcast_convert_type(leaf, _word(leaf.dtype.itemsize)).astype(jnp.uint32)
+    word = {1: jnp.uint8, 2: jnp.uint16}.get(leaf.dtype.itemsize, jnp.uint32)
+    return jax.lax.bitcast_convert_type(leaf, word).astype(jnp.uint32)
 
 
-def _word(itemsize: int) -> Any:
-    return {1: np.uint8, 2: np.uint16}.get(itemsize, np.uint32)
-
-
-def _weights(module: Any, shape: tuple[int, ...]) -> Any:
+def _weights(shape: tuple[int, ...]) -> jax.Array:
     """Odd uint32 weights that differ from place to place: 1 + sum_d stride_d index_d."""
-    weights = module.ones((), module.uint32)
+    weights = jnp.ones((), jnp.uint32)
     for axis, size in enumerate(shape):
-        index = module.arange(size, dtype=module.uint32) * module.uint32(_STRIDES[axis % len(_STRIDES)])
+        index = jnp.arange(size, dtype=jnp.uint32) * jnp.uint32(_STRIDES[axis % len(_STRIDES)])
         weights = weights + index.reshape([-1 if d == axis else 1 for d in range(len(shape))])
     return weights
 

@@ -38,46 +38,29 @@ QUESTIONS = [
 ]
 PIECES = {
     "words": [
-        "the",
-        "of",
-        "and",
-        "answer",
-        "isn't",
-        "they'll",
-        "we've",
-        "I'm",
-        "you'd",
-        "He'S",
-        "queue",
-        "naïve",
+        "the", "of", "and", "answer", "isn't", "they'll", "we've", "I'm", "you'd", "He'S", "queue", "naïve",
         "straße",
     ],
-    "numbers": ["7", "42", "1234567890", "3.14", "1,000", "-5", "2/3", "0x1F", "10^6", "x2y3"],
-    "space": [" ", "  ", "   ", "\n", "\n\n", "\t", " \n ", "\r\n", "\u00a0", "\u3000"],
+    "numbers": [
+        "7", "42", "1234567890", "3.14", "1,000", "-5", "2/3", "0x1F", "10^6", "x2y3",
+    ],
+    "space": [
+        " ", "  ", "   ", "\n", "\n\n", "\t", " \n ", "\r\n", "\xa0", "\u3000",
+    ],
     "code": [
-        "def f(x):\n    return x**2\n",
-        "a[i]!=b[j];",
-        "{'k': [1, 2]}",
-        "#include <math.h>",
-        "\\boxed{12}",
-        "<|im",
-        "|>",
+        "def f(x):\n    return x**2\n", "a[i]!=b[j];", "{'k': [1, 2]}", "#include <math.h>", "\\boxed{12}",
+        "<|im", "|>",
     ],
     "alphabets": [
-        "Привет мир",
-        "你好，世界",
-        "こんにちは",
-        "안녕하세요",
-        "مرحبا",
-        "שלום",
-        "γειά σου",
-        "हिन्दी",
-        "ไทย",
-        "Việt",
+        "Привет мир", "你好，世界", "こんにちは", "안녕하세요", "مرحبا", "שלום", "γειά σου", "हिन्दी", "ไทย", "Việt",
     ],
-    "signs": ["🙂", "👩‍🚀", "→", "≤", "∑", "€5", "“quoted”", "…", "—", "½", "²", "e\u0301", "\u200b", "ﬁ"],
-    "special": ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<repo_name>", "<file_sep>", "<jupyter_code>"],
-}
+    "signs": [
+        "🙂", "👩\u200d🚀", "→", "≤", "∑", "€5", "“quoted”", "…", "—", "½", "²", "e\u0301", "\u200b", "ﬁ",
+    ],
+    "special": [
+        "<|im_start|>", "<|im_end|>", "<|endoftext|>", "<repo_name>", "<file_sep>", "<jupyter_code>",
+    ],
+}  # fmt: skip
 
 
 def strings() -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from maxrl_jax.lm.decoder import Config, Decoder, Llama3Scaling, cast, model
+from maxrl_jax.lm.decoder import Config, Decoder, Llama3Scaling, model
 from tests.lm.decoder.tiny import logits_of, run_compiled, tiny_model
 
 TOKENS = jax.random.randint(jax.random.key(7), (3, 9), 0, 11)
@@ -88,7 +88,7 @@ def test_prefill_gives_the_last_position_and_the_keys_of_every_block(x64):
 
 def test_bfloat16_is_close_to_float32_and_its_logits_are_float32():
     tiny = tiny_model()
-    logits, rounded = logits_of(tiny, TOKENS), logits_of(cast(tiny, jnp.bfloat16), TOKENS)
+    logits, rounded = logits_of(tiny, TOKENS), logits_of(tiny.computing(jnp.bfloat16), TOKENS)
     assert rounded.dtype == jnp.float32
     error = jnp.linalg.norm(rounded - logits) / jnp.linalg.norm(logits)
     assert 1e-4 < error < 3e-2  # 8 bits of mantissa, some 20 roundings deep

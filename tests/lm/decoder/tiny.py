@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from maxrl_jax.lm import sampling
-from maxrl_jax.lm.decoder import Config, Decoder, cast
+from maxrl_jax.lm.decoder import Config, Decoder
 
 CONFIG = {
     "vocab_size": 11,
@@ -38,7 +38,7 @@ def tiny_model(dtype=jnp.float32, seed=0, **changes) -> Decoder:
     keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
     # Biases and norms too leave their initial values, so that a test sees them.
     leaves = [a + 0.2 * jax.random.normal(k, a.shape) for a, k in zip(leaves, keys, strict=True)]
-    return cast(nnx.merge(graphdef, jax.tree.unflatten(treedef, leaves)), dtype)
+    return nnx.merge(graphdef, jax.tree.unflatten(treedef, leaves)).computing(dtype)
 
 
 def logits_of(model, tokens):
