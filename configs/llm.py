@@ -148,7 +148,7 @@ def _on_mathematics(config: ConfigDict) -> None:
     config.task = "mathematics"
     config.model.remat = True
     config.rl.steps_per_call = 1
-    config.rl.decode_rows = 4096
+    config.rl.decode_rows = config.eval.decode_rows = 256  # whose caches fit 80 GB (docs/scaling.md)
     config.rl.decode_segments = (256, 512, 1024, 2048)
     config.checkpoint.every_steps = 20
     config.eval.num_prompts = 100_000  # all there are
@@ -171,7 +171,7 @@ def _polaris(config: ConfigDict) -> None:
     config.rl.steps = 1000
     config.rl.num_rollouts = 16
     config.rl.learning_rate = 1e-6
-    config.rl.decode_rows = 1024
+    config.rl.decode_rows = config.eval.decode_rows = 32
     config.eval.num_samples = 32
 
 
