@@ -9,9 +9,6 @@ import textwrap
 import tomllib
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
 
 import maxrl_jax
@@ -38,21 +35,6 @@ def test_the_version_is_the_projects():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project.get("version", maxrl_jax.__version__) == maxrl_jax.__version__
     assert importlib.metadata.version(project["name"]) == maxrl_jax.__version__
-
-
-def test_ten_lines_from_rewards_to_a_gradient():
-    """A softmax over 4 answers, the second right: the loss by hand, by policy_gradient, step by step."""
-    logits, get = jnp.zeros(4), maxrl_jax.get("maxrl")
-    answers = jnp.asarray([0, 1, 2, 3, 1, 0, 2, 0])
-    rewards = (answers == 1).astype(jnp.float32)
-
-    def loss(logits):
-        log_probs = jax.nn.log_softmax(logits)[answers][:, None]
-        return maxrl_jax.policy_gradient(log_probs, jnp.ones((8, 1), bool), get(rewards))
-
-    scores = np.eye(4)[np.asarray(answers)] - 0.25
-    np.testing.assert_allclose(jax.grad(loss)(logits), -np.asarray(get(rewards)) @ scores / 8, atol=1e-6)
-    assert float(maxrl_jax.pass_at_k(8, 2, 1)) == 0.25
 
 
 def in_a_process_of_its_own(code):

@@ -68,15 +68,6 @@ def test_rates_that_overshoot_by_rounding_are_no_mistake():
     assert objectives.weight("maxrl", 1 + 1e-15, order=4) == pytest.approx(1)
 
 
-def test_tutorial_numbers():
-    """'2 + 3 = ?': p = 0.1."""
-    assert objectives.pass_at_k(0.1, 3) == pytest.approx(0.271)
-    assert objectives.pass_at_k(0.1, 10) == pytest.approx(0.651, abs=5e-4)
-    assert [round(float(objectives.maxrl(0.1, t)), 3) for t in (1, 2, 3, 4)] == [-0.9, -1.305, -1.548, -1.712]
-    assert objectives.log_likelihood(0.1) == pytest.approx(-2.303, abs=5e-4)
-    assert objectives.weight("maxrl", 0.1, order=10) == pytest.approx(6.5, abs=0.02)
-
-
 @pytest.mark.parametrize(("name", "hyper"), [("rl", {}), ("ml", {}), ("maxrl", {"order": 7}), ("pass_at_k", {"k": 7})])
 def test_weights_are_derivatives_of_the_objectives(name, hyper, x64):
     value = {

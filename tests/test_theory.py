@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maxrl_jax import advantages, metrics, objectives
-from maxrl_jax.advantages import gap_form, subset_max
-from tests.advantages.enumeration import max_at_k_gradient, mean_gradient, scores, softmax
+from maxrl_jax import advantages, objectives
+from maxrl_jax.advantages import gap_form
+from tests.advantages.enumeration import max_at_k_gradient, scores, softmax
 from tests.advantages.support import every_setting, label, target
 
 BINARY = np.array([1.0, 0.0, 0.0, 1.0])
@@ -44,17 +44,6 @@ def test_scores_average_to_zero_and_to_the_log_likelihood_gradient(x64):
 
 
 # Section 2
-
-
-@pytest.mark.parametrize("k", [1, 2, 5])
-def test_members_and_non_members_average_to_the_same_mean(k, x64):
-    """2.2: mean G = mean B = R and R = (k/N) G_i + (1 - k/N) B_i."""
-    rewards = group(6)
-    r = np.asarray(metrics.max_at_k(rewards, k))
-    g, b = (np.asarray(f(rewards, k)) for f in (subset_max.mean_max_containing, subset_max.mean_max_excluding))
-    np.testing.assert_allclose(g.mean(-1), r, atol=1e-13)
-    np.testing.assert_allclose(b.mean(-1), r, atol=1e-13)
-    np.testing.assert_allclose(k / 6 * g + (1 - k / 6) * b, np.broadcast_to(r[:, None], g.shape), atol=1e-13)
 
 
 def start_signal(g, i, pool, k, baseline):
@@ -143,24 +132,6 @@ def test_every_centred_binary_estimator_is_one_mixture(case, x64):
     np.testing.assert_allclose(objectives.effective_weight(adv, p, n), weight, atol=1e-6)
 
 
-def leading_coefficient(name, n, **hyper):
-    """The coefficient of p^(N-1) in the exact weight: an alternating sum of its Bernstein coefficients."""
-    success, fail = objectives.binary_form(advantages.get(name, **hyper), n)
-    bernstein = success[1:] - fail[:-1]
-    return sum((-1) ** (n - 1 - m) * comb(n - 1, m) * bernstein[m] for m in range(n))
-
-
-@pytest.mark.parametrize("n", [2, 5, 8])
-def test_centred_weights_have_degree_at_most_n_minus_2(n):
-    for name, entry in advantages.TABLE.items():
-        if entry.centred and entry.symmetric:
-            for hyper in entry.settings(n):
-                assert abs(leading_coefficient(name, n, **hyper)) < 1e-9
-    # Order N has degree N - 1: (1 - (1-p)^N)/p leads with (-1)^(N-1).
-    for name in ("success_mean", "maxrl_unbiased"):
-        assert leading_coefficient(name, n) == pytest.approx((-1) ** (n - 1), abs=1e-9)
-
-
 @pytest.mark.parametrize("n", [4, 8, 16])
 def test_grpo_subtracts_pass_at_2(n):
     success, _ = objectives.binary_form(advantages.get("grpo", eps=0.0), n)
@@ -193,18 +164,6 @@ def test_real_valued_maxrl_is_likelihood_summed_over_thresholds(order, x64):
         limit = sum(gap * objectives.log_likelihood(pi @ hit) for gap, hit in thresholds(REAL))
         far = sum(gap * objectives.maxrl(pi @ hit, 2000) for gap, hit in thresholds(REAL))
         assert far == pytest.approx(limit, abs=1e-9)
-
-
-@pytest.mark.parametrize("order", [1, 2, 3])
-def test_real_valued_estimator_has_the_threshold_gradient(order, x64):
-    """3.5: E of maxrl_order is the sum over thresholds of gap x (1-(1-p_t)^T)/p_t x grad p_t."""
-    pi, n = policy(len(REAL), 2), 4
-    expected = sum(
-        gap * objectives.weight("maxrl", pi @ hit, order=order) * max_at_k_gradient(pi, hit, 1)
-        for gap, hit in thresholds(REAL)
-    )
-    got = mean_gradient(advantages.get("maxrl_order", order=order), pi, REAL, n)
-    np.testing.assert_allclose(got, expected, atol=1e-12)
 
 
 def test_shared_thresholds_lie_below_the_log_of_the_mean():
@@ -262,18 +221,6 @@ def test_real_rewards_are_sums_over_thresholds_of_binary_ones(name, hyper, x64):
     for rewards in np.asarray(group(6, seed=3)):
         layers = sum(gap * np.asarray(adv(jnp.asarray(hit))) for gap, hit in thresholds(rewards))
         np.testing.assert_allclose(adv(jnp.asarray(rewards)), layers, atol=1e-12)
-
-
-def test_practical_maxrl_for_real_rewards(x64):
-    """3.6: A_(i) = sum_{j<i} j/(N-j) gap_j - (g_max - g_(i)), and layer by layer it is `maxrl`."""
-    n = 7
-    for rewards in np.sort(np.asarray(group(n, seed=4)), axis=-1):
-        j = np.arange(1, n)
-        lifted = np.concatenate([[0], np.cumsum(j / (n - j) * np.diff(rewards))])
-        got = np.asarray(advantages.maxrl_order(jnp.asarray(rewards), order=n - 1))
-        np.testing.assert_allclose(got, lifted - (rewards[-1] - rewards), atol=1e-12)
-        layers = sum(gap * np.asarray(advantages.maxrl(jnp.asarray(hit))) for gap, hit in thresholds(rewards))
-        np.testing.assert_allclose(got, layers, atol=1e-12)
 
 
 # Section 4

@@ -46,6 +46,8 @@ def test_grpo_weight_lies_below_its_limit(n):
     adv = advantages.get("grpo", eps=0.0)
     assert np.all(objectives.effective_weight(adv, RATES, n) < objectives.weight("grpo", RATES))
     np.testing.assert_allclose(objectives.effective_weight(adv, np.array([0.0, 1.0]), n), np.sqrt(n - 1), rtol=1e-12)
+    one_sided = objectives.effective_weight(advantages.get("one_sided_grpo", eps=0.0), np.array([0.0, 1.0]), n)
+    np.testing.assert_allclose(one_sided, [(n - 1) / np.sqrt(n), np.sqrt(1 - 1 / n)], rtol=1e-12)
 
 
 def many_answers(num_right, p):
@@ -197,33 +199,6 @@ def test_differential_smoothing_adds_a_gradient_with_its_log_probabilities_held_
     np.testing.assert_allclose(got, max_at_k_gradient(pi, held, 1), atol=1e-12)
 
 
-def test_weights_at_the_ends():
-    """6.2, from the exact finite-N sums."""
-    n, ends = 9, np.array([0.0, 1.0])
-    for name, hyper, expected in (
-        ("rloo", {}, [1, 1]),
-        ("grpo", {"eps": 0.0}, [np.sqrt(n - 1), np.sqrt(n - 1)]),
-        ("one_sided_grpo", {"eps": 0.0}, [(n - 1) / np.sqrt(n), np.sqrt(1 - 1 / n)]),
-        ("success_mean", {}, [n, 1]),
-        ("maxrl_unbiased", {}, [n, 1]),
-        ("maxrl", {}, [n - 1, 1]),
-    ):
-        got = objectives.effective_weight(advantages.get(name, **hyper), ends, n)
-        np.testing.assert_allclose(got, expected, atol=1e-12)
-
-
-@pytest.mark.parametrize("n", [2, 5, 40])
-def test_bernstein_coefficients_of_rl_and_of_order_n(n):
-    """6.7: beta_m = s(m+1) - t(m) is 1 for rloo, N/(m+1) for both estimators of MaxRL of order N."""
-    for name, beta in {
-        "rloo": np.ones(n),
-        "maxrl_unbiased": n / np.arange(1, n + 1),
-        "success_mean": n / np.arange(1, n + 1),
-    }.items():
-        success, fail = objectives.binary_form(advantages.get(name), n)
-        np.testing.assert_allclose(success[1:] - fail[:-1], beta, rtol=1e-12)
-
-
 # Section 7: two answers a success (length 3) and failures of given lengths; the loss itself is differentiated.
 
 
@@ -300,23 +275,6 @@ def test_token_mean_shortens_answers_under_a_constant_reward(x64):
     assert got @ lengths < -1e-3  # expected length goes down along it
     np.testing.assert_allclose(mean_loss_gradient(reinforce, PI, ones, lengths, n, "sequence_sum"), 0, atol=1e-12)
     np.testing.assert_array_equal(mean_loss_gradient(advantages.get("rloo"), PI, ones, lengths, n, "token_mean"), 0)
-
-
-@pytest.mark.parametrize("name", ["rloo", "maxrl"])
-def test_sequence_mean_weight_and_its_baseline_that_is_not_free(name, x64):
-    """7.3: E[s]/a - E[t]/b; for RLOO q/a + p/b, and for any lengths grad E[g/l] - E[g] grad E[1/l]."""
-    n, p, adv = 4, PI @ HITS, advantages.get(name)
-    success, fail = objectives.binary_form(adv, n)
-    law = np.asarray(binomial.probabilities(p, n - 1))
-    w = law @ success[1:] / 3 - law @ fail[:-1] / 1
-    got = mean_loss_gradient(adv, PI, HITS, BY_OUTCOME, n, "sequence_mean")
-    np.testing.assert_allclose(got, w * max_at_k_gradient(PI, HITS, 1), atol=1e-12)
-    if name == "rloo":
-        assert w == pytest.approx((1 - p) / 3 + p / 1)
-        lengths = np.array([4, 1, 2, 3])
-        expected = max_at_k_gradient(PI, HITS / lengths, 1) - p * max_at_k_gradient(PI, 1 / lengths, 1)
-        got = mean_loss_gradient(adv, PI, HITS, lengths, n, "sequence_mean")
-        np.testing.assert_allclose(got, expected, atol=1e-12)
 
 
 # Section 8

@@ -202,8 +202,10 @@ const panels = (() => {
       const { weight, rollouts } = mathematics.filtered(f.table, p, state.filter);
       return [weight, rollouts];
     };
-    const heads = [at, "w(p)", "objective", "w(p)", ...(state.filter === "none" ? [] : ["with filter", "rollouts"])];
-    table("weights", heads, rows((f) => [mathematics.weight(f.table, p), state.against === "own" && !f.aim ? "none named" : aimName(f.aim), settings.target(f, p), ...filter(f)]));
+    // One objective for all is named once, above its weights.
+    const own = state.against === "own";
+    const heads = [at, "w(p)", ...(state.filter === "none" ? [] : ["with filter", "rollouts"]), ...(own ? ["objective", "w(p)"] : [aimName()])];
+    table("weights", heads, rows((f) => [mathematics.weight(f.table, p), ...filter(f), ...(own ? [f.aim ? aimName(f.aim) : "none named"] : []), settings.target(f, p)]));
     table("biases", [at, "bias of w", "in %"], rows((f) => [bias(f, p), relativeBias(f, p)]));
     table("variances", [at, "variance", "/ signal²"], rows((f) => [variance(f.table, p), variance(f.table, p) / (mathematics.weight(f.table, p) ** 2 * mathematics.scores(p, state.noise).gradient)]));
     table("groups", [`K = ${K} of ${n}`, "success", "failure"], rows((f) => [K ? f.table.success[K] : null, K < n ? f.table.fail[K] : null]));

@@ -5,30 +5,27 @@ Each study is a module or a folder here; a variant is of one study and its confi
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
-from experiments.bandit import graded, pkpo, split, train, two_rewards, verifier
-from experiments.bandit.compare import study as compare
+from experiments.bandit import compare, graded, pkpo, regimes, split, train, two_rewards, verifier
+from experiments.bandit.frame import Study
 from experiments.bandit.maxpo import study as maxpo
-from experiments.bandit.regimes import study as regimes
 from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs import launch
 from maxrl_jax.runs.config import checks
 from maxrl_jax.runs.folder.run import open_run
 
-STUDIES: dict[str, ModuleType] = {
-    "train": train,
-    "compare": compare,
-    "pkpo": pkpo,
-    "two_rewards": two_rewards,
-    "graded": graded,
-    "verifier": verifier,
-    "split": split,
-    "maxpo": maxpo,
-    "regimes": regimes,
+STUDIES: dict[str, Study] = {
+    "train": train.STUDY,
+    "compare": compare.STUDY,
+    "pkpo": pkpo.STUDY,
+    "two_rewards": two_rewards.STUDY,
+    "graded": graded.STUDY,
+    "verifier": verifier.STUDY,
+    "split": split.STUDY,
+    "maxpo": maxpo.STUDY,
+    "regimes": regimes.STUDY,
 }
-"""Modules with GROUPS, check(config) and run(opened, config)."""
 
 
 def check(config: Any) -> None:
@@ -38,8 +35,8 @@ def check(config: Any) -> None:
       ConfigError: naming the field, the value given and the values allowed.
     """
     chosen = STUDIES[checks.one_of(config, "study", STUDIES)]
-    if any(group not in config for group in chosen.GROUPS):
-        own = [name for name, study in STUDIES.items() if all(group in config for group in study.GROUPS)]
+    if any(group not in config for group in chosen.groups):
+        own = [name for name, study in STUDIES.items() if all(group in config for group in study.groups)]
         raise ConfigError("study", config.study, f"{' or '.join(own)}: another study is another variant of the config")
     chosen.check(config)
 
@@ -48,7 +45,7 @@ def run(config: Any, workdir: str) -> Any:
     """Runs the config's study in a folder; notebooks call it.
 
     Returns:
-      The final record of a `train` study; the results themselves of the others.
+      The final record of a `train` study; the tables of the others.
     """
     with open_run(config, workdir, "bandit") as opened:
         return STUDIES[config.study].run(opened, config)

@@ -15,26 +15,21 @@ import numpy as np
 import pandas as pd
 
 import configs
+from experiments.bandit import compare
 from experiments.bandit.__main__ import check
-from experiments.bandit.compare import comparison, study
-from experiments.bandit.output import write
-from experiments.bandit.prompts import measures
 from experiments.results.spread import spread, with_error
 from maxrl_jax.runs import launch
 from maxrl_jax.runs.folder.run import open_run
 
 
-def summary(found: comparison.Runs) -> pd.DataFrame:
+def summary(final: pd.DataFrame, strata: pd.DataFrame) -> pd.DataFrame:
     """One row for each method, N and kind of gradient: means over seeds and standard errors."""
-    final = comparison.final(found, ks=(1, 32))
-    strata = comparison.strata(found)
-    hardest = strata[strata.stratum == strata.stratum.iloc[0]].set_index(["label", "gradients", "seed"])
-    final["hardest"] = (
-        hardest["final pass@1"].reindex(pd.MultiIndex.from_frame(final[["label", "gradients", "seed"]])).to_numpy()
-    )
+    by = ["label", "gradients", "seed"]
+    hardest = strata[strata.stratum == strata.stratum.iloc[0]].set_index(by)
+    final = final.assign(hardest=hardest["final pass@1"].reindex(pd.MultiIndex.from_frame(final[by])).to_numpy())
     columns = ["pass@1", "pass@32", "hardest", "distance_to_ml"]
     rows = []
-    for (label, gradients), group in final.groupby(["label", "gradients"], sort=False):
+    for (label, gradients), group in final.groupby(by[:2], sort=False):
         mean, error, _ = spread(group[columns])
         row = {"label": label, "method": group.method.iloc[0], "num_rollouts": group.num_rollouts.iloc[0]}
         row |= {"gradients": gradients, "seeds": len(group)}
@@ -86,11 +81,11 @@ def reading(table: pd.DataFrame, stratum: str) -> str:
 def run(config: Any, workdir: str) -> pd.DataFrame:
     """Trains the comparison of the config, prints the table, draws the figure; returns the table."""
     with open_run(config, workdir, "demo") as opened:
-        found = study.run(opened, config)
-        table = summary(found)
-        write(opened, "summary.csv", table)
+        made = compare.RUN(opened, config)
+        table = summary(made["final"], made["strata"])
+        (opened.path / "summary.csv").write_text(table.to_csv(index=False))
         figure = opened.figures / "comparison.png"
-    stratum = measures.stratum_name(int(found.strata.min()))
+    stratum = made["strata"].stratum.iloc[0]
     show(table, stratum)
     print(reading(table, stratum))
     if figure.exists():

@@ -11,20 +11,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from experiments.bandit import graded_levels
+from experiments.bandit import frame, graded_levels
 from experiments.bandit.draws import seed_keys
+from experiments.bandit.frame import draw_rollouts, draw_steps, even_steps, tidy
 from experiments.bandit.graded_levels import Prompts, Table
-from experiments.bandit.output import even_steps, log_curves, write
 from experiments.bandit.prompts import shared_checks
-from experiments.results import band
-from experiments.results.drawing import Drawing, save_in_run
-from experiments.results.spread import over_seeds
+from experiments.bandit.prompts.dynamics import grid
+from experiments.bandit.prompts.methods import Method
+from experiments.results.drawing import Drawing
 from experiments.results.style import COLOURS, LABELS, from_zero, new_figure
 from maxrl_jax import advantages, keys
 from maxrl_jax.categorical import draw_counts
 from maxrl_jax.errors import ConfigError, suggestion
 from maxrl_jax.runs.config import checks
-from maxrl_jax.runs.folder.run import Run
 
 
 class Runs(NamedTuple):
@@ -32,19 +31,17 @@ class Runs(NamedTuple):
 
     Attributes:
       identities: of every run: method, label, num_rollouts (None for an objective), gradients.
-      levels: the rewards.
       chances: [runs, seeds, steps + 1, P, L] of every level.
-      logits: [runs, seeds, P, C] at the end.
+      params: [runs, seeds, P, C], the logits at the end.
     """
 
     identities: list[dict[str, Any]]
-    levels: tuple[float, ...]
     chances: np.ndarray
-    logits: np.ndarray
+    params: np.ndarray
 
 
 def _ascend(prompts: Prompts, gradient_of: Any, num_steps: int, rate: jax.Array | float):
-    """(chances [steps + 1, P, L], logits [P, C]): plain gradient ascent, each prompt by its own gradient."""
+    """(chances [steps + 1, P, L], logits [P, C]) of plain gradient ascent along ``gradient_of(step, logits)``."""
     num_levels = prompts.levels.shape[-1]
 
     def advance(logits: jax.Array, step: jax.Array):
@@ -54,41 +51,40 @@ def _ascend(prompts: Prompts, gradient_of: Any, num_steps: int, rate: jax.Array 
     return jnp.concatenate([seen, graded_levels.chances(logits, num_levels)[None]]), logits
 
 
-@functools.partial(jax.jit, static_argnames=("name", "num_steps"))
-def _ascend_objective(prompts: Prompts, rate: jax.Array | float, *, name: str, num_steps: int):
-    def one(prompts: Prompts):
+def _ascend_weights(weights_of: Any, num_steps: int, rate: jax.Array | float):
+    """A noise-free run with the weights a_l that ``weights_of(prompts, chances, *data)`` gives."""
+
+    def one(prompts: Prompts, *data: jax.Array):
         def gradient_of(step: jax.Array, logits: jax.Array) -> jax.Array:
             p = graded_levels.chances(logits, prompts.levels.shape[-1])
-            return graded_levels.gradient(logits, graded_levels.objective_weights(name, prompts.levels, p))
+            return graded_levels.gradient(logits, weights_of(prompts, p, *data))
 
         return _ascend(prompts, gradient_of, num_steps, rate)
 
-    return jax.vmap(one)(prompts)
+    return one
+
+
+@functools.partial(jax.jit, static_argnames=("name", "num_steps"))
+def _ascend_objective(prompts: Prompts, rate: jax.Array | float, *, name: str, num_steps: int):
+    def weights(prompts: Prompts, p: jax.Array) -> jax.Array:
+        return graded_levels.objective_weights(name, prompts.levels, p)
+
+    return grid(_ascend_weights(weights, num_steps, rate), (prompts,))
 
 
 @functools.partial(jax.jit, static_argnames=("num_steps",))
 def _ascend_expected(prompts: Prompts, rate: jax.Array | float, tables: Table, *, num_steps: int):
     """Noise-free runs, [methods, seeds]; of `tables` only `joined` has an axis of methods."""
 
-    def one(prompts: Prompts, joined: jax.Array):
-        def gradient_of(step: jax.Array, logits: jax.Array) -> jax.Array:
-            p = graded_levels.chances(logits, prompts.levels.shape[-1])
-            return graded_levels.gradient(logits, graded_levels.expected_weights(tables._replace(joined=joined), p))
+    def weights(prompts: Prompts, p: jax.Array, joined: jax.Array) -> jax.Array:
+        return graded_levels.expected_weights(tables._replace(joined=joined), p)
 
-        return _ascend(prompts, gradient_of, num_steps, rate)
-
-    return jax.vmap(jax.vmap(one, in_axes=(0, None)), in_axes=(None, 0))(prompts, tables.joined)
+    return grid(_ascend_weights(weights, num_steps, rate), (prompts,), (tables.joined,))
 
 
 @functools.partial(jax.jit, static_argnames=("num_steps", "num_rollouts"))
 def _ascend_sampled(
-    prompts: Prompts,
-    seeds: jax.Array,
-    rate: jax.Array | float,
-    values: jax.Array,
-    *,
-    num_steps: int,
-    num_rollouts: int,
+    prompts: Prompts, seeds: jax.Array, rate: Any, values: jax.Array, *, num_steps: int, num_rollouts: int
 ):
     """Runs on drawn answers, [methods, seeds]; all methods of a seed share keys."""
 
@@ -99,7 +95,7 @@ def _ascend_sampled(
 
         return _ascend(prompts, gradient_of, num_steps, rate)
 
-    return jax.vmap(jax.vmap(one, in_axes=(0, 0, None)), in_axes=(None, None, 0))(prompts, seeds, values)
+    return grid(one, (prompts, seeds), (values,))
 
 
 def make(config: Any) -> Prompts:
@@ -111,38 +107,32 @@ def make(config: Any) -> Prompts:
     return jax.jit(build)(seed_keys(config.seed, settings.num_seeds))
 
 
-def train(config: Any) -> Runs:
+def train(config: Any, tell: Any = frame.quiet) -> Runs:
     """Trains everything `config.graded` lists: the exact likelihoods, then for each N noise-free and sampled runs."""
     settings, prompts, seeds = config.graded, make(config), seed_keys(config.seed, config.graded.num_seeds)
     rate, steps, levels = settings.learning_rate, settings.steps, tuple(settings.levels)
     identities, found = [], []
     for name in graded_levels.OBJECTIVES:
-        identities.append(_identity(name, f"exact {name}", None, "expected"))
+        identities.append(Method(name).identity(gradients="expected"))
         found.append([leaf[None] for leaf in _ascend_objective(prompts, rate, name=name, num_steps=steps)])
-    for n in settings.num_rollouts:
+    for done, n in enumerate(settings.num_rollouts):
+        tell(done, len(settings.num_rollouts))
         forms = [graded_levels.table(advantages.get(name), levels, n) for name in settings.estimators]
         values, joined = (jnp.asarray(np.stack(leaves), jnp.float32) for leaves in list(zip(*forms, strict=True))[:2])
         for gradients in ("expected", "sampled"):
-            identities += [_identity(name, f"{name} N={n}", n, gradients) for name in settings.estimators]
+            identities += [Method(name, n).identity(gradients=gradients) for name in settings.estimators]
         found.append(_ascend_expected(prompts, rate, forms[0]._replace(joined=joined), num_steps=steps))
         found.append(_ascend_sampled(prompts, seeds, rate, values, num_steps=steps, num_rollouts=n))
     chances, logits = (np.concatenate([jax.device_get(part) for part in leaf]) for leaf in zip(*found, strict=True))
-    return Runs(identities, levels, chances, logits)
+    return Runs(identities, chances, logits)
 
 
-def _identity(method: str, label: str, num_rollouts: int | None, gradients: str) -> dict[str, Any]:
-    return {"method": method, "label": label, "num_rollouts": num_rollouts, "gradients": gradients}
-
-
-def curves(runs: Runs, count: int = 60) -> pd.DataFrame:
+def curves(config: Any, runs: Runs) -> pd.DataFrame:
     """A row for each run, seed and recorded step: means over prompts of the reward and of the best level's chance."""
-    steps = even_steps(runs.chances.shape[2] - 1, count)
-    frames = []
-    for identity, run_chances in zip(runs.identities, runs.chances, strict=True):
-        for seed, p in enumerate(run_chances[:, steps].astype(np.float64)):
-            columns = {"reward": (p @ np.asarray(runs.levels)).mean(-1), "best": p[..., -1].mean(-1)}
-            frames.append(pd.DataFrame({**identity, "seed": seed, "step": steps, **columns}))
-    return pd.concat(frames, ignore_index=True)
+    steps = even_steps(runs.chances.shape[2] - 1)
+    p = np.take(runs.chances, steps, axis=2).astype(np.float64)
+    columns = {"reward": (p @ np.asarray(config.graded.levels)).mean(-1), "best": p[..., -1].mean(-1)}
+    return tidy(runs.identities, columns, step=steps)
 
 
 EXACT = {
@@ -153,30 +143,22 @@ EXACT = {
 
 
 def over_steps(ax: Axes, curves: pd.DataFrame, num_rollouts: int, y: str) -> None:
-    """Both exact likelihoods dashed, estimators at one N: noise-free as lines, sampled as dots."""
+    """Both exact likelihoods dashed, and estimators at one N."""
     for name, (colour, text) in EXACT.items():
         rows = curves[curves.method == name].groupby("step")[y].mean()
         ax.plot(rows.index, rows, "--", color=COLOURS[colour], label=text)
     for name, rows in curves[curves.num_rollouts == num_rollouts].groupby("method", sort=False):
-        band.seeds(ax, rows[rows.gradients == "expected"], "step", y, color=COLOURS[name], label=LABELS[name])
-        drawn = rows[rows.gradients == "sampled"].groupby("step")[y].mean().iloc[4::8]
-        ax.plot(drawn.index, drawn, ".", color=COLOURS[name], markersize=4)
-    ax.set_xlabel("step")
+        draw_steps(ax, rows, y, color=COLOURS[name], label=LABELS[name])
     from_zero(ax, 1.03)
 
 
 def over_rollouts(ax: Axes, curves: pd.DataFrame, y: str) -> None:
-    """The end of training over N: lines noise-free, dots sampled with the standard error over seeds."""
+    """The end of training over N."""
     end = curves[curves.step == curves.step.max()]
     for name, (colour, _) in EXACT.items():
         ax.axhline(end[end.method == name][y].mean(), linestyle="--", color=COLOURS[colour])
     for name, rows in end[end.num_rollouts.notna()].groupby("method", sort=False):
-        exact = over_seeds(rows[rows.gradients == "expected"], ["num_rollouts"], y)
-        ax.plot(exact.num_rollouts, exact["mean"], color=COLOURS[name])
-        drawn = over_seeds(rows[rows.gradients == "sampled"], ["num_rollouts"], y)
-        band.bars(ax, drawn.num_rollouts, drawn["mean"], drawn.standard_error, fmt=".", color=COLOURS[name])
-    ax.set_xscale("log", base=2)
-    ax.set_xlabel("rollouts $N$")
+        draw_rollouts(ax, rows, y, color=COLOURS[name])
     from_zero(ax, 1.03)
 
 
@@ -194,14 +176,9 @@ def draw_graded(curves: pd.DataFrame) -> Drawing:
     return Drawing(fig, curves)
 
 
-GROUPS = ("graded",)
-
-
 def check(config: Any) -> None:
     """Raises ConfigError for the first field that is wrong."""
-    for key in ("num_prompts", "answers_each", "steps", "num_seeds"):
-        checks.positive_int(config, f"graded.{key}")
-    checks.positive(config, "graded.learning_rate")
+    shared_checks.training(config, "graded", "num_prompts", "answers_each")
     levels = checks.tuple_of(config, "graded.levels", float, min_length=2)
     if len(levels) > 3 or list(levels) != sorted(set(levels)) or not 0 <= levels[0] < levels[-1] <= 1:
         raise ConfigError("graded.levels", levels, "two or three ascending numbers from 0 to 1")
@@ -209,29 +186,21 @@ def check(config: Any) -> None:
     room = 1 - config.graded.best_range[1]
     checks.in_range(config, "graded.middle_rate", 0.0, room, low_open=True, high_open=True)
     checks.tuple_of(config, "graded.num_rollouts", int, low=2)
-    for name in checks.tuple_of(config, "graded.estimators", str):
-        _fits_graded_rewards(name)
-
-
-def _fits_graded_rewards(name: str) -> None:
-    """An estimator of rewards in [0, 1] without hyper-parameters that have to be chosen."""
-    fits = [
+    fits = [  # of rewards in [0, 1], without hyper-parameters that have to be chosen
         entry.name
         for entry in advantages.TABLE.values()
-        if entry.reward_kind != "binary" and entry.binary_form is not None and "k" not in entry.defaults
-        if not {"order", "coefficients"} & set(entry.defaults)
+        if entry.reward_kind != "binary" and entry.binary_form is not None
+        if not {"k", "order", "coefficients"} & set(entry.defaults)
     ]
-    if name not in fits:
-        raise ConfigError("graded.estimators", name, "names among " + ", ".join(fits) + suggestion(name, fits))
+    for name in checks.tuple_of(config, "graded.estimators", str):
+        if name not in fits:
+            raise ConfigError("graded.estimators", name, f"names among {', '.join(fits)}{suggestion(name, fits)}")
 
 
-def run(open_run: Run, config: Any) -> Runs:
-    """Trains every method on the graded prompts; curves.csv and one figure."""
-    open_run.say("training every method on graded answers")
-    found = train(config)
-    table = curves(found)
-    write(open_run, "curves.csv", table)
-    log_curves(open_run, table, ("label", "gradients"))
-    save_in_run(open_run, "graded_answers", draw_graded, table)
-    open_run.finish(found.logits)
-    return found
+RUN = frame.ending_in_tables(
+    train,
+    lambda config, runs: {"curves": curves(config, runs)},
+    lambda config, made: {"graded_answers": (draw_graded, made["curves"])},
+    frame.metrics_of_curves("label", "gradients"),
+)
+STUDY = frame.Study(("graded",), check, RUN)

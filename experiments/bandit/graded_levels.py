@@ -50,13 +50,8 @@ def make_prompts(
 ) -> Prompts:
     """Prompts whose highest level has a log-spaced initial chance; levels between it and the lowest share another.
 
-    Args:
-      key: random key, consumed.
-      num_prompts: P.
-      answers_each: answers on each level.
-      levels: ascending.
-      best_range: lowest and highest initial chance of the highest level.
-      middle_rate: initial chance of all levels between, together; 0 has no effect with two levels.
+    ``middle_rate`` is the initial chance of all levels between, together, ``best_range`` the lowest and highest of the
+    highest level, ``answers_each`` the answers on each level. The key is consumed.
     """
     best = np.geomspace(*best_range, num_prompts)[:, None]
     between = len(levels) - 2
@@ -143,14 +138,7 @@ def expected_weights(form: Table, p: jax.Array) -> jax.Array:
 
 
 def sampled_gradient(counts: jax.Array, logits: jax.Array, values: jax.Array, num_rollouts: int) -> jax.Array:
-    """(1/N) sum_i A_i S_i of every prompt from how often each answer was drawn.
-
-    Args:
-      counts: [P, C] int, rows that sum to N.
-      logits: [P, C].
-      values: `Table.values`.
-      num_rollouts: N.
-    """
+    """(1/N) sum_i A_i S_i of every prompt from counts [P, C] of its answers that sum to N, and `Table.values`."""
     num_levels = values.shape[-1]
     on_levels = counts.reshape(*counts.shape[:-1], num_levels, -1).sum(-1)
     given = values[number(on_levels, num_rollouts)]  # [P, L]

@@ -16,7 +16,7 @@ pass@16. Some hundred prompts and a thousand small steps average the noise away;
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,37 +24,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from experiments.bandit import frame
 from experiments.bandit.draws import seed_keys
-from experiments.bandit.output import log_curves, log_spaced_steps, write
-from experiments.bandit.prompts import dynamics, measures, shared_checks
-from experiments.bandit.prompts.methods import Method, Tables, estimator, in_phases
+from experiments.bandit.prompts import dynamics, measures, methods, shared_checks
+from experiments.bandit.prompts.dynamics import Runs
+from experiments.bandit.prompts.methods import Method, estimator
 from experiments.bandit.prompts.problem import Problem, make_features
 from experiments.results import band
-from experiments.results.drawing import Drawing, save_in_run
+from experiments.results.drawing import Drawing
 from experiments.results.style import COLOURS, new_figure, shades
 from maxrl_jax import keys
 from maxrl_jax.runs.config import checks
-from maxrl_jax.runs.folder.run import Run
 
 TASK_SETS = ("ambiguous", "separable", "hard")
-
-
-class Runs(NamedTuple):
-    """Runs of every k on every task set, on the host.
-
-    Attributes:
-      names: of the methods: "k = 1", ..., "k = 8, then 1".
-      log_rates: [methods, task sets, seeds, steps + 1, P].
-      entropy: [methods, task sets, seeds, steps + 1].
-      solved: [methods, task sets, seeds, steps] share of prompts solved at least once so far.
-      params: [methods, task sets, seeds, F, C].
-    """
-
-    names: tuple[str, ...]
-    log_rates: np.ndarray
-    entropy: np.ndarray
-    solved: np.ndarray
-    params: np.ndarray
 
 
 def make_groups(
@@ -74,15 +56,8 @@ def make_groups(
     (1 + r)^-model_exponent; a prompt's correct answer has rank r with probability proportional to
     (1 + r)^-truth_exponent, never one of the first `favourites_wrong` ranks.
 
-    Args:
-      key: random key, consumed.
-      num_groups: groups; the problem has num_groups x group_size prompts, prompt i in group i mod num_groups.
-      group_size: prompts in a group.
-      num_answers: C.
-      model_exponent: how peaked the model is.
-      truth_exponent: how peaked the truth is.
-      favourites_wrong: ranks that are never correct.
-      shared: share of the group's row in the squared norm of the features, in [0, 1].
+    The problem has num_groups x group_size prompts, prompt i in group i mod num_groups; ``shared`` is the share of the
+    group's row in the squared norm of the features, in [0, 1]. The key is consumed.
     """
     num_prompts = num_groups * group_size
     group = jnp.arange(num_prompts) % num_groups
@@ -99,13 +74,9 @@ def make_groups(
 def make_problems(config: Any) -> Problem:
     """Every task set for every seed, stacked on one leading axis: [task sets x seeds]."""
     settings = config.pkpo
-    shape = {"num_groups": settings.num_groups, "group_size": settings.group_size, "num_answers": settings.num_answers}
+    shape = {name: settings[name] for name in ("num_groups", "group_size", "num_answers")}
     easy = {"model_exponent": settings.model_exponent, "truth_exponent": settings.truth_exponent, "favourites_wrong": 0}
-    hard = {
-        "model_exponent": settings.hard_model_exponent,
-        "truth_exponent": settings.hard_truth_exponent,
-        "favourites_wrong": settings.hard_favourites_wrong,
-    }
+    hard = {name: settings[f"hard_{name}"] for name in easy}
     sets = [{**easy, "shared": 1.0}, {**easy, "shared": settings.shared}, {**hard, "shared": settings.shared}]
     seeds = seed_keys(config.seed, settings.num_seeds)
 
@@ -123,47 +94,36 @@ def method_of(k: int, num_rollouts: int) -> Method:
     return estimator("pkpo", num_rollouts, k=k, baseline="loo_minus_one")
 
 
-def schedules(config: Any) -> tuple[tuple[str, ...], Tables]:
+def schedules(config: Any) -> tuple[list[str], methods.Tables]:
     """Names and tables of every constant k and of the annealed run, in two phases."""
     settings = config.pkpo
     before = [method_of(k, settings.num_rollouts) for k in (*settings.k_opt, settings.anneal_from)]
     after = [*before[:-1], method_of(1, settings.num_rollouts)]
-    names = (*(f"k = {k}" for k in settings.k_opt), f"k = {settings.anneal_from}, then 1")
-    return names, in_phases([(0, before), (settings.anneal_step, after)])
+    names = [*(f"k = {k}" for k in settings.k_opt), f"k = {settings.anneal_from}, then 1"]
+    return names, methods.in_phases([(0, before), (settings.anneal_step, after)])
 
 
-def train(config: Any) -> Runs:
+def train(config: Any, tell: Any = frame.quiet) -> Runs:
     """Trains every k on every task set and seed, all in one compile."""
     settings = config.pkpo
-    names, tables = schedules(config)
-    problems = make_problems(config)
-    seeds = jnp.tile(seed_keys(config.seed, settings.num_seeds), len(TASK_SETS))
-    rate = settings.learning_rate
-    trajectory = jax.device_get(dynamics.run_counts(problems, seeds, rate, tables, num_steps=settings.steps))
+    names, forms = schedules(config)
+    problems, seeds = make_problems(config), jnp.tile(seed_keys(config.seed, settings.num_seeds), len(TASK_SETS))
+    found = dynamics.run_counts(problems, seeds, settings.learning_rate, forms, num_steps=settings.steps)
 
-    def split(leaf: np.ndarray) -> np.ndarray:
-        return leaf.reshape(leaf.shape[0], len(TASK_SETS), settings.num_seeds, *leaf.shape[2:])
+    def by_set(leaf: jax.Array) -> jax.Array:
+        return leaf.reshape(len(names), len(TASK_SETS), settings.num_seeds, *leaf.shape[2:])
 
-    fields = (trajectory.log_rates, trajectory.entropy, trajectory.solved, trajectory.params)
-    return Runs(names, *map(split, fields))
+    identities = [{"method": name, "task_set": task_set} for name in names for task_set in TASK_SETS]
+    return Runs.of(identities, [jax.tree.map(by_set, found)])
 
 
-def table(runs: Runs, k_eval: tuple[int, ...], count: int = 60) -> pd.DataFrame:
-    """A row for each method, task set, seed and recorded step, with pass@k for every k in k_eval."""
-    num_steps = runs.log_rates.shape[-2] - 1
-    steps = log_spaced_steps(num_steps, count)
-    before = np.maximum(steps - 1, 0)
-    frames = []
-    for i, name in enumerate(runs.names):
-        for j, task_set in enumerate(TASK_SETS):
-            for seed in range(runs.log_rates.shape[2]):
-                frame = pd.DataFrame({"method": name, "task_set": task_set, "seed": seed, "step": steps})
-                for k in k_eval:
-                    frame[f"pass@{k}"] = measures.pass_at_k(runs.log_rates[i, j, seed, steps], k)
-                frame["entropy"] = runs.entropy[i, j, seed, steps]
-                frame["solved"] = np.where(steps > 0, runs.solved[i, j, seed, before], 0.0)
-                frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
+def table(config: Any, runs: Runs) -> pd.DataFrame:
+    """A row for each method, task set, seed and recorded step, with pass@k for every k of `pkpo.k_eval`."""
+    steps = frame.log_spaced_steps(config.pkpo.steps, 60)
+    rates = np.take(runs.log_rates, steps, axis=2)
+    columns = {f"pass@{k}": measures.pass_at_k(rates, k) for k in config.pkpo.k_eval}
+    solved = np.where(steps > 0, runs.solved[..., np.maximum(steps - 1, 0)], 0.0)
+    return frame.tidy(runs.identities, columns | {"entropy": runs.entropy[..., steps], "solved": solved}, step=steps)
 
 
 def _k_colours(names: list[str]) -> dict[str, Any]:
@@ -228,14 +188,9 @@ def draw_pkpo(table: pd.DataFrame, num_rollouts: int, anneal_step: int) -> Drawi
     return Drawing(fig, table)
 
 
-GROUPS = ("pkpo",)
-
-
 def check(config: Any) -> None:
     """Raises ConfigError for the first field that is wrong."""
-    for key in ("num_groups", "group_size", "num_rollouts", "steps", "num_seeds"):
-        checks.positive_int(config, f"pkpo.{key}")
-    checks.positive(config, "pkpo.learning_rate")
+    shared_checks.training(config, "pkpo", "num_groups", "group_size")
     checks.in_range(config, "pkpo.shared", 0.0, 1.0)
     checks.integer(config, "pkpo.num_answers", 2)
     checks.integer(config, "pkpo.hard_favourites_wrong", 0, config.pkpo.num_answers - 1)
@@ -246,13 +201,12 @@ def check(config: Any) -> None:
     shared_checks.ks(config, "pkpo.k_eval")
 
 
-def run(open_run: Run, config: Any) -> Runs:
-    """Trains every k on every task set; curves.csv and one figure."""
-    open_run.say("training every k on every task set")
-    found = train(config)
-    rows = table(found, config.pkpo.k_eval)
-    write(open_run, "curves.csv", rows)
-    log_curves(open_run, rows, ("task_set", "method"))
-    save_in_run(open_run, "pkpo_miniature", draw_pkpo, rows, config.pkpo.num_rollouts, config.pkpo.anneal_step)
-    open_run.finish(found.params)
-    return found
+RUN = frame.ending_in_tables(
+    train,
+    lambda config, runs: {"curves": table(config, runs)},
+    lambda config, made: {
+        "pkpo_miniature": (draw_pkpo, made["curves"], config.pkpo.num_rollouts, config.pkpo.anneal_step)
+    },
+    frame.metrics_of_curves("task_set", "method"),
+)
+STUDY = frame.Study(("pkpo",), check, RUN)

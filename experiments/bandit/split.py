@@ -12,45 +12,29 @@ take apart:
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from experiments.bandit import frame
 from experiments.bandit.draws import seed_keys
-from experiments.bandit.output import write
+from experiments.bandit.frame import tidy
 from experiments.bandit.prompts import dynamics, gradients, measures, methods, shared_checks
-from experiments.bandit.prompts.methods import Method, Tables, estimator, exact, tables
+from experiments.bandit.prompts.dynamics import Runs
+from experiments.bandit.prompts.methods import Method, estimator, exact
 from experiments.bandit.prompts.problem import Problem, make_problems, pass_rates
 from experiments.results import band
-from experiments.results.drawing import Drawing, save_in_run
+from experiments.results.drawing import Drawing
 from experiments.results.spread import over_seeds
 from experiments.results.style import COLOURS, LABELS, from_zero, new_figure, shades
 from maxrl_jax import keys
 from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config import checks
-from maxrl_jax.runs.folder.run import Run
 
 GRADIENTS = ("expected", "prompts", "sampled")
-
-
-class Runs(NamedTuple):
-    """All runs, on the host.
-
-    Attributes:
-      identities: of every run: method, label, num_rollouts, rollouts_a_step, gradients.
-      log_rates: [runs, seeds, steps + 1, M].
-      reference: [seeds, steps + 1, M] of exact maximum likelihood.
-      params: [runs, seeds, F, C].
-    """
-
-    identities: list[dict[str, Any]]
-    log_rates: np.ndarray
-    reference: np.ndarray
-    params: np.ndarray
 
 
 def splits(config: Any) -> list[tuple[int, int, int]]:
@@ -63,10 +47,7 @@ def splits(config: Any) -> list[tuple[int, int, int]]:
 def on_some(estimate: gradients.Estimate, key: jax.Array, prompts_a_step: Any) -> gradients.Estimate:
     """An estimate of every prompt, kept on P of the M prompts, M/P times, and nothing on the others; key consumed.
 
-    Args:
-      estimate: of M prompts.
-      key: random key.
-      prompts_a_step: P, which may be traced: the same program serves every split.
+    P may be traced: the same program serves every split.
     """
     num_prompts = estimate.reward_mean.shape[-1]
     taken = (jax.random.permutation(key, num_prompts) < prompts_a_step).astype(estimate.gradient.dtype)
@@ -88,18 +69,16 @@ def run_exact(
         over_seeds = jax.vmap(on_some, in_axes=(0, 0, None))
         return jax.vmap(over_seeds, in_axes=(0, None, 0))(every, streams, prompts_a_step)
 
-    start = dynamics.initial_state(problems)
-    start = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(methods), *leaf.shape)), start)
-    return dynamics.roll(problems, start, gradient_of, num_steps, rate)
+    return dynamics.roll(problems, dynamics.initial_state(problems, len(methods)), gradient_of, num_steps, rate)
 
 
 @functools.partial(jax.jit, static_argnames=("num_steps",))
 def run_sampled(
-    problems: Problem, seeds: jax.Array, rate: Any, forms: Tables, prompts_a_step: jax.Array, *, num_steps: int
+    problems: Problem, seeds: jax.Array, rate: Any, forms: methods.Tables, prompts_a_step: jax.Array, *, num_steps: int
 ) -> dynamics.Trajectory:
     """N drawn rollouts of P drawn prompts, [methods, splits, seeds], for methods with one N."""
 
-    def one(problem: Problem, seed: jax.Array, success: jax.Array, fail: jax.Array, prompts_a_step: jax.Array):
+    def one(problem: Problem, seed: jax.Array, prompts_a_step: jax.Array, success: jax.Array, fail: jax.Array):
         def gradient_of(step: jax.Array, logits: jax.Array) -> gradients.Estimate:
             key = keys.stream(seed, "rollouts", step)
             every = gradients.from_counts(key, logits, problem.correct, success[0], fail[0])
@@ -107,62 +86,48 @@ def run_sampled(
 
         return dynamics.roll(problem, dynamics.initial_state(problem), gradient_of, num_steps, rate)
 
-    over_seeds = jax.vmap(one, in_axes=(0, 0, None, None, None))
-    over_splits = jax.vmap(over_seeds, in_axes=(None, None, None, None, 0))
-    over_methods = jax.vmap(over_splits, in_axes=(None, None, 0, 0, None))
-    return over_methods(problems, seeds, forms.success, forms.fail, prompts_a_step)
+    return dynamics.grid(one, (problems, seeds), (prompts_a_step,), (forms.success, forms.fail))
 
 
-def train(config: Any) -> Runs:
-    """Trains `split.estimators` at every split of every budget, and exact maximum likelihood."""
+def train(config: Any, tell: Any = frame.quiet) -> Runs:
+    """Exact maximum likelihood first, then `split.estimators` at every split of every budget."""
     settings, every, names = config.split, splits(config), config.split.estimators
     problems, seeds = make_problems(config, settings.num_seeds), seed_keys(config.seed, settings.num_seeds)
-    rate, steps, num_prompts = settings.learning_rate, settings.steps, config.problem.num_prompts
+    rate, steps = settings.learning_rate, settings.steps
     chosen = [(name, split) for name in names for split in every]
-    methods = tuple(estimator(name, n) for name, (_, _, n) in chosen)
-    some = [p for _, (_, p, _) in chosen]
+    own = tuple(estimator(name, n) for name, (_, _, n) in chosen)
     # Exact ML and the noise-free runs take every prompt, in one program with those on some.
-    found = [
-        run_exact(
-            problems,
-            seeds,
-            rate,
-            jnp.asarray([num_prompts] * (1 + len(methods)) + some),
-            methods=(exact("ml"), *methods, *methods),
-            num_steps=steps,
-        )
-    ]
-    identities = [_identity(*one, kind) for kind in GRADIENTS[:2] for one in chosen]
-    for n in sorted({n for _, _, n in every}):
-        own = [split for split in every if split[2] == n]
-        forms = tables([estimator(name, n) for name in names])
-        drawn = run_sampled(problems, seeds, rate, forms, jnp.asarray([p for _, p, _ in own]), num_steps=steps)
-        found.append(jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), drawn))
-        identities += [_identity(name, split, "sampled") for name in names for split in own]
-    host = [jax.device_get((part.log_rates, part.params)) for part in found]
-    log_rates, params = (np.concatenate(leaves) for leaves in zip(*host, strict=True))
-    return Runs(identities, log_rates[1:], log_rates[0], params[1:])
+    taken = [config.problem.num_prompts] * (1 + len(own)) + [p for _, (_, p, _) in chosen]
+    every_method = (exact("ml"), *own, *own)
+    found = [run_exact(problems, seeds, rate, jnp.asarray(taken), methods=every_method, num_steps=steps)]
+    nothing = {"num_rollouts": None, "rollouts_a_step": None}
+    identities: list[dict[str, Any]] = [{"method": "ml", "label": "exact ml", **nothing, "gradients": "expected"}]
+    identities += [_identity(*one, kind) for kind in GRADIENTS[:2] for one in chosen]
+    sizes = sorted({n for _, _, n in every})
+    for done, n in enumerate(sizes, start=1):
+        tell(done, 1 + len(sizes))
+        alike = [split for split in every if split[2] == n]
+        forms = methods.tables([estimator(name, n) for name in names])
+        found.append(run_sampled(problems, seeds, rate, forms, jnp.asarray([p for _, p, _ in alike]), num_steps=steps))
+        identities += [_identity(name, split, "sampled") for name in names for split in alike]
+    return Runs.of(identities, found)
 
 
-def _identity(name: str, split: tuple[int, int, int], gradients_: str) -> dict[str, Any]:
+def _identity(name: str, split: tuple[int, int, int], kind: str) -> dict[str, Any]:
     budget, prompts_a_step, n = split
     label = f"{name} {prompts_a_step} x {n}"
-    return {"method": name, "label": label, "num_rollouts": n, "rollouts_a_step": budget, "gradients": gradients_}
+    return {"method": name, "label": label, "num_rollouts": n, "rollouts_a_step": budget, "gradients": kind}
 
 
-def final(runs: Runs, ks: tuple[int, ...] = (1, 32)) -> pd.DataFrame:
+def final(runs: Runs) -> pd.DataFrame:
     """A row for each run and seed: distance to exact ML over training; log p and coverage at its end."""
-    rows = []
-    for identity, log_rates in zip(runs.identities, runs.log_rates, strict=True):
-        far = measures.distance(log_rates, runs.reference)
-        for seed, last in enumerate(log_rates[:, -1]):
-            row = {**identity, "seed": seed, "distance_to_ml": far[seed], "log_likelihood": float(last.mean())}
-            rows.append(row | {f"pass@{k}": measures.pass_at_k(last, k) for k in ks})
-    for seed, last in enumerate(runs.reference[:, -1]):
-        row = {"method": "ml", "label": "exact ml", "gradients": "expected", "seed": seed, "distance_to_ml": 0.0}
-        row |= {"log_likelihood": float(last.mean())} | {f"pass@{k}": measures.pass_at_k(last, k) for k in ks}
-        rows.append(row)
-    return pd.DataFrame(rows)
+    last = runs.log_rates[..., -1, :]
+    columns = {
+        "distance_to_ml": measures.distance(runs.log_rates, runs.log_rates[0]),
+        "log_likelihood": [[float(rates.mean()) for rates in run] for run in last],
+    }
+    columns |= {f"pass@{k}": measures.pass_at_k(last, k) for k in (1, 32)}
+    return tidy(runs.identities, columns)
 
 
 LINES = {"expected": ":", "prompts": "--", "sampled": "-"}
@@ -209,33 +174,21 @@ def draw_split(final: pd.DataFrame) -> Drawing:
     return Drawing(fig, final)
 
 
-GROUPS = ("problem", "split")
-
-
 def check(config: Any) -> None:
     """Raises ConfigError for the first field that is wrong."""
     shared_checks.problem(config)
-    for key in ("steps", "num_seeds"):
-        checks.positive_int(config, f"split.{key}")
-    checks.positive(config, "split.learning_rate")
+    shared_checks.training(config, "split")
     checks.tuple_of(config, "split.rollouts_a_step", int, low=2)
     sizes = checks.tuple_of(config, "split.num_rollouts", int, low=2)
     if not splits(config):
         allowed = "an N that divides a budget of split.rollouts_a_step into at most problem.num_prompts prompts"
         raise ConfigError("split.num_rollouts", sizes, allowed)
-    for name in checks.tuple_of(config, "split.estimators", str):
-        try:
-            methods.tables([methods.estimator(name, 2)])
-        except ValueError as error:
-            raise ConfigError("split.estimators", name, f"estimators of binary rewards alone ({error})") from None
+    shared_checks.binary_estimators(config, "split.estimators", (2,))
 
 
-def run(open_run: Run, config: Any) -> Runs:
-    """Trains every estimator at every split; final.csv and one figure."""
-    open_run.say("training every split of a step's rollouts")
-    found = train(config)
-    rows = final(found)
-    write(open_run, "final.csv", rows)
-    save_in_run(open_run, "rollouts_split", draw_split, rows)
-    open_run.finish(found.params)
-    return found
+RUN = frame.ending_in_tables(
+    train,
+    lambda config, runs: {"final": final(runs)},
+    lambda config, made: {"rollouts_split": (draw_split, made["final"])},
+)
+STUDY = frame.Study(("problem", "split"), check, RUN)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.bandit.frame import Study
 from experiments.bandit.prompts import gradients, measures, shared_checks
 from experiments.bandit.prompts.dynamics import State, apply, initial_state
 from experiments.bandit.prompts.methods import Method
@@ -29,9 +30,6 @@ from maxrl_jax.runs.folder.run import Run
 from maxrl_jax.runs.loop.chunks import scan
 from maxrl_jax.runs.loop.phase import Every, Phase
 from maxrl_jax.runs.loop.steps import run_steps
-
-GROUPS = ("problem", "rl", "eval")
-"""Groups of config fields that the study reads."""
 
 
 def check(config: Any) -> None:
@@ -136,3 +134,6 @@ def run(open_run: Run, config: Any) -> dict[str, Any]:
     state = run_steps(open_run, phase, state)
     ends = {name.removeprefix("eval/"): value for name, value in evaluate(state, config.rl.steps).items()}
     return open_run.finish(state.params, **ends)
+
+
+STUDY = Study(("problem", "rl", "eval"), check, run)

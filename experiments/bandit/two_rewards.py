@@ -23,14 +23,14 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
+from experiments.bandit import frame
 from experiments.bandit.draws import draw_actions, seed_keys
-from experiments.bandit.output import even_steps, log_curves, write
 from experiments.bandit.prompts import gradients, shared_checks
-from experiments.results.drawing import Drawing, save_in_run
+from experiments.bandit.prompts.dynamics import grid
+from experiments.results.drawing import Drawing
 from experiments.results.style import COLOURS, LABELS, new_figure
 from maxrl_jax import advantages, keys
 from maxrl_jax.runs.config import checks
-from maxrl_jax.runs.folder.run import Run
 
 KINDS = ("compatible", "conflict")
 EPS = 1e-6  # beside the batch's standard deviation
@@ -55,12 +55,12 @@ class Runs(NamedTuple):
     Attributes:
       names: of the ways to combine.
       rates: [ways, seeds, steps + 1, P, 3] chances of reward 1, of reward 2, of both.
-      logits: [ways, seeds, P, C] at the end.
+      params: [ways, seeds, P, C], the logits at the end.
     """
 
     names: tuple[str, ...]
     rates: np.ndarray
-    logits: np.ndarray
+    params: np.ndarray
 
 
 def ways(num_rollouts: int, coefficient: float) -> dict[str, Combine]:
@@ -102,12 +102,7 @@ def make_tasks(
     Initially reward 1 has a log-spaced chance p1, reward 2 the chance `second_rate`, independently. In conflict
     prompts (odd indices) the mass and the answers of (1,1) belong to (1,0) instead.
 
-    Args:
-      key: random key, consumed.
-      num_prompts: P, even.
-      answers_each: answers for each pair of rewards.
-      first_range: lowest and highest p1.
-      second_rate: p2.
+    The key is consumed; ``num_prompts`` is even, ``first_range`` holds the lowest and highest p1.
     """
     pairs = jnp.repeat(jnp.array([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]), answers_each, axis=0)
     conflict = (jnp.arange(num_prompts) % 2 == 1)[:, None]
@@ -143,50 +138,34 @@ def _train(
         logits, chances = jax.lax.scan(advance, tasks.base_logits, jnp.arange(num_steps))
         return jnp.concatenate([chances, _chances(logits, tasks.rewards)[None]]), logits
 
-    over_seeds = jax.vmap(one, in_axes=(0, 0, None))
-    return jax.vmap(over_seeds, in_axes=(None, None, 0))(tasks, seeds, jnp.arange(len(combines)))
+    return grid(one, (tasks, seeds), (jnp.arange(len(combines)),))
 
 
-def train(config: Any) -> Runs:
+def train(config: Any, tell: Any = frame.quiet) -> Runs:
     """Trains every way to combine on every seed, in one compile."""
     settings = config.two_rewards
     seeds = seed_keys(config.seed, settings.num_seeds)
+    shape = {name: settings[name] for name in ("num_prompts", "answers_each", "second_rate")}
 
     def make(key: jax.Array) -> Tasks:
-        return make_tasks(
-            keys.stream(key, "problem"),
-            num_prompts=settings.num_prompts,
-            answers_each=settings.answers_each,
-            first_range=tuple(settings.first_range),
-            second_rate=settings.second_rate,
-        )
+        return make_tasks(keys.stream(key, "problem"), first_range=tuple(settings.first_range), **shape)
 
-    rates, logits = jax.device_get(
-        _train(
-            jax.jit(jax.vmap(make))(seeds),
-            seeds,
-            settings.learning_rate,
-            num_steps=settings.steps,
-            num_rollouts=settings.num_rollouts,
-            coefficient=settings.coefficient,
-        )
-    )
-    return Runs(tuple(ways(settings.num_rollouts, settings.coefficient)), rates, logits)
+    fixed = {"num_rollouts": settings.num_rollouts, "coefficient": settings.coefficient}
+    tasks = jax.jit(jax.vmap(make))(seeds)
+    found = _train(tasks, seeds, settings.learning_rate, num_steps=settings.steps, **fixed)
+    return Runs(tuple(ways(**fixed)), *jax.device_get(found))
 
 
-def table(runs: Runs, count: int = 60) -> pd.DataFrame:
+def table(runs: Runs) -> pd.DataFrame:
     """A row for each way, kind of prompt, seed and recorded step."""
-    steps = even_steps(runs.rates.shape[2] - 1, count)
-    frames = []
-    for i, name in enumerate(runs.names):
-        for j, kind in enumerate(KINDS):
-            for seed in range(runs.rates.shape[1]):
-                rates = runs.rates[i, seed][steps][:, j :: len(KINDS)].mean(1)
-                columns = {"way": name, "kind": kind, "seed": seed, "step": steps}
-                frames.append(
-                    pd.DataFrame({**columns, "reward 1": rates[:, 0], "reward 2": rates[:, 1], "both": rates[:, 2]})
-                )
-    return pd.concat(frames, ignore_index=True)
+    steps = frame.even_steps(runs.rates.shape[2] - 1)
+    rates = np.take(runs.rates, steps, axis=2)
+    # [ways, kinds, seeds, steps, 3]
+    means = np.stack([rates[:, :, :, j :: len(KINDS)].mean(3) for j in range(len(KINDS))], axis=1)
+    means = means.reshape(-1, *means.shape[2:])
+    identities = [{"way": name, "kind": kind} for name in runs.names for kind in KINDS]
+    columns = {name: means[..., i] for i, name in enumerate(("reward 1", "reward 2", "both"))}
+    return frame.tidy(identities, columns, step=steps)
 
 
 def draw_two_rewards(table: pd.DataFrame) -> Drawing:
@@ -210,28 +189,20 @@ def draw_two_rewards(table: pd.DataFrame) -> Drawing:
     return Drawing(fig, table)
 
 
-GROUPS = ("two_rewards",)
-
-
 def check(config: Any) -> None:
     """Raises ConfigError for the first field that is wrong."""
     checks.multiple_of(config, "two_rewards.num_prompts", 2, "compatible and conflict prompts alternate")
-    for key in ("answers_each", "steps", "num_seeds"):
-        checks.positive_int(config, f"two_rewards.{key}")
+    shared_checks.training(config, "two_rewards", "answers_each")
     checks.integer(config, "two_rewards.num_rollouts", 2)
     checks.positive(config, "two_rewards.coefficient")
-    checks.positive(config, "two_rewards.learning_rate")
     checks.in_range(config, "two_rewards.second_rate", 0.0, 1.0, low_open=True, high_open=True)
     shared_checks.rates(config, "two_rewards.first_range")
 
 
-def run(open_run: Run, config: Any) -> Runs:
-    """Trains every way to combine two rewards; curves.csv and one figure."""
-    open_run.say("training every way to combine two rewards")
-    found = train(config)
-    rows = table(found)
-    write(open_run, "curves.csv", rows)
-    log_curves(open_run, rows, ("way", "kind"))
-    save_in_run(open_run, "two_rewards", draw_two_rewards, rows)
-    open_run.finish(found.logits)
-    return found
+RUN = frame.ending_in_tables(
+    train,
+    lambda config, runs: {"curves": table(runs)},
+    lambda config, made: {"two_rewards": (draw_two_rewards, made["curves"])},
+    frame.metrics_of_curves("way", "kind"),
+)
+STUDY = frame.Study(("two_rewards",), check, RUN)

@@ -8,7 +8,7 @@ always those of right answers, whatever the verifier says.
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,36 +17,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from experiments.bandit import frame
 from experiments.bandit.draws import seed_keys
-from experiments.bandit.output import write
+from experiments.bandit.frame import Tables, draw_dots, tidy
 from experiments.bandit.prompts import dynamics, gradients, methods, shared_checks
-from experiments.bandit.prompts.methods import Method, Tables, estimator, exact, tables
+from experiments.bandit.prompts.dynamics import Runs
+from experiments.bandit.prompts.methods import Method, estimator, exact
 from experiments.bandit.prompts.problem import Problem, make_problems, pass_rate_gradient, pass_rates
 from experiments.bandit.prompts.variance import prompts_at
-from experiments.results import band
-from experiments.results.drawing import Drawing, save_in_run
+from experiments.results.drawing import Drawing
 from experiments.results.spread import over_seeds
 from experiments.results.style import COLOURS, LABELS, from_zero, new_figure, shades
 from maxrl_jax import keys, objectives
 from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config import checks
-from maxrl_jax.runs.folder.run import Run
-
-
-class Runs(NamedTuple):
-    """All runs, on the host.
-
-    Attributes:
-      identities: of every run: method, label, num_rollouts, gradients, false_positive, false_negative.
-      initial: [P] pass rates before training.
-      final: [runs, seeds, P] pass rates after it.
-      params: [runs, seeds, F, C].
-    """
-
-    identities: list[dict[str, Any]]
-    initial: np.ndarray
-    final: np.ndarray
-    params: np.ndarray
 
 
 def sampled(
@@ -54,13 +38,7 @@ def sampled(
 ) -> gradients.Estimate:
     """(1/N) sum_i A_i S_i of every prompt with A from N drawn verdicts; successes are accepted answers.
 
-    Args:
-      key: random key, consumed.
-      problem: P prompts, C answers.
-      logits: [P, C].
-      form: A_success and A_fail, each [N + 1], over the number of accepted answers.
-      a: chance that a wrong answer is accepted.
-      b: chance that a right one is rejected.
+    ``form`` is A_success and A_fail, each [N + 1], over the number of accepted answers; the key is consumed.
     """
     accepting = jnp.where(problem.correct, 1 - b, a)
     pairs = jnp.concatenate([logits + jnp.log(accepting), logits + jnp.log1p(-accepting)], axis=-1)
@@ -87,14 +65,13 @@ def run_expected(
         weights = [expected_weight(method, own, a, b) for method, own in zip(methods, p, strict=True)]
         return gradients.expected(logits, problems.correct, jnp.stack(weights), 1)
 
-    start = dynamics.initial_state(problems)
-    start = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(methods), len(errors), *leaf.shape)), start)
+    start = dynamics.initial_state(problems, len(methods), len(errors))
     return dynamics.roll(problems, start, gradient_of, num_steps, rate)
 
 
 @functools.partial(jax.jit, static_argnames=("num_steps",))
 def run_sampled(
-    problems: Problem, seeds: jax.Array, rate: Any, errors: jax.Array, forms: Tables, *, num_steps: int
+    problems: Problem, seeds: jax.Array, rate: Any, errors: jax.Array, forms: methods.Tables, *, num_steps: int
 ) -> dynamics.Trajectory:
     """Runs on drawn verdicts, [methods, errors, seeds], of methods with one N; all of a seed share keys."""
 
@@ -105,12 +82,10 @@ def run_sampled(
 
         return dynamics.roll(problem, dynamics.initial_state(problem), gradient_of, num_steps, rate)
 
-    over_seeds = jax.vmap(one, in_axes=(0, 0, None, None, None))
-    over_errors = jax.vmap(over_seeds, in_axes=(None, None, 0, None, None))
-    return jax.vmap(over_errors, in_axes=(None, None, None, 0, 0))(problems, seeds, errors, forms.success, forms.fail)
+    return dynamics.grid(one, (problems, seeds), (errors,), (forms.success, forms.fail))
 
 
-def train(config: Any) -> Runs:
+def train(config: Any, tell: Any = frame.quiet) -> Runs:
     """Trains every method under every verifier: exact maximum likelihood, then estimators noise-free and sampled."""
     settings, seeds = config.verifier, seed_keys(config.seed, config.verifier.num_seeds)
     problems, rate, steps = make_problems(config, settings.num_seeds), settings.learning_rate, settings.steps
@@ -118,35 +93,22 @@ def train(config: Any) -> Runs:
     families = [tuple(estimator(name, n) for name in settings.estimators) for n in settings.num_rollouts]
     noise_free = (exact("ml"), *sum(families, ()))
     found = [run_expected(problems, rate, errors, methods=noise_free, num_steps=steps)]
-    found += [run_sampled(problems, seeds, rate, errors, tables(family), num_steps=steps) for family in families]
-    drawn = [(method, "sampled") for method in sum(families, ())]
+    for done, family in enumerate(families, start=1):
+        tell(done, 1 + len(families))
+        found.append(run_sampled(problems, seeds, rate, errors, methods.tables(family), num_steps=steps))
+    every = [(method, "expected") for method in noise_free] + [(method, "sampled") for method in sum(families, ())]
     identities = [
-        {
-            "method": method.name,
-            "label": method.label,
-            "num_rollouts": method.num_rollouts,
-            "gradients": gradients_,
-            "false_positive": a,
-            "false_negative": b,
-        }
-        for method, gradients_ in [*((method, "expected") for method in noise_free), *drawn]
+        method.identity(gradients=kind, false_positive=a, false_negative=b)
+        for method, kind in every
         for a, b in settings.errors
     ]
-    last = [jax.device_get((part.log_rates[..., -1, :], part.params)) for part in found]
-    rates, params = (
-        np.concatenate([leaf.reshape(-1, *leaf.shape[2:]) for leaf in part]) for part in zip(*last, strict=True)
-    )
-    initial = np.geomspace(*config.problem.pass_rate_range, config.problem.num_prompts)
-    return Runs(identities, initial, np.exp(rates), params)
+    return Runs.of(identities, found)
 
 
-def by_prompt(runs: Runs) -> pd.DataFrame:
+def by_prompt(config: Any, runs: Runs) -> pd.DataFrame:
     """A row for each run, seed and prompt: true pass rate before and after training."""
-    frames = []
-    for identity, final in zip(runs.identities, runs.final, strict=True):
-        for seed, rates in enumerate(final):
-            frames.append(pd.DataFrame({**identity, "seed": seed, "initial": runs.initial, "final": rates}))
-    return pd.concat(frames, ignore_index=True)
+    initial = np.geomspace(*config.problem.pass_rate_range, config.problem.num_prompts)
+    return tidy(runs.identities, {"final": np.exp(runs.log_rates[..., -1, :])}, initial=initial)
 
 
 def reach(table: pd.DataFrame) -> pd.DataFrame:
@@ -204,16 +166,7 @@ def weight_panel(ax: Axes, weights: pd.DataFrame) -> None:
     ax.set(xscale="log", yscale="log", xlabel="pass rate $p$", ylabel="weight")
     for (a, b), rows in weights.groupby(ERRORS, sort=False):
         ax.plot(rows.pass_rate, rows.weight, color=colours[a, b], label=f"$a={a:g}$, $b={b:g}$")
-        band.bars(
-            ax,
-            rows.pass_rate,
-            rows.measured,
-            rows.standard_error,
-            marker=".",
-            linestyle="",
-            color=colours[a, b],
-            markersize=4,
-        )
+        draw_dots(ax, rows.pass_rate, rows.measured, rows.standard_error, colours[a, b])
 
 
 def final_panel(ax: Axes, table: pd.DataFrame, label: str) -> None:
@@ -242,9 +195,7 @@ def reach_panel(ax: Axes, table: pd.DataFrame) -> None:
             if kind == "expected":
                 ax.plot(np.arange(len(pairs)), mean["mean"], "--" if np.isnan(size) else "-", color=colour, label=text)
             else:
-                band.bars(
-                    ax, np.arange(len(pairs)), mean["mean"], mean.standard_error, marker=".", linestyle="", color=colour
-                )
+                draw_dots(ax, np.arange(len(pairs)), mean["mean"], mean.standard_error, colour)
     ax.set_xticks(np.arange(len(pairs)), [f"{a:g}\n{b:g}" for a, b in pairs])
     ax.set(xlabel="$a$ (above), $b$ (below)", ylabel="lowest initial rate solved")
 
@@ -265,36 +216,24 @@ def draw_verifier(weights: pd.DataFrame, table: pd.DataFrame) -> Drawing:
     return Drawing(fig, pd.concat([weights.assign(part="weight"), table.assign(part="prompts")], ignore_index=True))
 
 
-GROUPS = ("problem", "verifier")
+def tables(config: Any, runs: Runs) -> Tables:
+    """The tables of a run."""
+    prompts = by_prompt(config, runs)
+    return {"prompts": prompts, "reach": reach(prompts), "weights": weights(config, config.verifier.weight_batches)}
 
 
 def check(config: Any) -> None:
     """Raises ConfigError for the first field that is wrong."""
     shared_checks.problem(config)
-    for key in ("steps", "num_seeds", "weight_batches"):
-        checks.positive_int(config, f"verifier.{key}")
-    checks.positive(config, "verifier.learning_rate")
+    shared_checks.training(config, "verifier", "weight_batches")
     errors = checks.field(config, "verifier.errors")
     if not errors or not all(len(pair) == 2 and min(pair) >= 0 and sum(pair) < 1 for pair in errors):
         raise ConfigError("verifier.errors", errors, "pairs (a, b) of numbers >= 0 with a + b < 1")
     sizes = checks.tuple_of(config, "verifier.num_rollouts", int, low=2)
-    for name in checks.tuple_of(config, "verifier.estimators", str):
-        for size in sizes:
-            try:
-                methods.tables([methods.estimator(name, size)])
-            except ValueError as error:
-                raise ConfigError(
-                    "verifier.estimators", name, f"estimators of binary rewards alone ({error})"
-                ) from None
+    shared_checks.binary_estimators(config, "verifier.estimators", sizes)
 
 
-def run(open_run: Run, config: Any) -> Runs:
-    """Trains every method under every verifier; prompts.csv, reach.csv, weights.csv and one figure."""
-    open_run.say("training under every verifier")
-    found = train(config)
-    table, measured = by_prompt(found), weights(config, config.verifier.weight_batches)
-    for name, part in {"prompts": table, "reach": reach(table), "weights": measured}.items():
-        write(open_run, f"{name}.csv", part)
-    save_in_run(open_run, "verifier_errors", draw_verifier, measured, table)
-    open_run.finish(found.params)
-    return found
+RUN = frame.ending_in_tables(
+    train, tables, lambda config, made: {"verifier_errors": (draw_verifier, made["weights"], made["prompts"])}
+)
+STUDY = frame.Study(("problem", "verifier"), check, RUN)

@@ -7,8 +7,7 @@ from typing import Any
 import pandas as pd
 
 from configs.bandit import get_config
-from experiments.bandit import graded, split, verifier
-from experiments.bandit.regimes import draw as regimes_draw
+from experiments.bandit import graded, regimes_draw, split, verifier
 from experiments.figures.registry import Context, Skipped, figure
 from experiments.results.drawing import Drawing
 
@@ -22,16 +21,16 @@ def _config(variant: str, context: Context) -> Any:
 @figure("graded_answers", title="Answers worth 0, 1/2 or 1: TailRL and log E[g] against RLOO and GRPO")
 def graded_answers(context: Context) -> Drawing:
     """TailRL leaves the half-right answer for the right one; log E[g], like RL, is content with it."""
-    return graded.draw_graded(graded.curves(graded.train(_config("graded", context))))
+    config = _config("graded", context)
+    return graded.draw_graded(graded.curves(config, graded.train(config)))
 
 
 @figure("verifier_errors", title="A verifier that errs: exact and measured weight, and what training then reaches")
 def verifier_errors(context: Context) -> Drawing:
     """False negatives cost nothing but speed; false positives cap the weight at 1/a and with it the reach."""
     config = _config("verifier", context)
-    return verifier.draw_verifier(
-        verifier.weights(config, config.verifier.weight_batches), verifier.by_prompt(verifier.train(config))
-    )
+    weights = verifier.weights(config, config.verifier.weight_batches)
+    return verifier.draw_verifier(weights, verifier.by_prompt(config, verifier.train(config)))
 
 
 @figure("rollouts_split", title="A step's rollouts split P x N: distance to exact ML, its parts, and coverage")

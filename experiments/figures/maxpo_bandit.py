@@ -7,7 +7,7 @@ import functools
 import pandas as pd
 
 from configs.bandit import get_config
-from experiments.bandit.maxpo import draw, tables
+from experiments.bandit.maxpo import draw, study
 from experiments.figures.registry import Context, figure
 from experiments.results.drawing import Drawing
 
@@ -17,7 +17,7 @@ def _table(part: str, quick: bool, seed: int) -> pd.DataFrame:
     """A table of the study, kept: Figure 1 shares its variances with Figures 4 and 5."""
     config = get_config("maxpo_quick" if quick else "maxpo")
     config.seed = seed
-    return getattr(tables, part)(config)
+    return getattr(study, part)(config)
 
 
 @figure("maxpo_fig1", title="MaxPO Figure 1: error of the mean gradient, and total variance over actions and k")

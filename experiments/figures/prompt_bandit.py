@@ -11,12 +11,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from configs.bandit import get_config
-from experiments.bandit import pkpo, two_rewards
-from experiments.bandit.compare import comparison
-from experiments.bandit.compare import draw as comparison_drawing
-from experiments.bandit.compare.draw import bars, coverage, distance_over_rollouts, lines_of, over_steps, steps_panel
-from experiments.bandit.prompts import methods as methods_module
-from experiments.bandit.prompts import variance
+from experiments.bandit import compare, pkpo, two_rewards
+from experiments.bandit import compare_draw as draw
+from experiments.bandit.prompts import methods, variance
 from experiments.bandit.prompts.problem import make_problems, pass_rate_gradient, pass_rates
 from experiments.figures.registry import Context, figure
 from experiments.results.drawing import Drawing
@@ -36,8 +33,9 @@ def _config(variant: str, context: Context) -> Any:
 @functools.lru_cache(maxsize=4)
 def _comparison(variant: str, context: Context) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """(curves, final, strata), kept: two figures share them."""
-    runs = comparison.run(_config(variant, context))
-    return comparison.curves(runs), comparison.final(runs), comparison.strata(runs)
+    config = _config(variant, context)
+    curves, final, strata = compare.tables(config, compare.train(config)).values()
+    return curves, final, strata
 
 
 def _gradient_norms(config: Any, num_rollouts: int) -> pd.DataFrame:
@@ -45,8 +43,8 @@ def _gradient_norms(config: Any, num_rollouts: int) -> pd.DataFrame:
     problem = jax.tree.map(lambda leaf: leaf[0], make_problems(config, 1))
     p = pass_rates(problem.base_logits, problem.correct)
     norms = np.linalg.norm(pass_rate_gradient(problem.base_logits, problem.correct), axis=-1)
-    shown = [methods_module.exact(name) for name in ("ml", "rl", "grpo")]
-    shown += [methods_module.estimator(name, num_rollouts) for name in ("grpo", "maxrl")]
+    shown = [methods.exact(name) for name in ("ml", "rl", "grpo")]
+    shown += [methods.estimator(name, num_rollouts) for name in ("grpo", "maxrl")]
     frames = []
     for method in shown:
         columns = {"label": method.label, "method": method.name, "pass_rate": np.asarray(p)}
@@ -68,22 +66,22 @@ def prompt_bandit(context: Context) -> Drawing:
     curves, final, _ = _comparison("prompts", context)
     _, shared, _ = _comparison("shared", context)
     norms = _gradient_norms(_config("prompts", context), VARIANCE_ROLLOUTS)
-    lines = lines_of(final)
+    lines = draw.lines_of(final)
     fig, axes = new_figure(2, 3, width="page", aspect=0.9)
-    over_steps(axes[0, 0], curves, lines, "pass@1")
+    draw.over_steps(axes[0, 0], curves, lines, "pass@1")
     axes[0, 0].set(ylabel="pass@1", title="(a) learning curves")
     from_zero(axes[0, 0], 1.03)
-    coverage(axes[0, 1], final, lines)
+    draw.coverage(axes[0, 1], final, lines)
     axes[0, 1].set_title("(b) coverage, tabular")
-    distance_over_rollouts(axes[0, 2], final)
+    draw.distance_over_rollouts(axes[0, 2], final)
     axes[0, 2].set_title("(c) distance to exact ML")
     _norm_panel(axes[1, 0], norms, VARIANCE_ROLLOUTS)
     axes[1, 0].set_title(f"(d) before training; dashed: $N={VARIANCE_ROLLOUTS}$")
     estimators = [line for line in lines if not line["label"].startswith("exact")]
-    over_steps(axes[1, 1], curves, estimators, "any_success")
+    draw.over_steps(axes[1, 1], curves, estimators, "any_success")
     axes[1, 1].set(ylabel="prompts with a success", title="(e) share with $K\\geq 1$")
     from_zero(axes[1, 1], 1.03)
-    coverage(axes[1, 2], shared, lines_of(shared))
+    draw.coverage(axes[1, 2], shared, draw.lines_of(shared))
     axes[1, 2].set_title("(f) coverage, shared features")
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     parts = {"curves": curves, "final": final, "final, shared features": shared, "gradient norm": norms}
@@ -99,7 +97,7 @@ def variance_table(context: Context) -> pd.DataFrame:
     frames = []
     for name in MEASURED:
         hyper = {"k": 8} if name == "maxpo" else {}
-        method = methods_module.estimator(name, VARIANCE_ROLLOUTS, **hyper)
+        method = methods.estimator(name, VARIANCE_ROLLOUTS, **hyper)
         square, exact = variance.exact(problem, method)
         drawn = variance.sampled(keys.stream(key, f"variance {name}"), problem, method, num_batches)
         columns = {"method": name, "pass_rate": rates, "squared_mean": square, "variance": exact, "sampled": drawn}
@@ -122,11 +120,11 @@ def _variance_panels(top: Axes, bottom: Axes, table: pd.DataFrame) -> None:
 def difficulty_strata(context: Context) -> Drawing:
     """Results by stratum of initial pass rate, and the exact gradient variance on hard prompts."""
     _, _, strata = _comparison("prompts", context)
-    labels, spread = comparison_drawing.bar_labels(strata), variance_table(context)
+    labels, spread = draw.bar_labels(strata), variance_table(context)
     fig, axes = new_figure(2, 2, width="page", aspect=0.62)
-    bars(axes[0, 0], strata, labels, "final pass@1")
+    draw.bars(axes[0, 0], strata, labels, "final pass@1")
     axes[0, 0].set(ylabel="pass@1 at the end", ylim=(0, 1.03), title="(a) bars: noise-free; dots: sampled")
-    steps_panel(axes[0, 1], strata, labels)
+    draw.steps_panel(axes[0, 1], strata, labels)
     axes[0, 1].set_title("(b) triangles: 50 % not reached")
     _variance_panels(axes[1, 0], axes[1, 1], spread)
     axes[1, 0].set_title(f"(c) $N={VARIANCE_ROLLOUTS}$; lines: exact; dots: sampled")
@@ -138,11 +136,10 @@ def difficulty_strata(context: Context) -> Drawing:
 
 @figure("pkpo_miniature", title="PKPO Figures 2-5 in miniature: k_opt x k_eval, annealed k, a hard set (not an LLM)")
 def pkpo_miniature(context: Context) -> Drawing:
-    """Choosing and annealing k where prompts share parameters; see experiments/bandit/pkpo/groups.py."""
+    """Choosing and annealing k where prompts share parameters; see experiments/bandit/pkpo.py."""
     config = _config("pkpo", context)
-    return pkpo.draw_pkpo(
-        pkpo.table(pkpo.train(config), config.pkpo.k_eval), config.pkpo.num_rollouts, config.pkpo.anneal_step
-    )
+    table = pkpo.table(config, pkpo.train(config))
+    return pkpo.draw_pkpo(table, config.pkpo.num_rollouts, config.pkpo.anneal_step)
 
 
 @figure("two_rewards", title="Two rewards combined before or after normalisation, under GRPO and MaxRL")

@@ -45,9 +45,6 @@ def differential_smoothing(
         mean_log_probs: nats per token.
         correct_coef: c_+ >= 0.
         incorrect_coef: c_- >= 0.
-
-    Returns:
-        Advantages.
     """
     r, l = rewards.astype(mean_log_probs.dtype), mean_log_probs
     return grpo(rewards) - correct_coef * r * l + incorrect_coef * (1 - r) * l
@@ -72,8 +69,5 @@ def self_masked(
     Args:
         rewards: binary.
         greedy_rewards: the reward of the greedy answer.
-
-    Returns:
-        Advantages.
     """
     return jnp.where(greedy_rewards[..., None] > 0.5, 0, grpo(rewards))

@@ -50,9 +50,6 @@ def one_sided_grpo(rewards: Float[Array, "*batch N"], *, eps: float = 1e-6) -> F
     Args:
         rewards: binary.
         eps: added to sqrt(mu).
-
-    Returns:
-        Advantages.
     """
     success, total = successes(rewards)
     n = rewards.shape[-1]
@@ -74,9 +71,6 @@ def success_mean(rewards: Float[Array, "*batch N"]) -> Float[Array, "*batch N"]:
 
     Args:
         rewards: binary.
-
-    Returns:
-        Advantages N r_i / K, zero where K = 0.
     """
     success, total = successes(rewards)
     return jnp.where(success, rewards.shape[-1] / _at_least_one(total), 0)
@@ -97,9 +91,6 @@ def maxrl_unbiased(rewards: Float[Array, "*batch N"]) -> Float[Array, "*batch N"
 
     Args:
         rewards: binary.
-
-    Returns:
-        Advantages.
     """
     success, total = successes(rewards)
     return jnp.where(success, (rewards.shape[-1] - total) / _at_least_one(total), -1)
@@ -135,9 +126,6 @@ def maxrl(rewards: Float[Array, "*batch N"]) -> Float[Array, "*batch N"]:
 
     Args:
         rewards: binary.
-
-    Returns:
-        Advantages; zero for N = 1, for K = 0 and for K = N.
     """
     success, total = successes(rewards)
     n = rewards.shape[-1]
@@ -172,9 +160,6 @@ def softmax_grpo(rewards: Float[Array, "*batch N"], *, tau: float) -> Float[Arra
     Args:
         rewards: real.
         tau: temperature > 0, in the units of the reward; the paper uses 0.1 to 0.3 for rewards in [0, 1].
-
-    Returns:
-        Advantages, zero for constant groups.
     """
     g = rewards.astype(compute_dtype(rewards.dtype))
     below = jnp.expm1((g - jnp.max(g, axis=-1, keepdims=True)) / tau)  # exp - 1: exactly 0 for equal rewards
@@ -204,9 +189,6 @@ def maxrl_order(rewards: Float[Array, "*batch N"], *, order: int) -> Float[Array
     Args:
         rewards: real, N >= 2.
         order: T with 1 <= T <= N - 1.
-
-    Returns:
-        Advantages, zero for constant groups.
     """
     return gap_form.apply_gap_form(rewards, gap_form.harmonic_tables(rewards.shape[-1], order))
 
@@ -230,9 +212,6 @@ def tailrl(rewards: Float[Array, "*batch N"]) -> Float[Array, "*batch N"]:
 
     Args:
         rewards: real.
-
-    Returns:
-        Advantages, zero for N = 1 and for constant groups.
     """
     dtype = compute_dtype(rewards.dtype)
     n = rewards.shape[-1]
@@ -271,9 +250,6 @@ def mixture(rewards: Float[Array, "*batch N"], *, coefficients: tuple[float, ...
     Args:
         rewards: real.
         coefficients: c_1..c_T with T <= N - 1.
-
-    Returns:
-        Advantages, zero for constant groups.
     """
     return gap_form.apply_gap_form(rewards, _mixture_tables(rewards.shape[-1], coefficients))
 
@@ -302,8 +278,5 @@ def mmpo(rewards: Float[Array, "*batch N"], *, order: int) -> Float[Array, "*bat
     Args:
         rewards: real, N >= 2.
         order: T with 1 <= T <= N - 1.
-
-    Returns:
-        Advantages, zero for constant groups.
     """
     return gap_form.apply_gap_form(rewards, gap_form.mixture_tables(rewards.shape[-1], (1.0,) * order))

@@ -111,9 +111,6 @@ def maxrl_likelihood(rewards: Float[Array, "*batch N"]) -> Float[Array, "*batch 
 
     Args:
         rewards: in [0, 1].
-
-    Returns:
-        Advantages, zero for N = 1 and for constant groups.
     """
     g = rewards.astype(compute_dtype(rewards.dtype))
     g = jnp.where(g < 0, 0, jnp.where(g > 1, 1, g))  # derivative 1 at both ends, where clip's is 1/2

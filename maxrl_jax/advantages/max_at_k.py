@@ -62,9 +62,6 @@ def maxpo(rewards: Float[Array, "*batch N"], *, k: int) -> Float[Array, "*batch 
     Args:
         rewards: real.
         k: 1 <= k <= N - 1.
-
-    Returns:
-        Advantages, zero for constant groups.
     """
     return apply_gap_form(rewards, gap_form.max_at_k_tables(rewards.shape[-1], k))
 
@@ -101,9 +98,6 @@ def expected_improvement(rewards: Float[Array, "*batch N"], *, k: int) -> Float[
     Args:
         rewards: real.
         k: 1 <= k <= N.
-
-    Returns:
-        Advantages, >= 0 for k >= 2.
     """
     if k == 1:
         return rewards
@@ -147,9 +141,6 @@ def ei_leave_one_out(rewards: Float[Array, "*batch N"], *, k: int) -> Float[Arra
     Args:
         rewards: real, N >= 2.
         k: 1 <= k <= N.
-
-    Returns:
-        Advantages, zero for constant groups.
     """
     n = rewards.shape[-1]
     if k == 1:
@@ -214,9 +205,6 @@ def pkpo(rewards: Float[Array, "*batch N"], *, k: int, baseline: str = "loo_minu
         rewards: real.
         k: 1 <= k <= N for `none`, 1 <= k <= N - 1 for `loo`, 2 <= k <= N for `loo_minus_one` (use rloo at k = 1).
         baseline: 'none' (eq. 19), 'loo' (eq. 29) or 'loo_minus_one' (eq. 33, the paper's choice).
-
-    Returns:
-        Advantages, not centred.
     """
     n = rewards.shape[-1]
     if baseline == "loo_minus_one":
@@ -272,9 +260,6 @@ def chen(
         k: 1 <= k <= N - 1.
         normalize: divide by the standard deviation, over all k-subsets, of their max (the published form).
         eps: added to that standard deviation.
-
-    Returns:
-        Advantages, zero for constant groups; (N-k)/(kN) of maxpo when not normalised.
     """
     n = rewards.shape[-1]
     marginal = apply_gap_form(rewards, gap_form.max_at_k_tables(n, k)) * ((n - k) / (k * n))
@@ -338,9 +323,6 @@ def bagirov(
         k: 1 <= k <= N - 1.
         centering: 'none', 'mean' or 'zscore'.
         eps: added to the standard deviation for `zscore`.
-
-    Returns:
-        Advantages; zero for constant groups unless `none`.
     """
     n = rewards.shape[-1]
     if centering == "none":

@@ -74,9 +74,6 @@ def partitioned(rewards: Float[Array, "*batch N"], *, k: int, kind: str = "loo_m
         rewards: real.
         k: block size, a divisor of N; at least 2 blocks for `naive_baseline`, k >= 2 for `loo_minus_one`.
         kind: 'naive', 'naive_baseline' or 'loo_minus_one'.
-
-    Returns:
-        Advantages; `naive_baseline` is centred, and zero for constant groups.
     """
     n = rewards.shape[-1]
     blocks = rewards.astype(compute_dtype(rewards.dtype)).reshape(*rewards.shape[:-1], n // k, k)

@@ -40,9 +40,6 @@ def reinforce(rewards: Float[Array, "*batch N"]) -> Float[Array, "*batch N"]:
 
     Args:
         rewards: real.
-
-    Returns:
-        Advantages.
     """
     return rewards
 
@@ -61,9 +58,6 @@ def mean_baseline(rewards: Float[Array, "*batch N"]) -> Float[Array, "*batch N"]
 
     Args:
         rewards: real.
-
-    Returns:
-        Advantages, zero for N = 1 and for constant groups.
     """
     return centre(rewards)
 
@@ -88,9 +82,6 @@ def rloo(rewards: Float[Array, "*batch N"]) -> Float[Array, "*batch N"]:
 
     Args:
         rewards: real, N >= 2.
-
-    Returns:
-        Advantages, zero for constant groups.
     """
     return gap_form.apply_gap_form(rewards, gap_form.max_at_k_tables(rewards.shape[-1], 1))
 
@@ -129,9 +120,6 @@ def grpo(rewards: Float[Array, "*batch N"], *, eps: float = 1e-6, ddof: int = 0)
         rewards: real, N >= 1 + ddof.
         eps: added to the standard deviation.
         ddof: 0 divides the squares by N (MaxRL D.1), 1 by N - 1 (verl).
-
-    Returns:
-        Advantages, zero for constant groups.
     """
     deviations = centre(rewards)
     spread = root_mean_square(deviations, 1 / (rewards.shape[-1] - ddof))

@@ -85,9 +85,9 @@ def test_maxrl_likelihood_has_no_more_variance_than_drawing_the_acceptances(rewa
 SYMMETRIC = symmetric_settings(4)
 
 
-@pytest.mark.parametrize(("name", "hyper"), SYMMETRIC, ids=label)
-def test_effective_weight_and_variance_equal_enumeration(name, hyper, x64):
-    n, pi = 4, policy(BINARY, 5)
+@pytest.mark.parametrize(("name", "hyper", "n"), [*((*case, 4) for case in SYMMETRIC), ("reinforce", {}, 1)], ids=label)
+def test_effective_weight_and_variance_equal_enumeration(name, hyper, n, x64):
+    pi = policy(BINARY, 5)
     adv = advantages.get(name, **hyper)
     p = pi @ BINARY
     gradient_of_p = max_at_k_gradient(pi, BINARY, 1)
@@ -127,34 +127,3 @@ def test_weight_and_variance_under_a_verifier_that_errs(name, hyper, a, b, x64):
     v = (1 - a - b) ** 2 * (gradient_of_p @ gradient_of_p)
     variance = law @ (gradient**2).sum(axis=1) - mean @ mean
     np.testing.assert_allclose(objectives.effective_variance(adv, rate, n, *norms, v), variance, rtol=0, atol=1e-10)
-
-
-def test_effective_variance_of_one_rollout(x64):
-    pi = policy(BINARY, 6)
-    gradient_of_p = max_at_k_gradient(pi, BINARY, 1)
-    probability, gradient = estimates(advantages.get("reinforce"), pi, BINARY, 1)
-    squared = (scores(pi) ** 2).sum(axis=1)
-    norms = [pi @ (squared * hit) / (pi @ hit) for hit in (BINARY, 1 - BINARY)]
-    variance = probability @ (gradient**2).sum(axis=1) - gradient_of_p @ gradient_of_p
-    got = objectives.effective_variance(
-        advantages.get("reinforce"), pi @ BINARY, 1, *norms, gradient_of_p @ gradient_of_p
-    )
-    np.testing.assert_allclose(got, variance, rtol=0, atol=1e-12)
-
-
-def test_the_control_variate_lowers_the_variance_of_success_mean(x64):
-    """MaxRL section 4.2, at the tutorial's p = 0.1 and N = 10, exactly."""
-    pi, rewards, n = np.array([0.1, 0.6, 0.3]), np.array([1.0, 0.0, 0.0]), 10
-    squared = (scores(pi) ** 2).sum(axis=1)
-    norms = squared[0], (pi[1:] @ squared[1:]) / 0.9
-    v = 0.01 * squared[0]
-    plain, kept, dropped = (
-        objectives.effective_variance(advantages.get(name), 0.1, n, *norms, v)
-        for name in ("success_mean", "maxrl_unbiased", "maxrl")
-    )
-    assert kept < plain
-    assert dropped < plain
-    probability, gradient = estimates(advantages.get("maxrl_unbiased"), pi, rewards, 6)
-    six = probability @ (gradient**2).sum(axis=1) - ((probability @ gradient) ** 2).sum()
-    got = objectives.effective_variance(advantages.get("maxrl_unbiased"), 0.1, 6, *norms, v)
-    np.testing.assert_allclose(got, six, rtol=1e-10)

@@ -141,7 +141,7 @@ def test_weights_under_a_filter_are_the_cores(browser):
         close(values, [wanted.weight, wanted.rollouts])
     shown = browser.run(READ)["weights"]
     close(
-        [row[3] for row in shown],
+        [row[1] for row in shown],
         [practice(advantages.get(e), 0.9, 8, rules["between"]).weight for e in ("maxrl", "success_mean")],
     )
 
@@ -174,7 +174,7 @@ def test_the_page_of_an_address(browser):
     wanted = objectives.weight("maxrl", 0.2, order=5)
     v = np.array([objectives.effective_variance(f, 0.2, 12, 0.64 + 100, 0.04 + 100, 0.16**2) for f in functions])
     close([row[0] for row in got["weights"]], w)
-    close([row[2] for row in got["weights"]], np.full(3, wanted))
+    close([row[1] for row in got["weights"]], np.full(3, wanted))
     close(got["biases"], np.stack([w - wanted, 100 * (w / wanted - 1)], 1))
     close(got["variances"], np.stack([v, v / (w * 0.16) ** 2], 1))
     close(got["groups"], [[s[3], f[3]] for s, f in (objectives.binary_form(f, 12) for f in functions)])

@@ -55,10 +55,7 @@ class Sums(NamedTuple):
 def make_arms(key: jax.Array, num_actions: int, padded_to: int | None = None) -> Arms:
     """Rewards and logits ~ N(0, 1) independently (MaxPO eq. 109); the key is consumed.
 
-    Args:
-      key: random key.
-      num_actions: arms with a finite logit.
-      padded_to: length of the arrays, so that instances of several sizes stack; default num_actions.
+    Padded with arms that are never drawn to the length ``padded_to``, so that instances of several sizes stack.
     """
     size = padded_to or num_actions
     reward_key, logit_key = jax.random.split(key)
@@ -106,14 +103,7 @@ def error_of_mean(
 ) -> jax.Array:
     """|mean of the first M gradient estimates - exact| (MaxPO eq. 110) for every M = chunk, 2 chunk, ...
 
-    Args:
-      keys: [instances] random keys, consumed.
-      arms: instances stacked on the first axis.
-      exact: [instances, actions] gradient with respect to the logits.
-      estimators: static, E of them.
-      num_rollouts: N.
-      num_batches: largest M, a multiple of batches_per_chunk.
-      batches_per_chunk: batches between two rows of the result.
+    Keys (consumed), arms and exact gradients [instances, actions] are stacked over instances; E estimators.
 
     Returns:
       [instances, num_batches / batches_per_chunk, E].
@@ -138,14 +128,8 @@ def total_variance(
 ) -> jax.Array:
     """Trace of the sample covariance of the gradient estimate over M batches, [instances, E].
 
-    By the second-moment identity (MaxPO eq. 112): (sum |ghat|^2 - M |mean|^2) / (M - 1).
-
-    Args:
-      keys: [instances] random keys, consumed.
-      arms: instances stacked on the first axis.
-      estimators: static, E of them.
-      num_rollouts: N.
-      num_batches: M >= 2; rounded up to whole chunks of bounded memory.
+    By the second-moment identity (MaxPO eq. 112): (sum |ghat|^2 - M |mean|^2) / (M - 1). M >= 2 is rounded up to whole
+    chunks of bounded memory; keys are consumed.
     """
     chunk = min(num_batches, max(1, LARGEST_CHUNK // num_rollouts**2))
     num_chunks = -(-num_batches // chunk)

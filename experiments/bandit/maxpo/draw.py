@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
-from experiments.bandit.maxpo import tables
+from experiments.bandit.maxpo.exact import ESTIMATORS
 from experiments.results import band
 from experiments.results.drawing import Drawing
 from experiments.results.style import COLOURS, LABELS, from_zero, new_figure
@@ -16,7 +16,7 @@ LINES = {"expected_improvement": "-", "maxpo": "--", "ei_leave_one_out": "-"}  #
 
 def _curves(ax: Axes, table: pd.DataFrame, x: str, y: str, marked: bool) -> None:
     """One line an estimator: mean over instances, band of one standard error."""
-    for name in tables.ESTIMATORS:
+    for name in ESTIMATORS:
         marker = MARKERS[name] if marked else ""
         line = {"color": COLOURS[name], "label": LABELS[name], "linestyle": LINES[name], "marker": marker}
         band.seeds(ax, table[table.estimator == name], x, y, **line)

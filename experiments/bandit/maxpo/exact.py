@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from experiments.bandit.maxpo.arms import Arms
 from maxrl_jax import objectives
 
+ESTIMATORS = ("expected_improvement", "maxpo", "ei_leave_one_out")  # the paper's EI, EI+L2O, EI+L1O
+
 
 def max_at_k_gradient(arms: Arms, k: int) -> jax.Array:
     """Gradient of max@k with respect to the logits, [*batch, actions], by differentiating the exact objective."""
@@ -33,11 +35,6 @@ def leave_one_out_bias(arms: Arms, k: int, num_rollouts: int) -> jax.Array:
     subsets of EI_j contain i. Given g_i = x such a subset contributes h(x) = E (g - max(x, M))^+ with M the max of
     k - 2 further draws, so the baseline leaks -[k(k-1)/(N-1)] E[h(g_i) S_i] into the mean (on binary rewards the
     weight [k(k-1)/(N-1)] p (1-p)^(k-2)). MaxPO section 3.1 names the dependence; the size is derived here.
-
-    Args:
-      arms: one instance, no batch axis.
-      k: comparators + 1, 1 <= k <= N.
-      num_rollouts: N >= 2.
     """
     if k == 1:
         return jnp.zeros_like(arms.logits)

@@ -8,8 +8,8 @@ rescaling: what differs between two runs is the method alone.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,16 +44,39 @@ class Trajectory(NamedTuple):
       params: [..., F, C] after the last update.
     """
 
-    log_rates: jax.Array
-    entropy: jax.Array
-    any_success: jax.Array
-    solved: jax.Array
-    params: jax.Array
+    log_rates: Any
+    entropy: Any
+    any_success: Any
+    solved: Any
+    params: Any
 
 
-def initial_state(problem: Problem) -> State:
-    """W = 0, nothing solved."""
-    return State(problem.initial_params(), jnp.ones(problem.base_logits.shape[:-1]))
+class Runs(NamedTuple):
+    """Many runs on the host: their identities (columns of every table), and a trajectory with axes [runs, seeds]."""
+
+    identities: Sequence[Mapping[str, Any]]
+    log_rates: np.ndarray
+    entropy: np.ndarray
+    any_success: np.ndarray
+    solved: np.ndarray
+    params: np.ndarray
+
+    @classmethod
+    def of(cls, identities: Sequence[Mapping[str, Any]], parts: Sequence[Trajectory]) -> Runs:
+        """Joins trajectories with axes [..., seeds], in the order of the identities."""
+        own_axes = Trajectory(log_rates=3, entropy=2, any_success=2, solved=2, params=3)  # that of seeds included
+        leaves = zip(*(jax.device_get(part) for part in parts), strict=True)
+        joined = [
+            np.concatenate([leaf.reshape(-1, *leaf.shape[-axes:]) for leaf in own])
+            for own, axes in zip(leaves, own_axes, strict=True)
+        ]
+        return cls(identities, *joined)
+
+
+def initial_state(problem: Problem, *runs: int) -> State:
+    """W = 0, nothing solved; with leading axes of these lengths."""
+    start = State(problem.initial_params(), jnp.ones(problem.base_logits.shape[:-1]))
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (*runs, *leaf.shape)), start)
 
 
 def apply(problem: Problem, state: State, estimate: gradients.Estimate, learning_rate: jax.Array | float) -> State:
@@ -91,54 +114,38 @@ def roll(
     )
 
 
-@functools.partial(jax.jit, static_argnames=("methods", "num_steps", "num_rollouts"))
-def run_expected(
-    problems: Problem,
-    learning_rate: jax.Array | float,
-    *,
-    methods: tuple[Method, ...],
-    num_steps: int,
-    num_rollouts: int = 1,
-) -> Trajectory:
-    """Noise-free runs of every method on every problem, in one compile: only the weights differ.
-
-    Args:
-      problems: stacked on a leading axis, one for each seed.
-      learning_rate: scalar.
-      methods: static.
-      num_steps: static.
-      num_rollouts: N of `any_success` where a method has none of its own (population objectives).
+def grid(function: Callable[..., Any], *groups: tuple[Any, ...]) -> Any:
+    """``function(*all arguments)`` for every combination of places; the arguments of a group share one leading axis.
 
     Returns:
-      Trajectory with leading axes [methods, seeds].
+      The results, the axis of the LAST group first.
     """
-    sizes = np.array([method.num_rollouts or num_rollouts for method in methods])
+    for own in groups:
+        axes = [0 if group is own else None for group in groups for _ in group]
+        function = jax.vmap(function, in_axes=axes)
+    return function(*(argument for group in groups for argument in group))
+
+
+@functools.partial(jax.jit, static_argnames=("methods", "num_steps"))
+def run_expected(
+    problems: Problem, learning_rate: jax.Array | float, *, methods: tuple[Method, ...], num_steps: int
+) -> Trajectory:
+    """Noise-free runs [methods, seeds] of every method on problems stacked over seeds: only the weights differ."""
+    sizes = np.array([method.num_rollouts or 1 for method in methods])
 
     def gradient_of(step: jax.Array, logits: jax.Array) -> gradients.Estimate:
         p = pass_rates(logits, problems.correct)  # [methods, seeds, P]
         weights = jnp.stack([method.weight(rates) for method, rates in zip(methods, p, strict=True)])
         return gradients.expected(logits, problems.correct, weights, sizes[:, None, None])
 
-    start = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(methods)), initial_state(problems))
-    return roll(problems, start, gradient_of, num_steps, learning_rate)
+    return roll(problems, initial_state(problems, len(methods)), gradient_of, num_steps, learning_rate)
 
 
 @functools.partial(jax.jit, static_argnames=("num_steps",))
 def run_counts(
     problems: Problem, seeds: jax.Array, learning_rate: jax.Array | float, tables: Tables, *, num_steps: int
 ) -> Trajectory:
-    """Sampled runs of every method with one N on every seed, in one compile; all methods of a seed share keys.
-
-    Args:
-      problems: stacked on a leading axis, one for each seed.
-      seeds: [seeds] random keys of the rollouts' streams.
-      learning_rate: scalar.
-      tables: methods as data, constant or in phases.
-      num_steps: static.
-
-    Returns:
-      Trajectory with leading axes [methods, seeds].
-    """
+    """Sampled runs [methods, seeds] of every method with one N; all methods of a seed share the keys [seeds]."""
 
     def one(problem: Problem, seed: jax.Array, success: jax.Array, fail: jax.Array) -> Trajectory:
         def gradient_of(step: jax.Array, logits: jax.Array) -> gradients.Estimate:
@@ -148,5 +155,4 @@ def run_counts(
 
         return roll(problem, initial_state(problem), gradient_of, num_steps, learning_rate)
 
-    over_seeds = jax.vmap(one, in_axes=(0, 0, None, None))
-    return jax.vmap(over_seeds, in_axes=(None, None, 0, 0))(problems, seeds, tables.success, tables.fail)
+    return grid(one, (problems, seeds), (tables.success, tables.fail))

@@ -50,10 +50,7 @@ def _observed(gradient: jax.Array, successes: jax.Array, num_rollouts: int) -> E
 def rollout_gradient(logits: jax.Array, answers: jax.Array, advantages: jax.Array) -> jax.Array:
     """(1/N) sum_i A_i S_i of every prompt, [P, C], by differentiating the loss that every driver uses.
 
-    Args:
-      logits: [P, C].
-      answers: [P, N] int.
-      advantages: [P, N].
+    From logits [P, C], answers int [P, N] and advantages [P, N].
     """
 
     def loss(logits: jax.Array) -> jax.Array:
@@ -67,14 +64,9 @@ def rollout_gradient(logits: jax.Array, answers: jax.Array, advantages: jax.Arra
 def from_rollouts(
     key: jax.Array, logits: jax.Array, correct: jax.Array, advantage: Estimator, num_rollouts: int
 ) -> Estimate:
-    """Draws N answers for each prompt; any estimator, also one that needs more than the rewards.
+    """Draws N answers for each of P prompts (``logits`` and ``correct`` are [P, C]); the key is consumed.
 
-    Args:
-      key: random key, consumed.
-      logits: [P, C].
-      correct: [P, C] bool.
-      advantage: an `Estimator`; arrays it needs (PROVIDES) are handed to it.
-      num_rollouts: N.
+    Any estimator, also one that needs more than the rewards: what it needs of PROVIDES is handed to it.
     """
     answers = draw_actions(key, logits, num_rollouts)
     rewards = jnp.take_along_axis(correct, answers, axis=-1).astype(logits.dtype)
@@ -88,14 +80,10 @@ def from_rollouts(
 
 
 def from_counts(key: jax.Array, logits: jax.Array, correct: jax.Array, success: jax.Array, fail: jax.Array) -> Estimate:
-    """The same estimate from counts alone, for symmetric estimators given by their binary form.
+    """The same estimate from counts alone, for symmetric estimators; the key is consumed.
 
-    Args:
-      key: random key, consumed.
-      logits: [P, C].
-      correct: [P, C] bool.
-      success: [N + 1] A_success over K = 0..N: data, so that methods can be vmapped.
-      fail: [N + 1] A_fail over K = 0..N.
+    ``success`` and ``fail`` are the estimator's binary form, A_success and A_fail over K = 0..N: data, so that methods
+    can be vmapped. ``logits`` and ``correct`` are [P, C].
     """
     num_rollouts = success.shape[-1] - 1
     counts = draw_counts(key, logits, num_rollouts)
@@ -109,13 +97,9 @@ def from_counts(key: jax.Array, logits: jax.Array, correct: jax.Array, success: 
 def expected(
     logits: jax.Array, correct: jax.Array, weights: jax.Array, num_rollouts: jax.Array | np.ndarray | int
 ) -> Estimate:
-    """The exact expectation w(p) grad p.
+    """The exact expectation w(p) grad p with weights w(p) [..., P] such as `Method.weight` gives.
 
-    Args:
-      logits: [..., P, C].
-      correct: [..., P, C] bool.
-      weights: [..., P] w(p), such as `Method.weight` gives.
-      num_rollouts: N, broadcast against [..., P], of the chances of any and of all successes.
+    ``num_rollouts`` is the N of the chances of any and of all successes, broadcast against [..., P].
     """
     p = pass_rates(logits, correct)
     # One minus the chance that N draws fail; N may differ along the axes, so not objectives.pass_at_k.

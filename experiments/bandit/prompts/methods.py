@@ -41,6 +41,10 @@ class Method:
             f"exact {self.name}{inside}" if self.num_rollouts is None else f"{self.name}{inside} N={self.num_rollouts}"
         )
 
+    def identity(self, **more: Any) -> dict[str, Any]:
+        """Columns of a table that name a run of it."""
+        return {"method": self.name, "label": self.label, "num_rollouts": self.num_rollouts, **more}
+
     def weight(self, p: jax.Array) -> jax.Array:
         """w(p) with E[gradient] = w(p) grad p: exact at this N, or of the objective. [*batch] -> [*batch]."""
         if self.advantage is None:

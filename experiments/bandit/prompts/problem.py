@@ -90,25 +90,17 @@ def make_problem(
     *,
     num_prompts: int,
     num_answers: int,
-    num_correct: int,
+    num_correct: int = 1,
     pass_rate_range: tuple[float, float],
     features: str,
-    num_features: int,
-    group_size: int,
-    shared: float,
+    num_features: int = 0,
+    group_size: int = 1,
+    shared: float = 0.0,
 ) -> Problem:
-    """Prompts whose initial pass rates are exactly log-spaced over a range.
+    """Prompts whose initial pass rates are exactly log-spaced over a range; the key is consumed.
 
-    Args:
-      key: random key, consumed.
-      num_prompts: P.
-      num_answers: C.
-      num_correct: correct answers of each prompt, 1 <= num_correct < C; the same number for all.
-      pass_rate_range: lowest and highest initial pass rate, inside (0, 1).
-      features: one of FEATURES.
-      num_features: F of linear features.
-      group_size: prompts in a group, for groups; divides P.
-      shared: share of a group's common row in the squared norm of the features, for groups.
+    Of the C answers of each prompt ``num_correct`` are correct. ``num_features`` is the F of linear features;
+    ``group_size``, which divides P, and ``shared``, the common row's share of the squared norm, are of groups.
     """
     rates = jnp.asarray(np.geomspace(*pass_rate_range, num_prompts), jnp.float32)
     which = jax.vmap(lambda k: jax.random.permutation(k, num_answers))(
@@ -152,16 +144,7 @@ def strata_of(rates: jax.Array | np.ndarray) -> np.ndarray:
 
 def problem_settings(settings: Any) -> dict[str, Any]:
     """The keyword arguments of `make_problem` from `config.problem`."""
-    return {
-        "num_prompts": settings.num_prompts,
-        "num_answers": settings.num_answers,
-        "num_correct": settings.num_correct,
-        "pass_rate_range": tuple(settings.pass_rate_range),
-        "features": settings.features,
-        "num_features": settings.num_features,
-        "group_size": settings.group_size,
-        "shared": settings.shared,
-    }
+    return {**settings.to_dict(), "pass_rate_range": tuple(settings.pass_rate_range)}
 
 
 def make_problems(config: Any, num_seeds: int) -> Problem:

@@ -18,16 +18,8 @@ BATCHES_PER_CHUNK = 1000
 
 def prompts_at(key: jax.Array, rates: np.ndarray, num_answers: int) -> Problem:
     """Tabular prompts, one right answer each, with these log-spaced pass rates [P]; the key is consumed."""
-    settings = {
-        "num_prompts": len(rates),
-        "num_answers": num_answers,
-        "num_correct": 1,
-        "pass_rate_range": (float(rates[0]), float(rates[-1])),
-        "features": "tabular",
-        "num_features": 0,
-        "group_size": 1,
-        "shared": 0.0,
-    }
+    ends = (float(rates[0]), float(rates[-1]))
+    settings = {"num_prompts": len(rates), "num_answers": num_answers, "pass_rate_range": ends, "features": "tabular"}
     return jax.jit(lambda key: make_problem(key, **settings))(key)
 
 

@@ -7,52 +7,26 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.bandit.__main__ import check
 from experiments.bandit.draws import draw_actions
 from experiments.bandit.maxpo import arms, exact
-from experiments.bandit.maxpo import tables as maxpo
+from experiments.bandit.maxpo import study as maxpo
 from experiments.figures import theory
 from experiments.figures.registry import Context
 from maxrl_jax import advantages
-from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config.load import load
+from tests.advantages.enumeration import max_at_k_gradient, mean_gradient, scores, softmax
 
 REWARDS = np.array([0.7, -1.2, 0.1, 1.5])
 LOGITS = np.array([0.3, 1.1, -0.4, -0.9])
 
 
-def softmax(logits):
-    weights = np.exp(logits - logits.max())
-    return weights / weights.sum()
-
-
-def moments_by_enumeration(rewards, logits, advantage, n):
-    """(mean [A], total variance) of (1/N) sum_i A_i S_i over every outcome of N draws, float64."""
-    policy, scores = softmax(logits), np.eye(len(logits)) - softmax(logits)
-    outcomes = np.array(list(itertools.product(range(len(logits)), repeat=n)))
-    chance = policy[outcomes].prod(-1)
-    values = np.asarray(jax.jit(advantage)(jnp.asarray(rewards[outcomes])))
-    estimates = np.einsum("oi,oia->oa", values, scores[outcomes]) / n
-    mean = chance @ estimates
-    return mean, chance @ (estimates**2).sum(-1) - (mean**2).sum()
-
-
-@pytest.mark.parametrize("k", [1, 2, 3])
-def test_exact_gradient_of_max_at_k_is_that_of_the_enumerated_objective(x64, k):
-    def objective(logits):
-        tuples = np.array(list(itertools.product(range(4), repeat=k)))
-        return jnp.sum(jnp.prod(jax.nn.softmax(logits)[tuples], -1) * jnp.max(jnp.asarray(REWARDS)[tuples], -1))
-
-    found = jax.jit(exact.max_at_k_gradient, static_argnums=1)(arms.Arms(jnp.asarray(REWARDS), jnp.asarray(LOGITS)), k)
-    np.testing.assert_allclose(found, jax.jit(jax.grad(objective))(jnp.asarray(LOGITS)), atol=1e-12)
-
-
 @pytest.mark.parametrize(("name", "k"), list(itertools.product(maxpo.ESTIMATORS, [1, 2, 3])))
 def test_bias_of_each_estimator_is_zero_or_exactly_the_leave_one_out_bias(x64, name, k):
     instance = arms.Arms(jnp.asarray(REWARDS), jnp.asarray(LOGITS))
-    mean, _ = moments_by_enumeration(REWARDS, LOGITS, advantages.get(name, k=k), 4)
     gradient, bias = jax.jit(lambda a: (exact.max_at_k_gradient(a, k), exact.leave_one_out_bias(a, k, 4)))(instance)
+    np.testing.assert_allclose(gradient, max_at_k_gradient(softmax(LOGITS), REWARDS, k), atol=1e-12)
     bias = np.asarray(bias) * (name == "ei_leave_one_out")
+    mean = mean_gradient(jax.jit(advantages.get(name, k=k)), softmax(LOGITS), REWARDS, 4)
     np.testing.assert_allclose(mean, np.asarray(gradient) + bias, atol=1e-12)
     if name == "ei_leave_one_out" and k > 1:
         assert np.linalg.norm(bias) > 0.01
@@ -81,11 +55,11 @@ def test_streamed_error_and_variance_are_those_of_stored_gradients_and_ignore_pa
     advantages_of = jax.jit(lambda rewards: jnp.stack([estimator(rewards) for estimator in estimators]))
     sample = jax.jit(draw_actions, static_argnums=2)
     for i in range(2):
-        scores = np.eye(8)[:5] - softmax(np.asarray(stacked.logits[i], np.float64))
+        of_actions = scores(softmax(np.asarray(stacked.logits[i], np.float64)))
 
-        def dense(drawn, i=i, scores=scores):
+        def dense(drawn, i=i, of_actions=of_actions):
             values = np.asarray(advantages_of(stacked.rewards[i][drawn]))
-            return np.einsum("ebn,bna->eba", values, scores[drawn]) / n
+            return np.einsum("ebn,bna->eba", values, of_actions[drawn]) / n
 
         chunk_keys = [jax.random.fold_in(keys[i], c) for c in range(chunks)]
         estimates = dense(
@@ -116,7 +90,7 @@ def test_error_falls_with_the_batches_except_for_leave_one_out_which_stops_at_it
 def test_score_norm_law():
     logits = jnp.asarray(LOGITS)
     drawn = draw_actions(jax.random.key(3), logits, 20_000)
-    norms = ((np.eye(4) - softmax(LOGITS))[np.asarray(drawn)] ** 2).sum(-1)
+    norms = (scores(softmax(LOGITS))[np.asarray(drawn)] ** 2).sum(-1)
     assert abs(norms.mean() - exact.score_norm(logits)) < 5 * norms.std() / np.sqrt(20_000)
     assert exact.score_norm(jnp.zeros(50)) == pytest.approx(1 - 1 / 50)
 
@@ -176,21 +150,3 @@ def test_figure_1_draws_the_exact_weights():
     np.testing.assert_allclose(rows.weight, (1 - (1 - rows.pass_rate) ** 15) / rows.pass_rate, rtol=1e-9)
     grpo = data[(data.objective == "grpo") & (data.num_rollouts == 1024) & data.pass_rate.between(0.1, 0.9)]
     np.testing.assert_allclose(grpo.weight, 1 / np.sqrt(grpo.pass_rate * (1 - grpo.pass_rate)), rtol=0.02)
-
-
-@pytest.mark.parametrize(
-    ("overrides", "key"),
-    [
-        ({"arms.error_k": 16}, "arms.error_k"),
-        ({"arms.num_rollouts": (4, 16)}, "arms.num_rollouts"),
-        ({"arms.num_rollouts": (8, 32)}, "arms.num_rollouts"),
-        ({"arms.ks": (9,)}, "arms.ks"),
-        ({"arms.error_batches_per_chunk": 7}, "arms.error_batches_per_chunk"),
-        ({"arms.actions": (1, 10)}, "arms.actions"),
-    ],
-)
-def test_wrong_settings_name_their_key(overrides, key):
-    config = load("configs/bandit.py:maxpo_quick", overrides)
-    with pytest.raises(ConfigError) as error:
-        check(config)
-    assert error.value.key == key

@@ -11,15 +11,12 @@ import pytest
 
 from experiments.bandit import graded_levels as graded
 from experiments.bandit import split, verifier
-from experiments.bandit.__main__ import check
-from experiments.bandit.__main__ import run as run_driver
 from experiments.bandit.prompts import gradients
 from experiments.bandit.prompts.methods import estimator
 from experiments.bandit.prompts.problem import pass_rate_gradient, pass_rates
 from experiments.bandit.prompts.variance import prompts_at
 from maxrl_jax import advantages, objectives
 from maxrl_jax.categorical import draw_counts
-from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config.load import load
 
 RESULTS = Path(__file__).parents[3] / "results"
@@ -142,43 +139,3 @@ def test_the_rate_of_the_splits_is_the_best_one_tried():
     table = pd.read_csv(RESULTS / "prompt_bandit" / "rollouts_split_rates.csv")
     found = table[table.method == "maxrl"].groupby("learning_rate").log_likelihood.mean()
     assert len(found) == 6 and found.idxmax() == load("configs/bandit.py:split").split.learning_rate
-
-
-# ------------------------------------------------------------------ whole runs
-
-
-SMALL = {
-    "graded": {"graded.num_rollouts": (4,), "graded.num_prompts": 2},
-    "verifier": {"verifier.num_rollouts": (4,), "verifier.weight_batches": 50, "problem.num_prompts": 2},
-    "split": {"split.num_rollouts": (4,), "split.rollouts_a_step": (8,), "problem.num_prompts": 4},
-}
-WRITES = {"graded": "graded_answers", "verifier": "verifier_errors", "split": "rollouts_split"}
-
-
-@pytest.mark.parametrize("variant", SMALL)
-def test_runs_end_in_tables_and_a_figure(tmp_path, variant):
-    overrides = {"wandb.mode": "disabled", f"{variant}.steps": 2, f"{variant}.num_seeds": 2, **SMALL[variant]}
-    config = load(f"configs/bandit.py:{variant}_quick", overrides)
-    check(config)
-    run_driver(config, str(tmp_path / "run"))
-    assert (tmp_path / "run" / "figures" / f"{WRITES[variant]}.png").stat().st_size > 10_000
-    assert list((tmp_path / "run").glob("*.csv"))
-
-
-@pytest.mark.parametrize(
-    ("variant", "overrides", "key"),
-    [
-        ("graded", {"graded.levels": (0.0, 1.0, 0.5)}, "graded.levels"),
-        ("graded", {"graded.middle_rate": 0.95}, "graded.middle_rate"),
-        ("graded", {"graded.estimators": ("maxrl",)}, "graded.estimators"),
-        ("verifier", {"verifier.errors": ((0.6, 0.5),)}, "verifier.errors"),
-        ("verifier", {"verifier.estimators": ("maxrl", "nosuch")}, "verifier.estimators"),
-        ("split", {"split.num_rollouts": (3,)}, "split.num_rollouts"),
-        ("split", {"split.estimators": ("maxpo",)}, "split.estimators"),
-    ],
-)
-def test_wrong_settings_name_their_key(variant, overrides, key):
-    config = load(f"configs/bandit.py:{variant}", overrides)
-    with pytest.raises(ConfigError) as error:
-        check(config)
-    assert error.value.key == key

@@ -10,11 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.bandit import demo, pkpo, two_rewards
+from experiments.bandit import compare, compare_draw, demo, pkpo, two_rewards
 from experiments.bandit.__main__ import check
 from experiments.bandit.__main__ import run as run_driver
-from experiments.bandit.compare import comparison
-from experiments.bandit.compare import draw as comparison_drawing
 from experiments.bandit.draws import draw_actions
 from experiments.bandit.prompts import gradients, measures
 from maxrl_jax import objectives
@@ -64,7 +62,7 @@ def test_maxrl_comes_closer_to_exact_ml_as_n_grows_and_rloo_does_not(demonstrati
     assert final.loc[("exact ml", "expected"), "distance_to_ml"] == 0
     # rloo is exact RL, and pass@k grows with k.
     assert final.loc[("rloo N=4", "expected"), "pass@1"] == pytest.approx(final.loc[("exact rl", "expected"), "pass@1"])
-    assert np.all(np.diff(final[[f"pass@{k}" for k in comparison.KS]], axis=-1) >= 0)
+    assert np.all(np.diff(final[[f"pass@{k}" for k in compare.KS]], axis=-1) >= 0)
 
 
 def test_hard_prompts_stall_under_rl_alone(demonstration):
@@ -73,7 +71,7 @@ def test_hard_prompts_stall_under_rl_alone(demonstration):
     assert hard.loc[("exact ml", "expected"), "final pass@1"] > 0.5
     assert hard.loc[("exact rl", "expected"), "final pass@1"] < 2 * hard.loc[("exact rl", "expected"), "initial pass@1"]
     assert np.isnan(hard.loc[("exact rl", "expected"), "steps to 0.25"])
-    levels = hard.loc[("exact ml", "expected"), [f"steps to {level:g}" for level in comparison.LEVELS]]
+    levels = hard.loc[("exact ml", "expected"), [f"steps to {level:g}" for level in compare_draw.LEVELS]]
     assert levels.dropna().is_monotonic_increasing and levels.notna().sum() >= 2
 
 
@@ -83,30 +81,26 @@ def test_steps_to_a_level():
     np.testing.assert_array_equal(measures.steps_to(curves, 0.1), [0, 1])
 
 
-def list_of_panels(count):
-    """["(a)", "(b)", ...]"""
-    return [f"({letter})" for letter in "abcdef"[:count]]
-
-
 @pytest.mark.slow
 def test_choosing_k_chooses_where_pass_at_k_is_best():
     config = load("configs/bandit.py:pkpo_quick", {"pkpo.learning_rate": 0.2, "pkpo.num_groups": 6})
     runs = pkpo.train(config)
-    table = pkpo.table(runs, config.pkpo.k_eval)
+    table = pkpo.table(config, runs)
     end = table[table.step == config.pkpo.steps].groupby(["task_set", "method"]).mean(numeric_only=True)
     shared = end.loc["ambiguous"]
     assert shared["pass@1"].idxmax() in ("k = 1", "k = 8, then 1")
     assert shared.loc["k = 1", "pass@16"] < shared.loc["k = 4", "pass@16"] < shared.loc["k = 16", "pass@16"]
     assert shared.loc["k = 1", "entropy"] < shared.loc["k = 4", "entropy"] < shared.loc["k = 16", "entropy"]
     # The annealed run is the k = 8 run until it switches; then pass@1 rises above it.
-    switch, (eight, annealed) = config.pkpo.anneal_step, [runs.names.index(n) for n in ("k = 8", "k = 8, then 1")]
-    np.testing.assert_array_equal(
-        runs.log_rates[eight, ..., : switch + 1, :], runs.log_rates[annealed, ..., : switch + 1, :]
-    )
+    switch, names = config.pkpo.anneal_step, np.array([identity["method"] for identity in runs.identities])
+    eight, annealed = (runs.log_rates[names == name, :, : switch + 1] for name in ("k = 8", "k = 8, then 1"))
+    np.testing.assert_array_equal(eight, annealed)
     apart = end.loc["separable"]
     assert apart.loc["k = 8, then 1", "pass@1"] > max(apart.loc["k = 8", "pass@1"], apart.loc["k = 1", "pass@1"])
     assert end.loc["hard"].loc["k = 8", "pass@1"] > end.loc["hard"].loc["k = 1", "pass@1"]
-    assert [ax.get_title()[:3] for ax in pkpo.draw_pkpo(table, 16, switch).fig.axes] == list_of_panels(6)
+    assert [ax.get_title()[:3] for ax in pkpo.draw_pkpo(table, 16, switch).fig.axes] == [
+        f"({letter})" for letter in "abcdef"
+    ]
 
 
 def make_tasks(**changes):
@@ -190,31 +184,72 @@ def test_other_samplings_and_a_schedule_of_k_run(tmp_path, sampling):
     assert len([line for line in lines_of(tmp_path / "run") if "train/loss" in line]) == 6
 
 
-@pytest.mark.parametrize(
-    ("variant", "overrides", "key"),
-    [
-        ("tiny", {"rl.advantage.name": "maxpo", "rl.advantage.k": 16}, "rl.advantage.k"),
-        ("tiny", {"rl.advantage.name": "rloo", "rl.num_rollouts": 1}, "rl.advantage.name"),
-        ("tiny", {"rl.advantage.name": "maxlr"}, "rl.advantage.name"),
-        ("tiny", {"rl.advantage.name": "self_masked", "rl.sampling": "counts"}, "rl.sampling"),
-        ("tiny", {"rl.sampling": "marginal"}, "rl.sampling"),
-        ("tiny", {"rl.learning_rate": 0.0}, "rl.learning_rate"),
-        ("tiny", {"problem.pass_rate_range": (0.9, 0.1)}, "problem.pass_rate_range"),
-        ("tiny", {"problem.num_correct": 16}, "problem.num_correct"),
-        ("tiny", {"problem.features": "groups", "problem.group_size": 5}, "problem.group_size"),
-        ("prompts", {"compare.estimators": ("maxrl", "partitioned")}, "compare.estimators"),
-        ("prompts", {"compare.objectives": ("rl",)}, "compare.objectives"),
-        ("pkpo", {"pkpo.k_opt": (1, 17)}, "pkpo.k_opt"),
-        ("pkpo", {"pkpo.anneal_step": 5000}, "pkpo.anneal_step"),
-        ("two_rewards", {"two_rewards.num_prompts": 7}, "two_rewards.num_prompts"),
-        ("tiny", {"study": "maze"}, "study"),
+SMALL = {
+    "graded": {"graded.num_rollouts": (4,), "graded.num_prompts": 2},
+    "verifier": {"verifier.num_rollouts": (4,), "verifier.weight_batches": 50, "problem.num_prompts": 2},
+    "split": {"split.num_rollouts": (4,), "split.rollouts_a_step": (8,), "problem.num_prompts": 4},
+}
+WRITES = {"graded": "graded_answers", "verifier": "verifier_errors", "split": "rollouts_split"}
+
+
+@pytest.mark.parametrize("variant", SMALL)
+def test_runs_end_in_tables_and_a_figure(tmp_path, variant):
+    config = config_of(f"{variant}_quick", **{f"{variant}.steps": 2, f"{variant}.num_seeds": 2}, **SMALL[variant])
+    check(config)
+    run_driver(config, str(tmp_path / "run"))
+    assert (tmp_path / "run" / "figures" / f"{WRITES[variant]}.png").stat().st_size > 10_000
+    assert list((tmp_path / "run").glob("*.csv"))
+
+
+WRONG = {
+    "tiny": [
+        {"rl.advantage.k": 16, "rl.advantage.name": "maxpo"},
+        {"rl.advantage.name": "rloo", "rl.num_rollouts": 1},
+        {"rl.advantage.name": "maxlr"},
+        {"rl.sampling": "counts", "rl.advantage.name": "self_masked"},
+        {"rl.sampling": "marginal"},
+        {"rl.learning_rate": 0.0},
+        {"problem.pass_rate_range": (0.9, 0.1)},
+        {"problem.num_correct": 16},
+        {"problem.group_size": 5, "problem.features": "groups"},
+        {"study": "maze"},
     ],
-)
-def test_wrong_settings_name_their_key(variant, overrides, key):
+    "prompts": [{"compare.estimators": ("maxrl", "partitioned")}, {"compare.objectives": ("rl",)}],
+    "pkpo": [{"pkpo.k_opt": (1, 17)}, {"pkpo.anneal_step": 5000}],
+    "two_rewards": [{"two_rewards.num_prompts": 7}],
+    "graded": [
+        {"graded.levels": (0.0, 1.0, 0.5)},
+        {"graded.middle_rate": 0.95},
+        {"graded.estimators": ("maxrl",)},
+    ],
+    "verifier": [{"verifier.errors": ((0.6, 0.5),)}, {"verifier.estimators": ("maxrl", "nosuch")}],
+    "split": [{"split.num_rollouts": (3,)}, {"split.estimators": ("maxpo",)}],
+    "maxpo_quick": [
+        {"arms.error_k": 16},
+        {"arms.num_rollouts": (4, 16)},
+        {"arms.num_rollouts": (8, 32)},
+        {"arms.ks": (9,)},
+        {"arms.error_batches_per_chunk": 7},
+        {"arms.actions": (1, 10)},
+    ],
+    "regimes_quick": [
+        {"regimes.methods": ("self_masked",)},
+        {"regimes.optimizers": ("adamax",)},
+        {"regimes.rates.sgd": (0.1, 0.2, 0.3)},
+        {"regimes.features": ("groups",)},
+        {"regimes.base_rates": (0.0, 0.5)},
+        {"regimes.steps": (20, 5)},
+    ],
+}
+
+
+@pytest.mark.parametrize(("variant", "overrides"), [(v, each) for v, wrong in WRONG.items() for each in wrong], ids=str)
+def test_wrong_settings_name_their_key(variant, overrides):
+    """The first of the overrides is the one at fault."""
     config = load(f"configs/bandit.py:{variant}", overrides)
     with pytest.raises(ConfigError) as error:
         check(config)
-    assert error.value.key == key
+    assert error.value.key == next(iter(overrides))
 
 
 def test_every_variant_loads_and_is_sound():
@@ -227,18 +262,16 @@ def test_every_variant_loads_and_is_sound():
         get_config("nosuch")
 
 
-@pytest.mark.parametrize(
-    ("variant", "field"),
-    [
-        ("tiny", "pkpo.k_opt"),
-        ("tiny", "compare.num_seeds"),
-        ("prompts", "rl.advantage.name"),
-        ("prompts", "rl.num_rollouts"),
-        ("pkpo", "problem.num_prompts"),
-        ("two_rewards", "arms.ks"),
-        ("maxpo", "rl.steps"),
-    ],
-)
+FIELDS = {
+    "tiny": "compare.num_seeds",
+    "prompts": "rl.num_rollouts",
+    "pkpo": "problem.num_prompts",
+    "two_rewards": "arms.ks",
+    "maxpo": "rl.steps",
+}
+
+
+@pytest.mark.parametrize(("variant", "field"), FIELDS.items())
 def test_a_field_of_another_study_is_refused_in_one_line(variant, field):
     with pytest.raises(ConfigError, match="an unknown field") as error:
         load(f"configs/bandit.py:{variant}", {field: 1})
@@ -265,8 +298,7 @@ def drawn_of():
             rl__steps=2,
         )
         check(config)
-        runs = comparison.run(config)
-        return comparison.curves(runs), comparison.final(runs), comparison.strata(runs)
+        return compare.tables(config, compare.train(config)).values()
 
     return make
 
@@ -274,15 +306,15 @@ def drawn_of():
 @pytest.mark.parametrize("estimators", [("rloo", "grpo"), ("reinforce", "pkpo"), ("maxrl_unbiased", "chen")])
 def test_whatever_was_compared_is_drawn(drawn_of, estimators):
     curves, final, strata = drawn_of(*estimators)
-    left, centre, right = comparison_drawing.draw_comparison(curves, final).fig.axes
+    left, centre, right = compare_draw.draw_comparison(curves, final).fig.axes
     # Both objectives, one estimator over N and, where it is another, GRPO; in every panel what is among the runs.
     assert len(centre.lines) >= 3
     labels = [text.get_text() for text in left.figure.legends[0].get_texts()]
     assert labels[:2] == ["exact ML", "exact RL"] and len(labels) >= 3
     assert len(right.lines) >= 1
-    names = {label.split(" ")[0] for label, _, _ in comparison_drawing.bar_labels(strata)}
+    names = {label.split(" ")[0] for label, _, _ in compare_draw.bar_labels(strata)}
     assert names == {*estimators, "exact"}
-    assert comparison_drawing.draw_strata(strata).fig.axes
+    assert compare_draw.draw_strata(strata).fig.axes
 
 
 def test_an_estimator_that_no_n_allows_is_refused_and_sizes_it_does_not_allow_are_left_out(drawn_of):

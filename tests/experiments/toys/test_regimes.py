@@ -1,4 +1,4 @@
-"""The study of regimes: its steps by hand, rates chosen on a seed that is not reported, wrong settings."""
+"""The study of regimes: its steps by hand, and rates chosen on a seed that is not reported."""
 
 import jax
 import jax.numpy as jnp
@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from configs.bandit import get_config
+from experiments.bandit import regimes
 from experiments.bandit.__main__ import run
 from experiments.bandit.prompts import problem
-from experiments.bandit.regimes import race, study
 from maxrl_jax import advantages, objectives
-from maxrl_jax.errors import ConfigError
 
 
 @pytest.fixture
@@ -23,9 +22,9 @@ def forms(names, n):
 
 
 def test_one_exact_step_by_hand_with_and_without_the_filter(config):
-    problems = race.make_problems(config)
+    problems = regimes.make_problems(config)
     keys = jax.vmap(jax.random.key)(jnp.arange(3))
-    found = race.race(
+    found = regimes.race(
         problems, keys, forms(("maxrl", "maxrl"), 4), jnp.asarray([False, True]), jnp.asarray([0.7]),
         name="sgd", steps=(1,), k=16, sampled=False,
     )  # fmt: skip
@@ -47,35 +46,18 @@ def test_rates_are_chosen_on_the_first_seed_and_reported_on_the_others(config, m
     values[:, 0, 5, 1:] = 0.8  # ... and another on the others
     values[:, 0, 3, 1:] = np.array([0.2, 0.4])[:, None, None]
     values[:, 1, 8] = 0.7  # maxrl: the largest rate tried
-    monkeypatch.setattr(race, "race", lambda *args, **keywords: values)
-    table = race.table(config)
+    monkeypatch.setattr(regimes, "race", lambda *args, **keywords: values)
+    table = regimes.train(config).table
     rloo, maxrl = (table[table.method == name].iloc[0] for name in ("rloo", "maxrl"))
     assert (rloo.rate, rloo["mean"], rloo.standard_error, rloo.at_end) == (1.0, 0.3, 0.1, False)
     assert (maxrl.rate, maxrl["mean"], maxrl.at_end) == (300.0, 0.7, True)
-    ahead = race.ahead(table).iloc[0]
+    ahead = regimes.ahead(table).iloc[0]
     assert (ahead.ahead, round(ahead.lead, 3), ahead.tie) == ("maxrl", 0.4, False)
-
-
-@pytest.mark.parametrize(
-    ("change", "key"),
-    [
-        ({"methods": ("self_masked",)}, "regimes.methods"),
-        ({"optimizers": ("adamax",)}, "regimes.optimizers"),
-        ({"rates": {"sgd": (0.1, 0.2, 0.3)}}, "regimes.rates.sgd"),
-        ({"features": ("groups",)}, "regimes.features"),
-        ({"base_rates": (0.0, 0.5)}, "regimes.base_rates"),
-        ({"steps": (20, 5)}, "regimes.steps"),
-    ],
-)
-def test_wrong_settings_are_named(config, change, key):
-    config.regimes.update(change)
-    with pytest.raises(ConfigError, match=key):
-        study.check(config)
 
 
 def test_a_run_ends_in_tables_and_a_figure(config, tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
-    monkeypatch.setattr(race, "race", lambda *args, **keywords: rng.uniform(size=(1, 4, 9, 3, 2, 2)))
+    monkeypatch.setattr(regimes, "race", lambda *args, **keywords: rng.uniform(size=(1, 4, 9, 3, 2, 2)))
     run(config, str(tmp_path))
     assert (tmp_path / "figures" / "regimes_linear.png").stat().st_size > 10_000
     assert {path.name for path in tmp_path.glob("*.csv")} == {"best.csv", "ahead.csv"}

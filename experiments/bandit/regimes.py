@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +16,14 @@ import numpy as np
 import optax
 import pandas as pd
 
+from experiments.bandit import frame, regimes_draw
 from experiments.bandit.draws import seed_keys
-from experiments.bandit.prompts import gradients, problem
+from experiments.bandit.prompts import dynamics, gradients, problem, shared_checks
 from experiments.bandit.prompts.problem import Problem
 from experiments.results.spread import spread
 from maxrl_jax import advantages, binomial, keys, objectives
+from maxrl_jax.errors import ConfigError
+from maxrl_jax.runs.config import checks
 from maxrl_jax.runs.loop import optimizer
 
 REFILLED = "_refilled"
@@ -45,12 +48,9 @@ def make_problems(config: Any) -> Problem:
             problem.make_problem,
             num_prompts=regimes.num_prompts,
             num_answers=regimes.num_answers,
-            num_correct=1,
             pass_rate_range=(low, high),
             features=kind,
             num_features=regimes.num_features,
-            group_size=1,
-            shared=0.0,
         )
         one = jax.vmap(make)(seeds)
         missing = regimes.num_prompts - one.features.shape[-1]
@@ -78,7 +78,7 @@ def race(
     """
     n = forms.shape[-1] - 1
 
-    def one(problem_: Problem, form: jax.Array, refill: jax.Array, rate: jax.Array, seed: jax.Array) -> jax.Array:
+    def one(problem_: Problem, seed: jax.Array, rate: jax.Array, form: jax.Array, refill: jax.Array) -> jax.Array:
         momentum = {"sgd": 0.0, "muon": 0.95}.get(name, 0.9)
         ascent = optimizer.make(name, learning_rate=rate, momentum=momentum)
 
@@ -109,24 +109,35 @@ def race(
             found.append(jnp.stack([jnp.mean(p), jnp.mean(objectives.pass_at_k(p, k))]))
         return jnp.stack(found)
 
-    run = jax.vmap(one, in_axes=(0, None, None, None, 0))
-    for axes in ((None, None, None, 0, None), (None, 0, 0, None, None), (0, None, None, None, None)):
-        run = jax.vmap(run, in_axes=axes)
-    return run(problems, forms, refilled, rates, seeds)
+    def of_setting(problems: Problem) -> jax.Array:
+        return dynamics.grid(one, (problems, seeds), (rates,), (forms, refilled))
+
+    return jax.vmap(of_setting)(problems)
 
 
-def table(config: Any, tell: Any = lambda done, total, label: None) -> pd.DataFrame:
+class Found(NamedTuple):
+    """The table, which is also what the run's digest is of."""
+
+    table: pd.DataFrame
+
+    @property
+    def params(self) -> pd.DataFrame:
+        """The numbers."""
+        return self.table
+
+
+def train(config: Any, tell: Any = frame.quiet) -> Found:
     """A row for each cell, kind of gradients, measure and method: its best rate on the first seed, the others' mean."""
     regimes = config.regimes
     problems, seeds = make_problems(config), seed_keys(config.seed, 1 + regimes.num_seeds)
     programs = list(itertools.product(regimes.num_rollouts, regimes.optimizers, (False, True)))
     names = tuple(regimes.methods)
+    refilled = jnp.asarray([method.endswith(REFILLED) for method in names])
     rows: list[dict[str, Any]] = []
     for done, (n, name, sampled) in enumerate(programs):
-        tell(done, len(programs), f"N = {n}, {name}, {'sampled' if sampled else 'exact'}")
+        tell(done, len(programs))
         base = [advantages.get(method.removesuffix(REFILLED)) for method in names]
         forms = jnp.asarray(np.stack([np.stack(objectives.binary_form(method, n)) for method in base]), jnp.float32)
-        refilled = jnp.asarray([method.endswith(REFILLED) for method in names])
         rates = np.asarray(regimes.rates[name])
         found = race(
             problems, seeds, forms, refilled, jnp.asarray(rates, jnp.float32),
@@ -134,27 +145,17 @@ def table(config: Any, tell: Any = lambda done, total, label: None) -> pd.DataFr
         )  # fmt: skip
         for (kind, decades, rate), of_setting in zip(settings(config), np.asarray(found, np.float64), strict=True):
             cell = dict(zip(CELL, (name, kind, decades, rate, n), strict=True))
+            cell["gradients"] = "sampled" if sampled else "exact"
             for (at, steps), (m, measure) in itertools.product(enumerate(regimes.steps), enumerate((1, regimes.k))):
                 values = of_setting[..., at, m]  # [methods, rates, seeds]
                 for method, own in zip(names, values, strict=True):
                     best = int(np.argmax(own[:, 0]))
                     inner = 1 if best == 0 else len(rates) - 2 if best == len(rates) - 1 else best
-                    mean, error, _ = spread(own[best, 1:][None], axis=1)
-                    rows.append(
-                        {
-                            **cell,
-                            "gradients": "sampled" if sampled else "exact",
-                            "steps": steps,
-                            "pass_at": measure,
-                            "method": method,
-                            "rate": rates[best],
-                            "at_end": bool(own[best, 0] > own[inner, 0] + 0.01),
-                            "mean": round(float(mean[0]), 4),
-                            "standard_error": round(float(error[0]), 4),
-                        }
-                    )
-    tell(len(programs), len(programs), "done")
-    return pd.DataFrame(rows)
+                    mean, error, _ = spread(own[best, 1:])
+                    row = {**cell, "steps": steps, "pass_at": measure, "method": method, "rate": rates[best]}
+                    row["at_end"] = bool(own[best, 0] > own[inner, 0] + 0.01)
+                    rows.append(row | {"mean": round(float(mean), 4), "standard_error": round(float(error), 4)})
+    return Found(pd.DataFrame(rows))
 
 
 def ahead(table: pd.DataFrame) -> pd.DataFrame:
@@ -170,3 +171,42 @@ def ahead(table: pd.DataFrame) -> pd.DataFrame:
             row | {"ahead": first.method, "mean": first["mean"], "lead": lead, "tie": lead <= max(2 * error, 0.01)}
         )
     return pd.DataFrame(rows)
+
+
+def figures(config: Any, made: frame.Tables) -> dict[str, Any]:
+    """A figure for each kind of features."""
+    drawn = regimes_draw.draw_regimes
+    return {f"regimes_{features}": (drawn, made["ahead"], features) for features in config.regimes.features}
+
+
+def check(config: Any) -> None:
+    """Raises ConfigError for the first field that is wrong."""
+    regimes = config.regimes
+    for key in ("num_prompts", "num_answers", "num_features"):
+        checks.integer(config, f"regimes.{key}", 2)
+    for key in ("k", "num_seeds"):
+        checks.positive_int(config, f"regimes.{key}")
+    if regimes.num_features > regimes.num_prompts:
+        raise ConfigError("regimes.num_features", regimes.num_features, "at most regimes.num_prompts")
+    steps = checks.tuple_of(config, "regimes.steps", int, low=1)
+    if list(steps) != sorted(set(steps)):
+        raise ConfigError("regimes.steps", steps, "increasing numbers of steps")
+    checks.tuple_of(config, "regimes.spreads", float)
+    rates = checks.tuple_of(config, "regimes.base_rates", float)
+    if not 0 < min(rates) <= max(rates) < 0.95:
+        raise ConfigError("regimes.base_rates", rates, "rates above 0 and below 0.95")
+    for name in checks.tuple_of(config, "regimes.features", str):
+        if name not in ("tabular", "linear"):
+            raise ConfigError("regimes.features", name, f"tabular or linear, of {', '.join(problem.FEATURES)}")
+    for name in checks.tuple_of(config, "regimes.optimizers", str):
+        if name not in regimes.rates:
+            raise ConfigError("regimes.optimizers", name, f"one of {', '.join(regimes.rates)}")
+        rates = checks.tuple_of(config, f"regimes.rates.{name}", float, min_length=4)
+        if min(rates) <= 0 or list(rates) != sorted(set(rates)):
+            raise ConfigError(f"regimes.rates.{name}", rates, "at least four increasing positive rates")
+    sizes = checks.tuple_of(config, "regimes.num_rollouts", int, low=2)
+    shared_checks.binary_estimators(config, "regimes.methods", sizes, REFILLED)
+
+
+RUN = frame.ending_in_tables(train, lambda config, found: {"best": found.table, "ahead": ahead(found.table)}, figures)
+STUDY = frame.Study(("regimes",), check, RUN)

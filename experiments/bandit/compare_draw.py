@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from experiments.bandit.compare import comparison
-from experiments.results import band
+from experiments.bandit.frame import draw_rollouts, draw_steps
 from experiments.results.drawing import Drawing
-from experiments.results.spread import over_seeds
 from experiments.results.style import COLOURS, LABELS, from_zero, new_figure, shades
 
+LEVELS = (0.25, 0.5, 0.75)  # of pass@1, to which steps are counted
 SHORT = {"ml": "ML", "rl": "RL", "grpo": "GRPO"}  # of exact objectives
 FIRST = ("maxrl", "grpo", "rloo")
 LIKE_OTHERS = ("reinforce", "pkpo")  # left out of the distances where others are: they lie on RLOO and MaxPO
@@ -62,12 +61,8 @@ def lines_of(final: pd.DataFrame) -> list[dict[str, Any]]:
 def over_steps(ax: Axes, curves: pd.DataFrame, lines: list[dict[str, Any]], y: str) -> None:
     """Noise-free runs as lines, sampled runs of the same methods as dots."""
     for line in lines:
-        style = {"color": line["color"], "linestyle": line["linestyle"]}
-        rows = curves[curves.label == line["label"]]
-        band.seeds(ax, rows[rows.gradients == "expected"], "step", y, label=line["text"], **style)
-        drawn = rows[rows.gradients == "sampled"].groupby("step")[y].mean().iloc[4::8]
-        ax.plot(drawn.index, drawn, ".", color=line["color"], markersize=4)
-    ax.set_xlabel("step")
+        style = {"color": line["color"], "linestyle": line["linestyle"], "label": line["text"]}
+        draw_steps(ax, curves[curves.label == line["label"]], y, **style)
 
 
 def coverage(ax: Axes, final: pd.DataFrame, lines: list[dict[str, Any]]) -> None:
@@ -96,22 +91,8 @@ def distance_over_rollouts(ax: Axes, final: pd.DataFrame) -> None:
     there = _estimators(final)
     for name in [n for n in there if n not in LIKE_OTHERS] or there:
         rows = final[(final.method == name) & final.num_rollouts.notna()]
-        colour = COLOURS.get(name, "0.5")
-        exact = over_seeds(rows[rows.gradients == "expected"], ["num_rollouts"], "distance_to_ml")
-        ax.plot(exact.num_rollouts, exact["mean"], color=colour, label=_text(rows))
-        drawn = over_seeds(rows[rows.gradients == "sampled"], ["num_rollouts"], "distance_to_ml")
-        band.bars(
-            ax,
-            drawn.num_rollouts,
-            drawn["mean"],
-            drawn.standard_error,
-            marker=".",
-            linestyle="",
-            color=colour,
-            markersize=4,
-        )
-    ax.set_xscale("log", base=2)
-    ax.set(xlabel="rollouts $N$", ylabel="nats from exact ML")
+        draw_rollouts(ax, rows, "distance_to_ml", color=COLOURS.get(name, "0.5"), label=_text(rows))
+    ax.set_ylabel("nats from exact ML")
     from_zero(ax)
     ax.legend(handlelength=1.2, labelspacing=0.2)
 
@@ -151,7 +132,7 @@ def steps_panel(ax: Axes, strata: pd.DataFrame, labels: list[tuple[str, str, Any
     horizon = np.nanmax([1.0, strata[[c for c in strata if c.startswith("steps to")]].max().max()])
     for i, (label, _, colour) in enumerate(labels):
         rows = strata[(strata.label == label) & (strata.gradients == "expected")].groupby("stratum")
-        low, middle, high = (rows[f"steps to {level:g}"].mean().reindex(names) for level in comparison.LEVELS)
+        low, middle, high = (rows[f"steps to {level:g}"].mean().reindex(names) for level in LEVELS)
         place = np.arange(len(names)) + (i - (len(labels) - 1) / 2) * 0.8 / len(labels)
         reached = middle.notna().to_numpy()
         ax.vlines(place[reached], low[reached].clip(lower=1), high.fillna(horizon)[reached], color=colour)

@@ -1,1 +1,0 @@
-"""Study compare: every method at every N on the same prompts, with and without noise."""

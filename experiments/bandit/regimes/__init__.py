@@ -1,1 +1,0 @@
-"""Study regimes: which estimator is ahead, over N, base pass rate, optimizer, steps and shared features."""
