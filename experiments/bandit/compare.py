@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from experiments.bandit import compare_draw, frame
-from experiments.bandit.draws import seed_keys
 from experiments.bandit.frame import Tables, even_steps, tidy
 from experiments.bandit.prompts import dynamics, measures, methods, shared_checks
+from experiments.bandit.prompts.draws import seed_keys
 from experiments.bandit.prompts.dynamics import Runs
 from experiments.bandit.prompts.methods import Method
 from experiments.bandit.prompts.problem import STRATA, make_problems, strata_of

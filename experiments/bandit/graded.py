@@ -12,10 +12,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from experiments.bandit import frame, graded_levels
-from experiments.bandit.draws import seed_keys
 from experiments.bandit.frame import draw_rollouts, draw_steps, even_steps, tidy
 from experiments.bandit.graded_levels import Prompts, Table
 from experiments.bandit.prompts import shared_checks
+from experiments.bandit.prompts.draws import seed_keys
 from experiments.bandit.prompts.dynamics import grid
 from experiments.bandit.prompts.methods import Method
 from experiments.results.drawing import Drawing

@@ -25,8 +25,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from experiments.bandit import frame
-from experiments.bandit.draws import seed_keys
 from experiments.bandit.prompts import dynamics, measures, methods, shared_checks
+from experiments.bandit.prompts.draws import seed_keys
 from experiments.bandit.prompts.dynamics import Runs
 from experiments.bandit.prompts.methods import Method, estimator
 from experiments.bandit.prompts.problem import Problem, make_features

@@ -17,8 +17,8 @@ import optax
 import pandas as pd
 
 from experiments.bandit import frame, regimes_draw
-from experiments.bandit.draws import seed_keys
 from experiments.bandit.prompts import dynamics, gradients, problem, shared_checks
+from experiments.bandit.prompts.draws import seed_keys
 from experiments.bandit.prompts.problem import Problem
 from experiments.results.spread import spread
 from maxrl_jax import advantages, binomial, keys, objectives

@@ -24,8 +24,8 @@ import numpy as np
 import pandas as pd
 
 from experiments.bandit import frame
-from experiments.bandit.draws import draw_actions, seed_keys
 from experiments.bandit.prompts import gradients, shared_checks
+from experiments.bandit.prompts.draws import draw_actions, seed_keys
 from experiments.bandit.prompts.dynamics import grid
 from experiments.results.drawing import Drawing
 from experiments.results.style import COLOURS, LABELS, new_figure

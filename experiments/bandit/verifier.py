@@ -18,9 +18,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from experiments.bandit import frame
-from experiments.bandit.draws import seed_keys
 from experiments.bandit.frame import Tables, draw_dots, tidy
 from experiments.bandit.prompts import dynamics, gradients, methods, shared_checks
+from experiments.bandit.prompts.draws import seed_keys
 from experiments.bandit.prompts.dynamics import Runs
 from experiments.bandit.prompts.methods import Method, estimator, exact
 from experiments.bandit.prompts.problem import Problem, make_problems, pass_rate_gradient, pass_rates

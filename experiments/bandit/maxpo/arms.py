@@ -20,7 +20,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from experiments.bandit.draws import draw_actions
+from experiments.bandit.prompts.draws import draw_actions
 from maxrl_jax.advantages import Estimator
 
 LARGEST_CHUNK = 2**16  # numbers in the N x N comparisons of one chunk of batches

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from experiments.bandit import frame
-from experiments.bandit.draws import seed_keys
 from experiments.bandit.maxpo import arms, draw, exact
 from experiments.bandit.maxpo.exact import ESTIMATORS
+from experiments.bandit.prompts.draws import seed_keys
 from maxrl_jax import advantages, keys
 from maxrl_jax.advantages import Estimator
 from maxrl_jax.errors import ConfigError

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.bandit.draws import draw_actions
+from experiments.bandit.prompts.draws import draw_actions
 from experiments.bandit.prompts.problem import pass_rate_gradient, pass_rates
 from maxrl_jax import losses
 from maxrl_jax.advantages import Estimator

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.bandit.draws import seed_keys
+from experiments.bandit.prompts.draws import seed_keys
 from maxrl_jax import keys
 
 FEATURES = ("tabular", "linear", "groups")

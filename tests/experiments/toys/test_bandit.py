@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.bandit.draws import draw_actions
 from experiments.bandit.maxpo import arms, exact
 from experiments.bandit.maxpo import study as maxpo
+from experiments.bandit.prompts.draws import draw_actions
 from experiments.figures import theory
 from experiments.figures.registry import Context
 from maxrl_jax import advantages

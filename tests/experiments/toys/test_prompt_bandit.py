@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.bandit.draws import seed_keys
 from experiments.bandit.prompts import dynamics, gradients, methods, variance
+from experiments.bandit.prompts.draws import seed_keys
 from experiments.bandit.prompts.problem import (
     Problem,
     make_problem,

@@ -13,8 +13,8 @@ import pytest
 from experiments.bandit import compare, compare_draw, demo, pkpo, two_rewards
 from experiments.bandit.__main__ import check
 from experiments.bandit.__main__ import run as run_driver
-from experiments.bandit.draws import draw_actions
 from experiments.bandit.prompts import gradients, measures
+from experiments.bandit.prompts.draws import draw_actions
 from maxrl_jax import objectives
 from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config.load import load
