@@ -1,7 +1,7 @@
 r"""Word problems that need no data and no weights: the data-scarce language-model experiment (MaxRL, section 6.2).
 
-    training = words.training_set(seed=0)               # 256 problems: .tokens [M, S] .lengths [M] .golds [M]
-    rewards = words.verify(golds, answers)              # [P], [P, N, T] -> [P, N] in {0, 1}, under jit
+    training = words.training_set(seed=0)               # 256 problems: .tokens [M, S] .lengths [M] .state [M]
+    rewards = words.verify(training.state, answers)     # [P], [P, N, T] -> [P, N] in {0, 1}, under jit
 
     ada has 12 books then ben has 3 over ada then cal has twice ben how many has cal
     ada 12 ben plus 3 makes 15 cal doubled makes 30 so \boxed{30}
@@ -10,28 +10,14 @@ The base is a model trained on `demonstrations` by a teacher that misreads relat
 pass rate. Rewards are those Math-Verify gives the decoded text.
 """
 
-from maxrl_jax.tasks.words.arrays import (
-    ANSWER_LENGTH,
-    PROMPT_LENGTH,
-    Prompts,
-    demonstrations,
-    held_out_set,
-    training_set,
-)
-from maxrl_jax.tasks.words.judge import REASONS, Verdict, judge, verify
-from maxrl_jax.tasks.words.problems import Problem
-from maxrl_jax.tasks.words.vocabulary import PAD, SIZE, STOP_TOKENS, decode, decode_answer, encode
+from maxrl_jax.tasks.words.arrays import demonstrations, held_out_set, training_set
+from maxrl_jax.tasks.words.judge import REASONS, judge, verify
+from maxrl_jax.tasks.words.vocabulary import PAD, SIZE, decode, decode_answer, encode
 
 __all__ = [
-    "ANSWER_LENGTH",
     "PAD",
-    "PROMPT_LENGTH",
     "REASONS",
     "SIZE",
-    "STOP_TOKENS",
-    "Problem",
-    "Prompts",
-    "Verdict",
     "decode",
     "decode_answer",
     "demonstrations",

@@ -1,11 +1,13 @@
-"""Problems and demonstrations as arrays, padded on the right to lengths that fit every one there is."""
+"""Problems and their answers as prompts, padded on the right to lengths that fit every one there is.
+
+Every token fits a byte, and so it is kept: the programs that hold the tables are smaller.
+"""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int32
 
+from maxrl_jax.lm.task import Prompts
 from maxrl_jax.tasks.words import problems, teacher, vocabulary
 from maxrl_jax.tasks.words.problems import Problem
 
@@ -20,32 +22,11 @@ def answer_length(kind: str = "") -> int:
     return 3 + 7 * max(problems.KINDS[kind][0]) + 5
 
 
-PROMPT_LENGTH, ANSWER_LENGTH = prompt_length(), answer_length()
-
-
-class Prompts(NamedTuple):
-    """Questions with their answers.
-
-    Attributes:
-        tokens: of each question, then <pad>.
-        lengths: tokens of each question.
-        golds: the right numbers.
-    """
-
-    tokens: Int32[np.ndarray, "M S"]
-    lengths: Int32[np.ndarray, " M"]
-    golds: Int32[np.ndarray, " M"]
-
-
-def prompts(chosen: Sequence[Problem], kind: str = "") -> Prompts:
-    """The questions as arrays, S = prompt_length(kind)."""
-    tokens, lengths = vocabulary.pad([vocabulary.encode(problem.text) for problem in chosen], prompt_length(kind))
-    return Prompts(tokens, lengths, np.array([problem.answer for problem in chosen], np.int32))
-
-
-def answers(texts: Sequence[str], kind: str = "") -> tuple[Int32[np.ndarray, "M T"], Int32[np.ndarray, " M"]]:
-    """Answers as arrays, T = answer_length(kind), and their lengths; the ``}`` that ends one is its last token."""
-    return vocabulary.pad([vocabulary.encode(text) for text in texts], answer_length(kind))
+def prompts(chosen: Sequence[Problem], kind: str = "", answers: Sequence[str] | None = None) -> Prompts:
+    """The questions, their right numbers as the state, and answers as solutions, which end with their ``}``."""
+    tokens, lengths = _padded([problem.text for problem in chosen], prompt_length(kind))
+    golds = np.array([problem.answer for problem in chosen], np.int32)
+    return Prompts(tokens, golds, lengths, None if answers is None else _padded(answers, answer_length(kind))[0])
 
 
 def training_set(seed: int, num_problems: int = 256, kind: str = "") -> Prompts:
@@ -54,21 +35,21 @@ def training_set(seed: int, num_problems: int = 256, kind: str = "") -> Prompts:
 
 
 def held_out_set(seed: int, num_problems: int, kind: str = "") -> Prompts:
-    """Problems of different contents that no training set or demonstration has."""
-    return prompts(problems.distinct(_rng(seed, 1), num_problems, held_out=True, kind=kind), kind)
-
-
-def solutions(seed: int, num_problems: int, kind: str = "") -> Int32[np.ndarray, "M T"]:
-    """The right chains of the problems of `held_out_set`."""
+    """Problems of different contents that no training set or demonstration has, with their right chains."""
     chosen = problems.distinct(_rng(seed, 1), num_problems, held_out=True, kind=kind)
-    return answers([teacher.solution(problem) for problem in chosen], kind)[0]
+    return prompts(chosen, kind, [teacher.solution(problem) for problem in chosen])
 
 
-def demonstrations(seed: int, num_problems: int) -> tuple[Prompts, Int32[np.ndarray, "M T"], Int32[np.ndarray, " M"]]:
-    """Random problems with the teacher's answers and their lengths, for supervised training; none held out."""
+def demonstrations(seed: int, num_problems: int) -> Prompts:
+    """Random problems with the teacher's answers, for supervised training; none held out."""
     rng = _rng(seed, 2)
     chosen = [problems.sample(rng, held_out=False) for _ in range(num_problems)]
-    return (prompts(chosen), *answers([teacher.demonstrate(rng, problem) for problem in chosen]))
+    return prompts(chosen, answers=[teacher.demonstrate(rng, problem) for problem in chosen])
+
+
+def _padded(texts: Sequence[str], length: int) -> tuple[np.ndarray, np.ndarray]:
+    tokens, lengths = vocabulary.pad([vocabulary.encode(text) for text in texts], length)
+    return tokens.astype(np.uint8), lengths
 
 
 def _rng(seed: int, stream: int) -> np.random.Generator:

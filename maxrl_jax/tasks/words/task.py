@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from maxrl_jax import keys
 from maxrl_jax.lm.task import Prompts, Task, Verdict
@@ -31,23 +30,9 @@ def make(
         set_seed: which problems and demonstrations; the same for every seed of a run.
         training: kind of the training set's problems, of `problems.KINDS`.
         held_out: kind of the held-out ones.
-
-    Raises:
-        ValueError: a number that is not positive.
     """
-    for name, number in (
-        ("num_problems", num_problems),
-        ("num_demonstrations", num_demonstrations),
-        ("num_held_out", num_held_out),
-    ):
-        if number < 1:
-            raise ValueError(f"{name}: got {number}, allowed: a positive integer")
-    trained = _prompts(arrays.training_set(set_seed, num_problems, training))
-    shown, answers, _ = arrays.demonstrations(set_seed, num_demonstrations)
-    taught = _prompts(shown, answers)
-    asked = _prompts(
-        arrays.held_out_set(set_seed, num_held_out, held_out), arrays.solutions(set_seed, num_held_out, held_out)
-    )
+    trained = arrays.training_set(set_seed, num_problems, training)
+    taught = arrays.demonstrations(set_seed, num_demonstrations)
 
     def prompts(phase: str, step: jax.Array, ids: jax.Array, batch_size: int) -> Prompts:
         table = taught if phase == "sft" else trained
@@ -67,7 +52,7 @@ def make(
         answer_length=max(map(arrays.answer_length, ("", training, held_out))),
         prompts=prompts,
         judge=judged,
-        held_out=_widened(asked, None),
+        held_out=_widened(arrays.held_out_set(set_seed, num_held_out, held_out), None),
         votes=votes,
         reasons=REASONS,
         text=vocabulary.decode,
@@ -76,12 +61,6 @@ def make(
         pad_token=vocabulary.PAD,
         num_problems=num_problems,
     )
-
-
-def _prompts(given: arrays.Prompts, answers: np.ndarray | None = None) -> Prompts:
-    """The prompts as they are kept: every token fits a byte, and the programs that hold the tables are smaller."""
-    solutions = None if answers is None else answers.astype(np.uint8)
-    return Prompts(given.tokens.astype(np.uint8), given.golds, given.lengths, solutions)
 
 
 def _widened(prompts: Prompts, numbers: jax.Array | None) -> Prompts:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from maxrl_jax.tasks import maze
-from maxrl_jax.tasks.maze import tokens
+from maxrl_jax.tasks.maze import generator, tokens
 from tests.tasks.maze import plain
 
 
@@ -14,7 +14,7 @@ from tests.tasks.maze import plain
 @pytest.mark.parametrize(("size", "num_mazes"), [(5, 40), (13, 40), (17, 40), (65, 2)])
 def test_mazes_are_perfect_and_solutions_shortest(size, num_mazes):
     mazes = maze.generate(jax.random.key(size), num_mazes, size)
-    longest = maze.longest_solution(size)
+    longest = tokens.longest_solution(size)
     assert mazes.walls.shape == (num_mazes, size, size)
     assert mazes.walls.dtype == bool
     assert mazes.solution.shape == (num_mazes, longest + 2)
@@ -48,7 +48,7 @@ def test_a_maze_does_not_depend_on_its_batch():
     many = maze.generate(key, 64, 9)
     few = maze.generate(key, 5, 9)
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[:5], b), many, few)
-    picked = maze.generate_from_keys(maze.maze_keys(key, 64)[jnp.array([40, 3])], 9)
+    picked = generator.generate_from_keys(generator.maze_keys(key, 64)[jnp.array([40, 3])], 9)
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[jnp.array([40, 3])], b), many, picked)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from maxrl_jax.tasks import maze
-from maxrl_jax.tasks.maze import reward, verifier
+from maxrl_jax.tasks.maze import reward, tokens, verifier
 from tests.tasks.maze import plain
 
 DONE, SIZE = 7, 9
@@ -20,7 +20,7 @@ def mazes():
 
 def answers_of_every_kind(mazes, rng):
     """Prefixes of solutions, detours, random walks in the open, malformed ones: [B, 8, T]."""
-    length = 2 * maze.longest_solution(SIZE)
+    length = 2 * tokens.longest_solution(SIZE)
     rows = []
     for walls, solution, moves in zip(mazes.walls.tolist(), mazes.solution.tolist(), mazes.num_moves, strict=True):
         path = solution[:moves]

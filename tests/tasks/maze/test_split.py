@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from maxrl_jax.tasks import maze
-from maxrl_jax.tasks.maze import split
+from maxrl_jax.tasks.maze import generator, split
 from tests.tasks.maze import plain
 
 
@@ -18,7 +18,7 @@ def contents(walls):
 
 
 def sample(key, num_mazes, held_out):
-    return maze.sample_training_from_keys(maze.maze_keys(key, num_mazes), 7, held_out)
+    return split.sample_training_from_keys(generator.maze_keys(key, num_mazes), 7, held_out)
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +36,10 @@ def test_counts_of_mazes():
 
 
 def test_caps_with_a_message():
-    assert [maze.max_held_out(size) for size in (5, 7, 9)] == [1, 64, 33_450]
-    assert maze.max_held_out(65) == maze.max_held_out(17) > 10**25
-    assert maze.cap_held_out(64, 7) == (64, "")
-    number, message = maze.cap_held_out(256, 7)
+    assert [split.max_held_out(size) for size in (5, 7, 9)] == [1, 64, 33_450]
+    assert split.max_held_out(65) == split.max_held_out(17) > 10**25
+    assert split.cap_held_out(64, 7) == (64, "")
+    number, message = split.cap_held_out(256, 7)
     assert number == 64
     assert message.startswith("256 held-out mazes asked for, 64 kept: there are only 192 mazes of size 7")
     for number in (0, 65):
@@ -80,7 +80,7 @@ def test_a_training_maze_is_a_function_of_its_key_alone(small):
     many = sample(key, 64, small)
     few = sample(key, 7, small)
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[:7], b), many, few)
-    picked = maze.sample_training_from_keys(maze.maze_keys(key, 64)[jnp.array([50, 6])], 7, small)
+    picked = split.sample_training_from_keys(generator.maze_keys(key, 64)[jnp.array([50, 6])], 7, small)
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[jnp.array([50, 6])], b), many, picked)
     other = sample(jax.random.key(3), 64, small)
     assert contents(other.walls) != contents(many.walls)
@@ -89,7 +89,7 @@ def test_a_training_maze_is_a_function_of_its_key_alone(small):
 def test_membership_is_exact_at_any_place_of_the_table():
     mazes = maze.generate(jax.random.key(4), 40, 17)
     part = jax.tree.map(lambda leaf: leaf[:25], mazes)
-    table = maze.from_mazes(part)
+    table = split.from_mazes(part)
     assert maze.is_held_out(mazes.walls, table).tolist() == [True] * 25 + [False] * 15
     # One open square more or less is another maze.
     changed = part.walls.at[:, 2, 2].set(False)
@@ -116,7 +116,7 @@ def test_hashes_that_share_a_first_word_are_told_apart(monkeypatch):
 
 def test_hashes_are_distinct_and_every_bit_of_them_is_used():
     walls = maze.generate(jax.random.key(6), 20_000, 17).walls
-    hashes = np.asarray(maze.hash_walls(walls))
+    hashes = np.asarray(split.hash_walls(walls))
     assert hashes.shape == (20_000, 2)
     assert hashes.dtype == np.uint32
     assert len(np.unique(hashes, axis=0)) == len(set(contents(walls))) == 20_000
@@ -125,4 +125,4 @@ def test_hashes_are_distinct_and_every_bit_of_them_is_used():
     assert np.abs(bits.mean(axis=0) - 0.5).max() < 6 * 0.5 / np.sqrt(20_000)
     # The hash is part of what makes a run reproducible: it must not change.
     border = jnp.zeros((5, 5), bool).at[0, 0].set(True)
-    assert maze.hash_walls(border).tolist() == [0xE220A839, 0x7B1DCDAF]
+    assert split.hash_walls(border).tolist() == [0xE220A839, 0x7B1DCDAF]

@@ -21,13 +21,13 @@ def test_prompts_equal_a_plain_encoder(size, length):
 
 
 def test_ids_are_the_official_ones():
-    assert maze.VOCABULARY_SIZE == 32
-    assert {name: maze.NAMES.index(name) for name in maze.NAMES} == {
+    assert tokens.VOCABULARY_SIZE == 32
+    assert {name: tokens.NAMES.index(name) for name in tokens.NAMES} == {
         "<pad>": 0, "<bos>": 1, "<eos>": 2, "<unk>": 3, "GRID_START": 4, "GRID_END": 5, "PATH_START": 6, "DONE": 7,
         "PATH": 8, "WALL": 9, "GOAL": 10, "START": 11, "NEWLINE": 12, "UP": 13, "DOWN": 14, "LEFT": 15, "RIGHT": 16,
     }  # fmt: skip
-    for name in maze.NAMES[4:]:
-        assert getattr(tokens, name) == maze.NAMES.index(name)
+    for name in tokens.NAMES[4:]:
+        assert getattr(tokens, name) == tokens.NAMES.index(name)
 
 
 def longest_by_search(m):
@@ -47,11 +47,11 @@ def longest_by_search(m):
 
 @pytest.mark.parametrize("size", [5, 7, 9, 11])
 def test_longest_solution_equals_a_search(size):
-    assert maze.longest_solution(size) == 2 * longest_by_search((size - 1) // 2)
+    assert tokens.longest_solution(size) == 2 * longest_by_search((size - 1) // 2)
 
 
 def test_answer_lengths():
-    assert maze.longest_solution(17) == 124
+    assert tokens.longest_solution(17) == 124
     assert maze.answer_length(17) == 180
     assert maze.answer_length(9) == 2 * 28
     assert maze.answer_length(15) == 2 * 96
@@ -71,7 +71,7 @@ def test_texts_for_people():
     answer = np.array([16, 16, 14, 14, 7, 2, 0])
     assert maze.arrows(answer) == "→→↓↓ DONE"
     assert maze.arrows([16, 0, 14]) == "→ <pad> ↓"
-    assert maze.positions(answer) == [(1, 1), (1, 2), (1, 3), (2, 3), (3, 3)]
+    assert tokens.positions(answer) == [(1, 1), (1, 2), (1, 3), (2, 3), (3, 3)]
     assert maze.decode([1, 4, 12, 31]) == "<bos> GRID_START NEWLINE\n<unused 31>"
     assert maze.draw(walls, answer) == "#####\n#S..#\n# #.#\n# #G#\n#####"
     assert maze.draw(walls).count(".") == 0

@@ -18,7 +18,7 @@ judge, verify = jax.jit(maze.judge), jax.jit(maze.verify)
 
 @jax.jit
 def shortest(walls, answers, num_moves):
-    return maze.shortest(maze.judge(walls, answers), num_moves)
+    return verifier.shortest(maze.judge(walls, answers), num_moves)
 
 
 def grids(size):
@@ -115,7 +115,7 @@ def test_an_answer_that_overruns_is_right_by_the_published_rule_alone(corridor, 
     answers = jnp.array([[answer]])
     assert maze.rewards(corridor, answers).tolist() == [[1]]
     assert maze.rewards(corridor, answers, "exact").tolist() == [[exact]]
-    assert maze.overrun(judge(corridor, answers)).tolist() == [[exact == 0]]
+    assert verifier.overrun(judge(corridor, answers)).tolist() == [[exact == 0]]
     verdict, _ = reward.judged(corridor, answers, "exact")
     assert maze.REASONS[verdict.reason[0, 0]] == ("solved" if exact else "overrun")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from maxrl_jax.tasks import words
-from maxrl_jax.tasks.words import teacher, vocabulary
+from maxrl_jax.tasks.words import arrays, teacher, vocabulary
 from maxrl_jax.tasks.words.problems import sample
 from tests.tasks.words import plain
 
@@ -126,7 +126,7 @@ def test_right_chains_are_right():
     rng = np.random.default_rng(0)
     chosen = [sample(rng, held_out=False) for _ in range(200)]
     rows = [vocabulary.encode(teacher.solution(problem)) for problem in chosen]
-    tokens, _ = vocabulary.pad(rows, words.ANSWER_LENGTH)
+    tokens, _ = vocabulary.pad(rows, arrays.answer_length())
     golds = jnp.array([problem.answer for problem in chosen])
     assert verify(golds, tokens[:, None]).tolist() == [[1.0]] * 200
     assert verify(golds % 50 + 1, tokens[:, None]).tolist() == [[0.0]] * 200

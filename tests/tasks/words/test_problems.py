@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import re
 
+import jax
 import numpy as np
 import pytest
 
@@ -58,10 +59,10 @@ def test_harder_kinds_differ_as_their_names_say_and_fit_exactly(kind, steps, pla
     asked = words.held_out_set(0, 300, kind)
     texts = [words.decode(row[:length]) for row, length in zip(asked.tokens, asked.lengths, strict=True)]
     assert {len(plain.solve(text)) - 1 for text in texts} == steps
-    assert [plain.solve(text)[-1] for text in texts] == asked.golds.tolist()
+    assert [plain.solve(text)[-1] for text in texts] == asked.state.tolist()
     order = {relation.word: i for same in relations.BY_OPERATION.values() for i, relation in enumerate(same)}
     assert {order[word] for text in texts for word in text.split() if word in order} == places
-    answers = arrays.solutions(0, 300, kind)
+    answers = asked.solutions
     assert [words.decode(row).count("}") for row in answers] == [1] * 300
     for used, room in ((asked.lengths, asked.tokens.shape[1]), ((answers != words.PAD).sum(1), answers.shape[1])):
         assert room - 2 <= used.max() <= room
@@ -85,23 +86,23 @@ def test_problems_are_told_apart_by_content(many):
 
 def test_data_are_a_function_of_the_seed():
     first, again, other = (words.training_set(seed, 20) for seed in (0, 0, 1))
-    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    jax.tree.map(np.testing.assert_array_equal, first, again)
     assert not np.array_equal(first.tokens, other.tokens)
     assert not np.array_equal(first.tokens, words.held_out_set(0, 20).tokens)
     one, two = words.demonstrations(0, 20), words.demonstrations(0, 20)
-    assert np.array_equal(one[1], two[1])
-    assert not np.array_equal(one[1], words.demonstrations(1, 20)[1])
+    assert np.array_equal(one.solutions, two.solutions)
+    assert not np.array_equal(one.solutions, words.demonstrations(1, 20).solutions)
 
 
 def test_prompts_hold_the_questions_and_fit_exactly(many):
-    prompts = arrays.prompts(many)
-    for problem, tokens, length, gold in zip(many, *prompts, strict=True):
+    prompts = arrays.prompts(many, answers=[teacher.solution(problem) for problem in many])
+    rows = zip(many, prompts.tokens, prompts.lengths, prompts.state, strict=True)
+    for problem, tokens, length, gold in rows:
         assert words.decode(tokens[:length]) == problem.text
         assert (tokens[length:] == words.PAD).all()
         assert gold == problem.answer
-    assert prompts.lengths.max() == prompts.tokens.shape[1] == words.PROMPT_LENGTH
-    _, lengths = arrays.answers([teacher.solution(problem) for problem in many])
-    assert lengths.max() == words.ANSWER_LENGTH
+    assert prompts.lengths.max() == prompts.tokens.shape[1] == arrays.prompt_length()
+    assert (prompts.solutions != words.PAD).sum(1).max() == prompts.solutions.shape[1] == arrays.answer_length()
     with pytest.raises(ValueError, match="length: got 2, allowed: at least 3, of the longest row"):
         vocabulary.pad([[4, 5, 6], [4]], 2)
 
