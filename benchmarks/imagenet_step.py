@@ -157,7 +157,8 @@ def in_turn(programs: dict[str, Callable[[], Any]], rounds: int, calls: int) -> 
 
 def files_alone(config: Any, batches: int) -> float:
     """Seconds a batch of reading, decoding and cropping, without a device."""
-    with contextlib.closing(make_images(config).host_batches(0)) as iterator:
+    reading: Any = make_images(config).host_batches
+    with contextlib.closing(reading(0)) as iterator:
         next(iterator)
         start = time.perf_counter()
         for _ in range(batches):

@@ -132,12 +132,13 @@ def _write(
 ) -> None:
     """Writes the record files that are not there yet, and then the metadata, by the stock builder."""
     import tensorflow_datasets as tfds
+    from etils import epath
 
     builder: Any = tfds.builder("imagenet2012:5.1.0", data_dir=folder, file_format="array_record")
     splits = []
     for split, archive in archives.items():
         template = tfds.core.ShardedFileTemplate(
-            data_dir=folder, dataset_name="imagenet2012", split=split, filetype_suffix="array_record"
+            data_dir=epath.Path(folder), dataset_name="imagenet2012", split=split, filetype_suffix="array_record"
         )
         shards = shards_of(split, images[split], num_shards[split])
         paths = [Path(path) for path in template.sharded_filepaths(len(shards))]

@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import jax.numpy as jnp
@@ -140,6 +143,22 @@ def test_a_broken_image_is_one_line(small_archives, tmp_path, monkeypatch):
     shard.write_bytes(shard.read_bytes()[:1000])
     with pytest.raises(BrokenImage, match=rf"record 0 \(without a name\) of {shard}: .*$"):
         next(files(folder).validation_batches(4))
+
+
+FORGETS = """
+import sys
+from tests.vision.test_imagenet2012 import files
+if __name__ == "__main__":
+    batches = files(sys.argv[1], num_workers=1).host_batches(0)
+    print(next(batches)["label"].shape)
+"""
+
+
+def test_an_iterator_that_is_forgotten_ends_quietly(prepared, tmp_path):
+    (tmp_path / "forgets.py").write_text(FORGETS)
+    command = [sys.executable, tmp_path / "forgets.py", prepared]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True, timeout=240)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "(8,)\n", "")
 
 
 def test_the_folder_is_found_and_checked(prepared, folder, tmp_path):

@@ -6,6 +6,7 @@ Orientation tags are ignored, as in other ImageNet readers.
 import functools
 import importlib
 from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,7 +31,8 @@ def decode(data: bytes) -> np.ndarray:
             pass
     try:
         flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        return cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), flags), cv2.COLOR_BGR2RGB)
+        image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     except cv2.error:
         raise ValueError("an image that cannot be decoded") from None
 

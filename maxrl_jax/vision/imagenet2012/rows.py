@@ -25,7 +25,7 @@ class TrainingRows:
     Element i is position ``first + i // rows * batch_size + i % rows`` of the run.
     """
 
-    def __init__(self, records: Sequence[Any], image_size: int, batch_size: int, first: int, rows: int, seed: int):
+    def __init__(self, records: Any, image_size: int, batch_size: int, first: int, rows: int, seed: int):
         self._records, self._size = records, image_size
         self._batch_size, self._first, self._rows, self._seed = batch_size, first, rows, seed
 

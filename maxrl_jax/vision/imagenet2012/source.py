@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -87,7 +88,7 @@ class Files(Images):
         count = size // request.shard_count
         records = _builder(data.dir).as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
         source = make(records, data.image_size, size, first + request.shard_index * count, count, **options)
-        return _batches(source, count, data.num_workers)
+        return _Batches(source, count, data.num_workers)
 
 
 def _check(data: Any) -> None:
@@ -115,7 +116,7 @@ def _builder(data_dir: str | os.PathLike[str]) -> Any:
     folder = next((folder for folder in folders if (folder / "dataset_info.json").exists()), None)
     if folder is None:
         raise refuse("has no imagenet2012/5.1.0/dataset_info.json")
-    builder = tfds.builder_from_directory(folder)
+    builder: Any = tfds.builder_from_directory(folder)
     info, present = builder.info, {path.name for path in folder.iterdir()}
     if info.name != "imagenet2012" or info.file_format.value != "array_record":
         raise refuse(f"holds {info.name} in {info.file_format.value} files, not imagenet2012 in array_record files")
@@ -126,24 +127,36 @@ def _builder(data_dir: str | os.PathLike[str]) -> Any:
     return builder
 
 
-def _batches(source: Any, rows_per_batch: int, num_workers: int) -> Iterator[Any]:
-    import grain
+class _Batches(Iterator[dict[str, np.ndarray]]):
+    """The batches of rows; owns worker processes, which end with ``close()``, the iterator or Python."""
 
-    # From here on an element is a whole batch and buffers are counted in batches, so they are kept short.
-    threads = 1 if num_workers else min(os.cpu_count() or 1, _MAX_THREADS)
-    dataset = grain.MapDataset.source(source).batch(rows_per_batch, batch_fn=rows.collate)
-    dataset = dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads))
-    if num_workers:
-        _mark_flags_as_parsed()
-        dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=num_workers))
-    batches = iter(dataset)
-    try:
-        for batch in batches:
-            if isinstance(batch, str):
-                raise BrokenImage(batch)
-            yield batch
-    finally:
-        batches.close()
+    def __init__(self, source: Any, rows_per_batch: int, num_workers: int):
+        import grain
+
+        # From here on an element is a whole batch and buffers are counted in batches, so they are kept short.
+        threads = 1 if num_workers else min(os.cpu_count() or 1, _MAX_THREADS)
+        dataset = grain.MapDataset.source(source).batch(rows_per_batch, batch_fn=rows.collate)
+        dataset = dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads))
+        if num_workers:
+            _mark_flags_as_parsed()
+            dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=num_workers))
+        self._open: list[Any] = [iter(dataset)]
+        # Grain's own clean-up of an iterator that nobody closed would come too late.
+        self.close = weakref.finalize(self, _close, self._open)
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        if not self._open:
+            raise StopIteration
+        batch = next(self._open[0])
+        if isinstance(batch, str):
+            self.close()
+            raise BrokenImage(batch)
+        return batch
+
+
+def _close(iterators: list[Any]) -> None:
+    while iterators:
+        iterators.pop().close()
 
 
 def _mark_flags_as_parsed() -> None:

@@ -1,4 +1,4 @@
-"""The perf/ lines of runs with and without batches from the host."""
+"""The perf/ lines of a run with batches from the host."""
 
 import itertools
 import time
