@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from experiments.results.spread import over_seeds
 from experiments.sweep import __main__ as sweep
 from experiments.sweep import check, grid, runner, summary
 from maxrl_jax.errors import ConfigError
@@ -107,13 +106,7 @@ def test_every_run_is_checked_as_its_driver_would_before_any_starts(grids, said,
     assert not (tmp_path / "W").exists()
 
 
-@pytest.mark.parametrize(
-    "grid",
-    [
-        "rl.learning_rate=0.1,1e-1",
-        "wandb.tags=('a','b'),( 'a', 'b' )",
-    ],
-)
+@pytest.mark.parametrize("grid", ["rl.learning_rate=0.1,1e-1", "wandb.tags=('a','b'),( 'a', 'b' )"])
 def test_a_run_given_twice_is_refused_however_it_is_written(grid, tmp_path, capsys):
     assert status([*GOOD, f"--workdir={tmp_path}/W", f"--grid={grid}"]) == 2
     assert re.match(
@@ -315,24 +308,6 @@ def test_help_says_what_the_command_is_and_its_flags(capsys):
     said = capsys.readouterr().out
     assert "Runs a sweep: a grid over config fields times seeds" in said
     assert all(flag in said for flag in ("--experiment", "--grid", "--seeds", "--part", "--metric"))
-
-
-def test_summary_of_seeds_is_by_arithmetic():
-    curves = pd.DataFrame(
-        [
-            ("a", s, "eval/x", step, value)
-            for s, values in enumerate([[1, 2], [3, 6]])
-            for step, value in enumerate(values)
-        ],
-        columns=["label", "seed", "metric", "step", "value"],
-    )
-    spread = over_seeds(curves, summary.KEYS)
-    assert spread["mean"].tolist() == [2.0, 4.0]
-    assert spread.standard_error.tolist() == [1.0, 2.0]  # std with ddof 1 over sqrt(2)
-    final = summary.final_table(curves, ["eval/x"])
-    assert final["mean"].tolist() == [4.0]
-    one = summary.final_table(curves[curves.seed == 0], ["eval/x"])
-    assert summary.markdown(one, ["eval/x"]).splitlines()[-1] == "| a | 2 | 1 |"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs/sweeps").glob("*.yaml")), ids=lambda path: path.name)

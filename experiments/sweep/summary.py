@@ -37,7 +37,7 @@ def write(folder: pathlib.Path, runs: Runs, metrics: str = "") -> str:
     table.to_csv(folder / "table.csv", index=False)
     (folder / "table.md").write_text(markdown(table, names) + "\n")
     if names:
-        spread = over_seeds(curves[curves.metric == names[0]], KEYS)
+        spread = over_seeds(pd.DataFrame(curves[curves.metric == names[0]]), KEYS)
         spread.to_csv(folder / "curves.csv", index=False)
         draw(spread, names[0], folder)
     more = f"\n({len(names) - SHOWN} more metrics in table.md)" if len(names) > SHOWN else ""
@@ -77,7 +77,7 @@ def final_table(curves: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """
     phase = curves.metric.str.split("/").str[0]
     last = curves.step == curves.groupby(["label", "seed", phase]).step.transform("max")
-    final = over_seeds(curves[last & curves.metric.isin(names)], ["label", "metric"])
+    final = over_seeds(pd.DataFrame(curves[last & curves.metric.isin(names)]), ["label", "metric"])
     final = final[final.n > 0]
     order = {label: i for i, label in enumerate(dict.fromkeys(curves.label))}
     key = final.label.map(order) * len(names) + final.metric.map(lambda name: list(names).index(name))

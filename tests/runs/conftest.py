@@ -26,5 +26,8 @@ def uninterrupted(toy, tmp_path_factory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("uninterrupted") / "run"
     ended = toy.run(folder)
     assert ended.status == 0, ended.err
-    assert "final/params_sha256" in deterministic(folder)[-1]
+    records = deterministic(folder)
+    assert "final/params_sha256" in records[-1]
+    for name, steps in {"sft/loss": 10, "train/loss": 30}.items():
+        assert [record["step"] for record in records if name in record] == list(range(steps))
     return folder

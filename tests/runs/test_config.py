@@ -273,7 +273,6 @@ def get_config(variant="tiny"):
     config.none = 2
     config.group = _group()  # things
     config.group.later = 3  # set outside
-    config.opt = common.optimizer("sgd")
     config.optimizer = common.optimizer("sgd")
     if variant == "big":
         config.plain = 10  # not the first comment
@@ -303,7 +302,7 @@ def test_help_takes_the_comments_of_the_config_file(tmp_path):
         "group.deeper.x": "the last line's",
     }
     assert found["seed"] == "every random stream derives from it"
-    assert found["opt.name"] == found["optimizer.name"] == "adamw, adam, sgd, muon"  # named as its function, too
+    assert found["optimizer.name"] == "adamw, adam, sgd, muon"  # named as its function, too
     said = help.describe(f"{tmp_path}/c.py:big")
     assert said.startswith("What it is.\n\n    a command\n")
     assert re.search(r"^  --config\.plain=10 +a number$", said, re.M)

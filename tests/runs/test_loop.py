@@ -69,25 +69,6 @@ def test_stopped_by_an_exception_and_resumed_equals_uninterrupted(tmp_path, at):
     assert deterministic(tmp_path / "whole") == deterministic(tmp_path / "cut")
 
 
-def test_two_phases_count_their_own_steps_and_resume_in_the_second(tmp_path):
-    phases = [("sft", 6)]
-    _, end = small.run(tmp_path / "whole", phases=phases)
-
-    def fail(state, step):
-        if step == 6:
-            raise Stop
-
-    with pytest.raises(Stop):
-        small.run(tmp_path / "cut", phases=phases, every=[Every(2, fail)])
-    state, end_of_resumed = small.run(tmp_path / "cut", phases=phases)
-    assert end == end_of_resumed
-    assert int(state["count"]) == 18
-    assert deterministic(tmp_path / "whole") == deterministic(tmp_path / "cut")
-    records = deterministic(tmp_path / "cut")
-    assert [r["step"] for r in records if "sft/loss" in r] == list(range(6))
-    assert [r["step"] for r in records if "train/loss" in r] == list(range(12))
-
-
 def test_metrics_are_fetched_one_call_late(tmp_path, monkeypatch):
     events = []
     real = Run.log_many

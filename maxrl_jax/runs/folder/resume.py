@@ -84,7 +84,9 @@ def locked(path: epath.Path) -> bool:
 
 
 def _may_grow(config: Mapping[str, Any], key: str, change: tuple[Any, Any], extend: Sequence[str]) -> bool:
-    return key in extend and _grows(*change) and not _schedule(config, key)
+    old, new = change
+    grows = isinstance(old, int) and isinstance(new, int) and new >= old
+    return key in extend and grows and not _schedule(config, key)
 
 
 def _schedule(config: Mapping[str, Any], key: str) -> str:
@@ -98,7 +100,3 @@ def _schedule(config: Mapping[str, Any], key: str) -> str:
 
 def _free(key: str) -> bool:
     return any(key == name or key.startswith(name + ".") for name in FREE)
-
-
-def _grows(old: Any, new: Any) -> bool:
-    return isinstance(old, int) and isinstance(new, int) and new >= old

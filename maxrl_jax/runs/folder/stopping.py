@@ -10,7 +10,8 @@ from types import FrameType
 from typing import Any, NoReturn
 
 _CAUGHT = (signal.SIGTERM, signal.SIGINT)
-_GRACE = 1.0  # seconds for Python to act on a second signal, before the process ends in the middle of a compiled call
+_SECONDS_TO_SEE = 1.0  # a second signal, for Python; else the process ends in the middle of a compiled call
+_SECONDS_TO_UNWIND = 5.0  # once seen; a KeyboardInterrupt raised in a callback of the garbage collector is lost
 
 
 class Interrupted(Exception):
@@ -50,7 +51,7 @@ class StopRequest:
 
     A Python handler runs only between bytecodes, and a compiled call may last minutes. So a thread, to which the
     signal itself writes, tells the user what is being finished, and ends the process at a second one that Python does
-    not get to see. One that it sees is a KeyboardInterrupt, or for SIGTERM the end.
+    not get to see, or does not act upon. One that it sees is a KeyboardInterrupt, or for SIGTERM the end.
 
     In a run of several processes either signal goes on to the preemption service of `jax.distributed`, and `at` agrees
     on one step for all of them.
@@ -67,7 +68,8 @@ class StopRequest:
         self._before: dict[int, Any] = {}
         self._pipe: tuple[int, int] | None = None
         self._tell_others: Callable[[int], None] = lambda signum: None
-        self._ending = False  # Python has seen a second signal
+        self._seen = False  # by Python, a second signal
+        self._closed = threading.Event()
 
     def __enter__(self) -> "StopRequest":
         import jax
@@ -87,6 +89,7 @@ class StopRequest:
             for signum, handler in self._before.items():
                 signal.signal(signum, handler)
             signal.set_wakeup_fd(self._woken_before)
+            self._closed.set()
             os.close(self._pipe[1])  # ends the thread
             self._pipe = None
 
@@ -108,7 +111,7 @@ class StopRequest:
         if self.signum is None:
             self.signum = signum
             return
-        self._ending = True
+        self._seen = True
         if signum != signal.SIGINT:
             self._end(signum)
         raise KeyboardInterrupt
@@ -124,8 +127,8 @@ class StopRequest:
                 self._say(f"{name}: finishing {self.doing}, then saved and ended; a second signal ends it at once")
                 self._tell_others(signal.SIGTERM)
             elif seen == 2:
-                threading.Event().wait(_GRACE)
-                if not self._ending:
+                ended = self._closed.wait(_SECONDS_TO_SEE) or (self._seen and self._closed.wait(_SECONDS_TO_UNWIND))
+                if not ended:
                     self._end(written[0])
         os.close(pipe)
 

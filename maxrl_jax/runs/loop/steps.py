@@ -122,7 +122,8 @@ class _Keeper:
     def end_of_call(self, state: Any, step: int) -> None:
         """Does what is due after ``step`` steps: hooks, then the save, then the stop that was asked for."""
         run = self.run
-        save = step == self.phase.num_steps or _multiple(step, run.config.checkpoint.every_steps)
+        every = run.config.checkpoint.every_steps
+        save = step == self.phase.num_steps or (every > 0 and step % every == 0)
         if save or any(hook.due(step, self.phase.num_steps) for hook in self.phase.every):
             self.fetch()
             self.between(state, step)
@@ -236,7 +237,3 @@ def _own(leaf: Any, mesh: jax.sharding.Mesh | None) -> jax.Array:
     if mesh is not None and not isinstance(copy.sharding, jax.sharding.NamedSharding):
         return sharding.replicate(copy, mesh)
     return copy
-
-
-def _multiple(step: int, of: int) -> bool:
-    return of > 0 and step % of == 0

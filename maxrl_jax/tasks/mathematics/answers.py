@@ -13,14 +13,16 @@ Judged = tuple[Float32[np.ndarray, "P N"], Int32[np.ndarray, "P N"]]
 
 
 def judge(
-    tokenizer: Tokenizer,
-    verifier: Verifier,
-    golds: list[str],
-    answers: Int[np.ndarray, "P N T"],
-    *,
-    cut_is_wrong: bool,
+    tokenizer: Tokenizer, verifier: Verifier, golds: list[str], answers: Int[np.ndarray, "P N T"], *, cut_is_wrong: bool
 ) -> Judged:
-    """Rewards of N answers to each of P problems, 0 or 1, and the reasons (indices into ``REASONS``).
+    """Rewards of N answers to each of P problems, 0 or 1, and the reasons (indices into ``REASONS``), as `submit`."""
+    return submit(tokenizer, verifier, golds, answers, cut_is_wrong=cut_is_wrong)()
+
+
+def submit(
+    tokenizer: Tokenizer, verifier: Verifier, golds: list[str], answers: Int[np.ndarray, "P N T"], *, cut_is_wrong: bool
+) -> Callable[[], Judged]:
+    """As ``judge``, without waiting: what it returns does, once, in the order of the submissions.
 
     Args:
         tokenizer: that wrote the prompts.
@@ -30,18 +32,6 @@ def judge(
         cut_is_wrong: whether an answer without an end of text is wrong unread (the release: SmolLM2), or is judged
             as it stands (Qwen3).
     """
-    return submit(tokenizer, verifier, golds, answers, cut_is_wrong=cut_is_wrong)()
-
-
-def submit(
-    tokenizer: Tokenizer,
-    verifier: Verifier,
-    golds: list[str],
-    answers: Int[np.ndarray, "P N T"],
-    *,
-    cut_is_wrong: bool,
-) -> Callable[[], Judged]:
-    """As ``judge``, without waiting: what it returns does, once, in the order of the submissions."""
     num_answers = answers.shape[1]
     rows = answers.reshape(-1, answers.shape[-1]).tolist()
     golds_of_rows = [gold for gold in golds for _ in range(num_answers)]
