@@ -61,6 +61,8 @@ def rl(*, steps: int, num_prompts: int, learning_rate: float) -> ConfigDict:
     rl.temperature = 1.0
     rl.top_p = 1.0
     rl.steps_per_call = 10
+    rl.rollouts = ""  # my.module:factory, an engine of your own that draws the answers (maxrl_jax/lm/engine.py)
+    rl.largest_weight = 2.0  # that engine's answers are weighed by pi / mu of a whole answer, cut to this
     rl.decode_rows = 0  # rollouts decoded at a time on a device; 0: all
     rl.decode_segments = ()  # tokens after which finished answers leave and are judged (evaluations too); (): one loop
     rl.micro_batch_tokens = 0  # answer tokens of one micro-batch; 0: 1,024 on CPU, 65,536 on accelerators

@@ -125,6 +125,7 @@ def _quick(config: ConfigDict) -> None:
     config.model.num_layers = 2
     config.sft.steps = 600
     config.rl.steps = 32
+    config.rl.steps_per_call = 8  # divides the steps between evaluations: all calls are one program
     config.rl.num_rollouts = 16
     config.eval.num_prompts = 64
     config.eval.num_samples = 32

@@ -14,7 +14,17 @@ from maxrl_jax.lm.step import PROVIDES
 from maxrl_jax.lm.task import Task
 from maxrl_jax.runs import launch
 from maxrl_jax.runs.config import checks, estimator
+from maxrl_jax.runs.config.imported import own_name
 from maxrl_jax.runs.loop import optimizer
+
+POSITIVE = (
+    *(f"model.{name}" for name in SHAPE),
+    *("sft.steps_per_call", "rl.num_rollouts", "rl.steps_per_call", "eval.num_samples", "log.completions_answers"),
+)
+NON_NEGATIVE = (
+    *("sft.steps", "sft.micro_batch", "sft.eval_every_steps", "rl.steps", "rl.decode_rows", "rl.micro_batch_tokens"),
+    *("eval.every_steps", "eval.decode_rows", "log.completions_every", "log.completions_prompts"),
+)
 
 
 def check(config: Any) -> None:
@@ -26,10 +36,16 @@ def check_all_but_estimator(config: Any) -> Task:
     """The task, made once its fields are checked; an evaluation needs no more."""
     launch.check_common(config)
     checks.mesh(config)
-    _check_shape(config)
+    for key in (*POSITIVE, f"eval.{num_eval_key(config)}"):
+        checks.positive_int(config, key)
+    for key in NON_NEGATIVE:
+        checks.non_negative_int(config, key)
+    checks.one_of(config, "model.compute_dtype", ("auto", "float32", "bfloat16"))
+    as_config_error("model", config.model.num_heads, lambda: fresh_config(config, 1))
     _check_rl(config)
-    _check_evaluation(config)
-    _check_completions(config)
+    temperature = checks.in_range(config, "eval.temperature", 0.0)
+    as_config_error("eval.temperature", temperature, lambda: sampling.check(temperature, 1.0))
+    checks.in_range(config, "eval.top_p", 0.0, 1.0, low_open=True)
     _check_folder(config)
     row = table.row(config)
     row.check(config)
@@ -44,7 +60,8 @@ def estimator_phases(config: Any, task: Task) -> list[tuple[int, Estimator]]:
 
     Greedy answers are judged in a program that samples and learns in one, so where there are two, none are at hand.
     """
-    in_one_program = not task.judged_on_host and config.rl.minibatches == 1 and not config.rl.decode_segments
+    rl = config.rl
+    in_one_program = not (task.judged_on_host or rl.rollouts or rl.decode_segments or rl.minibatches > 1)
     return estimator.phases(
         config,
         "rl.advantage",
@@ -54,26 +71,14 @@ def estimator_phases(config: Any, task: Task) -> list[tuple[int, Estimator]]:
     )
 
 
-def _check_shape(config: Any) -> None:
-    for key in SHAPE:
-        checks.positive_int(config, f"model.{key}")
-    checks.one_of(config, "model.compute_dtype", ("auto", "float32", "bfloat16"))
-    as_config_error("model", config.model.num_heads, lambda: fresh_config(config, 1))
-
-
 def _check_rl(config: Any) -> None:
-    checks.non_negative_int(config, "rl.steps")
     prompts = checks.batch(config, "rl.num_prompts")
-    checks.positive_int(config, "rl.num_rollouts")
     optimizer.check(config, "rl.optimizer", config.rl.steps, learning_rate="rl.learning_rate")
     checks.one_of(config, "rl.aggregation", losses.AGGREGATIONS)
     for key in ("rl.entropy_coef", "rl.kl_coef"):
         checks.in_range(config, key, 0.0)
     checks.in_range(config, "rl.temperature", sampling.SMALLEST)
     checks.in_range(config, "rl.top_p", 0.0, 1.0, low_open=True)
-    checks.positive_int(config, "rl.steps_per_call")
-    for key in ("rl.decode_rows", "rl.micro_batch_tokens"):
-        checks.non_negative_int(config, key)
     parts = checks.divides(config, "rl.minibatches", prompts, "rl.num_prompts")
     devices = checks.mesh(config).size
     if prompts // parts % devices:
@@ -81,28 +86,16 @@ def _check_rl(config: Any) -> None:
         raise ConfigError("rl.minibatches", parts, allowed)
     checks.in_range(config, "rl.clip_epsilon", 0.0, 1.0, high_open=True)
     whole_answers = checks.one_of(config, "rl.loss", losses.LOSSES) == "max_at_k"
-    if whole_answers and (config.rl.advantage.name != "maxpo" or config.rl.clip_epsilon or config.rl.kl_coef):
-        allowed = "policy_gradient, or max_at_k with rl.advantage.name = maxpo and without rl.clip_epsilon, rl.kl_coef"
+    constant = config.rl.advantage.name == "maxpo" and isinstance(config.rl.advantage.k, int)
+    if whole_answers and (not constant or config.rl.clip_epsilon or config.rl.kl_coef):
+        allowed = "policy_gradient, or max_at_k with maxpo and one k, and without rl.clip_epsilon and rl.kl_coef"
         raise ConfigError("rl.loss", config.rl.loss, allowed)
+    checks.positive(config, "rl.largest_weight")
+    if config.rl.rollouts:
+        own_name(config, "rl.rollouts", "an empty string")
     segments = checks.tuple_of(config, "rl.decode_segments", int, low=1, min_length=0)
     if list(segments) != sorted(set(segments)):
         raise ConfigError("rl.decode_segments", segments, "numbers of tokens that grow")
-
-
-def _check_evaluation(config: Any) -> None:
-    for key in (num_eval_key(config), "num_samples"):
-        checks.positive_int(config, f"eval.{key}")
-    for key in ("eval.every_steps", "eval.decode_rows"):
-        checks.non_negative_int(config, key)
-    temperature = checks.in_range(config, "eval.temperature", 0.0)
-    as_config_error("eval.temperature", temperature, lambda: sampling.check(temperature, 1.0))
-    checks.in_range(config, "eval.top_p", 0.0, 1.0, low_open=True)
-
-
-def _check_completions(config: Any) -> None:
-    for key in ("every", "prompts"):
-        checks.non_negative_int(config, f"log.completions_{key}")
-    checks.positive_int(config, "log.completions_answers")
 
 
 def _check_folder(config: Any) -> None:
@@ -132,12 +125,8 @@ def _check_model(config: Any, task: Task) -> None:
 
 
 def _check_sft(config: Any, task: Task) -> None:
-    checks.non_negative_int(config, "sft.steps")
     checks.batch(config, "sft.batch_size")
-    checks.non_negative_int(config, "sft.micro_batch")
     checks.one_of(config, "sft.train_on_prompts", (True, False))
-    checks.positive_int(config, "sft.steps_per_call")
-    checks.non_negative_int(config, "sft.eval_every_steps")
     checks.tuple_of(config, "sft.export_steps", int, min_length=0)
     for step in config.sft.export_steps:
         if not 0 < step <= config.sft.steps:

@@ -29,7 +29,6 @@ import pandas as pd
 import configs
 from experiments.lm import counts, gradient_norms
 from experiments.lm.check import check_all_but_estimator, estimator_phases
-from experiments.lm.evaluation import make_sampler
 from experiments.lm.setup import SHAPE, Setup, num_eval_key
 from experiments.lm.tasks import table
 from maxrl_jax import advantages
@@ -86,7 +85,7 @@ def evaluate(arguments: Sequence[str]) -> dict[str, Any]:
         params = setup.init_params()
         folder = options.out or Path(config.model.init_from) / _folder_name(options, config)
         drawn = counts.Counts(folder, _settings(options, setup), _inputs(setup))
-        drawn.draw(functools.partial(make_sampler(setup, options.round), params), options)
+        drawn.draw(functools.partial(setup.sampler(options.round), params), options)
         if options.norms:
             norms(setup, params, options.norms).to_csv(folder / NORMS, index=False)
         return drawn.summarised(options.samples, setup.task.measures, setup.task.groups[: len(setup.held_out)])

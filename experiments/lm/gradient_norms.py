@@ -8,14 +8,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from experiments.lm.setup import Setup
 from maxrl_jax import keys
 from maxrl_jax.advantages import Estimator
-from maxrl_jax.lm import rollout, step
-from maxrl_jax.lm.host.judging import judged
+from maxrl_jax.lm import step
+from maxrl_jax.lm.engine import OneLoop
+from maxrl_jax.lm.judging import answered
+from maxrl_jax.lm.rollout import Rollouts
 from maxrl_jax.lm.task import Prompts, Verdict
 
 
@@ -41,27 +42,16 @@ def norms(
     chosen = task.held_out.at(slice(num_prompts))
     key = keys.stream(setup.config.seed, "gradient_norms")
 
-    def as_batch(tree: Any) -> Any:
-        return jax.tree.map(lambda leaf: leaf[None], tree)
-
     @jax.jit
-    def draw(params: Any, prompts: Prompts) -> rollout.Rollouts:
-        def of_prompt(pair: tuple[Prompts, jax.Array]) -> rollout.Rollouts:
-            found = step.draw(policy, settings, params, as_batch(pair[0]), key, pair[1][None])
-            return jax.tree.map(lambda leaf: leaf[0], found)
-
-        return jax.lax.map(of_prompt, (prompts, jnp.arange(len(prompts))))
-
-    @jax.jit
-    def learn(params: Any, prompts: Prompts, answers: rollout.Rollouts, verdict: Verdict) -> jax.Array:
-        def of_prompt(given: tuple[Prompts, rollout.Rollouts, Verdict]) -> jax.Array:
-            parts = as_batch(given)
+    def learn(params: Any, prompts: Prompts, answers: Rollouts, verdict: Verdict) -> jax.Array:
+        def of_prompt(given: tuple[Prompts, Rollouts, Verdict]) -> jax.Array:
+            parts = jax.tree.map(lambda leaf: leaf[None], given)
             found = [step.learn(policy, task, estimator, settings, params, *parts) for estimator in estimators]
             return jnp.stack([optax.tree.norm(result.gradients) for result in found])
 
         return jax.lax.map(of_prompt, (prompts, answers, verdict))
 
-    bare = dataclasses.replace(chosen, state=None, solutions=None)
-    answers = draw(params, bare)
-    verdict = judged(task, chosen.state, np.asarray(answers.tokens))
-    return jnp.asarray(verdict.rewards, jnp.float32).mean(axis=1), learn(params, bare, answers, verdict)
+    engine = OneLoop(policy, setup.sampling, None, num_rollouts)
+    answers, pending = answered(engine, task, chosen, num_rollouts, key, params)
+    verdict = pending()
+    return jnp.asarray(verdict.rewards, jnp.float32).mean(axis=1), learn(params, chosen.bare, answers, verdict)

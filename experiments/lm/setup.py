@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from maxrl_jax import keys
 from maxrl_jax.devices import sharding
 from maxrl_jax.devices.precision import compute_dtype
 from maxrl_jax.lm import decoder, step
+from maxrl_jax.lm.engine import Engine, External, OneLoop
+from maxrl_jax.lm.evaluation import Sampler
 from maxrl_jax.lm.policy import Policy
-from maxrl_jax.lm.rollout import Settings
+from maxrl_jax.lm.rollout import Segments, Settings
 from maxrl_jax.lm.task import Prompts, Task
 from maxrl_jax.runs.config import checks
+from maxrl_jax.runs.config.imported import imported
 from maxrl_jax.runs.folder.run import Run
 from maxrl_jax.runs.loop.phase import Every
 
@@ -56,7 +60,7 @@ class Row:
     evaluation_key: Callable[[Any], dict[str, Any]] = lambda config: {"task": config.task}
     for_model: Callable[[Any, Path, Sequence[str]], None] = lambda config, folder, given: None
     sft_measures: Callable[[Setup], Sequence[Every]] = lambda setup: ()
-    save: Callable[[Any, Path], None] = lambda config, folder: None
+    save: Callable[[Any, str | os.PathLike], None] = lambda config, folder: None
     finish: Callable[[Run, Setup, Any], None] | None = None
     show: Sequence[str] = ("pass@", "majority@", "coverage", "answer_length", "entropy")
     round: int = 32
@@ -109,7 +113,7 @@ class Setup:
 
         return sharding.init(build, self.mesh, jnp.uint32(self.config.seed))
 
-    def save(self, params: Any, folder: Path) -> None:
+    def save(self, params: Any, folder: str | os.PathLike) -> None:
         """Writes a model folder, in the type and with the tokenizer's files of the model that the run began with.
 
         Every process calls it, each with its part of the parameters, and process 0 writes.
@@ -145,10 +149,35 @@ class Setup:
             pad_token=self.task.pad_token,
         )
 
-    @property
-    def eval_rows(self) -> int:
-        """Answers of an evaluation that are sampled at a time on a device."""
-        return by_platform(self.config.eval.decode_rows, cpu=512, accelerator=16_384)
+    @functools.cached_property
+    def engine(self) -> Engine:
+        """What draws the answers of training."""
+        return self._engine(self.sampling, self.config.rl.decode_rows or None)
+
+    @functools.cached_property
+    def eval_engine(self) -> Engine:
+        """What draws the answers of an evaluation."""
+        rows = by_platform(self.config.eval.decode_rows, cpu=512, accelerator=16_384)
+        return self._engine(self.eval_sampling, rows)
+
+    def _engine(self, sampling: Settings, max_rows: int | None) -> Engine:
+        rl = self.config.rl
+        if rl.rollouts:
+            factory = imported(self.config, "rl.rollouts", "an empty string")
+            return External(factory(self.config, sampling, self.save), sampling)
+        parts = self.policy, sampling, self.mesh, max_rows
+        return Segments(*parts, rl.decode_segments) if rl.decode_segments else OneLoop(*parts)
+
+    @functools.cached_property
+    def run_sampler(self) -> Sampler:
+        """The evaluation of the run, which shows the answers of its completions."""
+        num_samples, log = self.config.eval.num_samples, self.config.log
+        return self.sampler(num_samples, min(num_samples, log.completions_answers) if log.completions_prompts else 0)
+
+    def sampler(self, num_samples: int, num_shown: int = 0, prompts: Prompts | None = None) -> Sampler:
+        """An evaluation on held-out prompts, by default on all that are evaluated."""
+        prompts = self.held_out if prompts is None else prompts
+        return Sampler(self.eval_engine, self.task, prompts, num_samples, self.mesh.size, num_shown)
 
     @property
     def step(self) -> step.Settings:
@@ -166,6 +195,7 @@ class Setup:
             decode_rows=rl.decode_rows or None,
             decode_segments=rl.decode_segments,
             minibatches=rl.minibatches,
+            largest_weight=rl.largest_weight if rl.rollouts else None,
             loss_name=rl.loss,
         )
 

@@ -12,16 +12,15 @@ import numpy as np
 import optax
 
 from experiments.lm.completions import Completions
-from experiments.lm.evaluation import Evaluator
 from experiments.lm.setup import Setup, by_platform
 from maxrl_jax import keys
 from maxrl_jax.advantages import Estimator
 from maxrl_jax.devices import sharding
 from maxrl_jax.devices.data_parallel import Share, over_batch
-from maxrl_jax.lm import engine, sft, step
+from maxrl_jax.lm import evaluation, sft, step
 from maxrl_jax.lm.schedule import Schedule
 from maxrl_jax.lm.task import Prompts
-from maxrl_jax.lm.training import Metrics, State, Trainer
+from maxrl_jax.lm.training import HostStep, Metrics, State, Trainer
 from maxrl_jax.runs.folder.run import Run
 from maxrl_jax.runs.loop import chunks, optimizer
 from maxrl_jax.runs.loop.phase import Every, Phase
@@ -31,30 +30,41 @@ Phases = Sequence[tuple[int, Estimator]]
 """The estimator from each step on."""
 
 
-def _nothing(step: int, values: Mapping[str, Any]) -> None:
-    """Logs nothing."""
-
-
 def run_sft(opened: Run, setup: Setup, params: Any) -> Any:
     """The parameters after SFT."""
     config = setup.config
-    state = _placed(setup, {"params": params, "opt": _sft_optimizer(setup).init(params)})
-    every = [
-        Every(0, _exporter(opened, setup), at_end=False, at_steps=config.sft.export_steps),
-        *setup.row.sft_measures(setup),
-    ]
+    state = sharding.shard_parameters({"params": params, "opt": _sft_optimizer(setup).init(params)}, setup.mesh)
+
+    def export(state: Any, step: int) -> None:
+        setup.save(state["params"], opened.path / f"model_sft_{step}")
+
+    every = [Every(0, export, at_end=False, at_steps=config.sft.export_steps), *setup.row.sft_measures(setup)]
     if config.sft.eval_every_steps:
-        every.append(Every(config.sft.eval_every_steps, Evaluator(setup, "sft"), at_start=True))
-    steps, per_call = config.sft.steps, config.sft.steps_per_call
+        every.append(Every(config.sft.eval_every_steps, evaluate(setup, "sft"), at_start=True))
     phase = Phase(
         name="sft",
         chunk=make_sft_chunk(setup),
-        num_steps=steps,
-        steps_per_call=per_call,
+        num_steps=config.sft.steps,
+        steps_per_call=config.sft.steps_per_call,
         every=every,
         data=sft_data(setup),
     )
     return run_steps(opened, phase, state)["params"]
+
+
+def evaluate(setup: Setup, prefix: str, completions: Completions | None = None) -> Callable[..., dict[str, Any]]:
+    """``action(state, step) -> {"PREFIX/...": value}``: every held-out prompt is sampled; writes the completions."""
+    stream = {"eval": "evaluation", "sft": "sft_evaluation"}[prefix]
+    num_samples, task = setup.config.eval.num_samples, setup.task
+
+    def action(state: State, step: int) -> dict[str, Any]:
+        found = setup.run_sampler(state["params"], keys.stream(setup.config.seed, stream, step))
+        if completions is not None:
+            completions.evaluated(step, found)
+        groups = task.groups[: len(setup.held_out)]
+        return evaluation.summary(found, num_samples, task.measures, prefix, groups)
+
+    return action
 
 
 def _sft_optimizer(setup: Setup) -> optax.GradientTransformation:
@@ -112,11 +122,10 @@ def run_rl(opened: Run, setup: Setup, params: Any, phases: Phases) -> Any:
     """The state after RL; ``phases`` is the estimator from each step on."""
     config = setup.config
     shown = Completions(opened, setup, Schedule(tuple(phases))) if config.log.completions_prompts else None
-    every = [
-        Every(config.eval.every_steps, Evaluator(setup, completions=shown), at_start=True, show=setup.row.show),
-    ]
+    evaluated = evaluate(setup, "eval", shown)
+    every = [Every(config.eval.every_steps, evaluated, at_start=True, show=setup.row.show)]
     if shown and config.log.completions_every:
-        every.append(Every(config.log.completions_every, shown.every, at_end=False))
+        every.append(Every(config.log.completions_every, shown.between, at_end=False))
     phase = Phase(
         name="train",
         chunk=make_chunk(setup, phases, opened.log),
@@ -125,7 +134,7 @@ def run_rl(opened: Run, setup: Setup, params: Any, phases: Phases) -> Any:
         every=every,
         show=("reward_mean", "loss"),
     )
-    return run_steps(opened, phase, _placed(setup, make_state(setup, params)))
+    return run_steps(opened, phase, sharding.shard_parameters(make_state(setup, params), setup.mesh))
 
 
 def make_optimizer(setup: Setup) -> optax.GradientTransformation:
@@ -155,19 +164,9 @@ def make_state(setup: Setup, params: Any) -> State:
     return make_trainer(setup).state(params, make_optimizer(setup).init(params))
 
 
-def make_chunk(setup: Setup, phases: Phases, log: Callable[[int, Mapping[str, Any]], None] = _nothing) -> Any:
-    """RL steps: ``chunk(state, steps) -> (state, metrics)``; ``log`` as in `engine.make_step`."""
-    return chunks.of(engine.make_step(make_trainer(setup, phases), log))
-
-
-def _exporter(opened: Run, setup: Setup) -> Callable[[Any, int], None]:
-    """Writes the model after a step of SFT."""
-
-    def write(state: Any, step: int) -> None:
-        setup.save(state["params"], opened.path / f"model_sft_{step}")
-
-    return write
-
-
-def _placed(setup: Setup, state: Any) -> Any:
-    return sharding.shard_parameters(state, setup.mesh)
+def make_chunk(setup: Setup, phases: Phases, log: Callable[[int, Mapping[str, Any]], None] = lambda *_: None) -> Any:
+    """RL steps: ``chunk(state, steps) -> (state, metrics)``; ``log`` as in `HostStep`."""
+    trainer = make_trainer(setup, phases)
+    if trainer.in_one_program:
+        return chunks.scan(trainer.traced_step)
+    return chunks.OnHost(HostStep(trainer, setup.engine, log))

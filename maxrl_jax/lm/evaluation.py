@@ -1,158 +1,102 @@
-"""Evaluation: many samples of every prompt in chunks of bounded memory, and unbiased pass@k and best@k.
+"""Evaluation: many samples of every prompt, block by block in bounded memory, and unbiased pass@k and best@k.
 
 Letters: P prompts, n samples of each, T answer tokens.
 """
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
-from jaxtyping import Array, Int, Shaped
+from jaxtyping import Shaped
 
 from maxrl_jax import metrics
-from maxrl_jax.devices.data_parallel import Share, over_batch
-from maxrl_jax.lm import rollout
-from maxrl_jax.lm.policy import Policy
+from maxrl_jax.lm.engine import Engine, OneLoop
+from maxrl_jax.lm.judging import answered
+from maxrl_jax.lm.rollout import Rollouts
 from maxrl_jax.lm.task import Arrays, Prompts, Task, Verdict
 
 PER_SAMPLE = ("rewards", "votes", "votes_right")
-"""Arrays of `sample` with an entry for each answer; the others are sums over the answers to a prompt."""
+"""Arrays of a `Sampler` with an entry for each answer; the others are sums over the answers to a prompt."""
 
+SHOWN = ("tokens", "length", "rewards", "codes")
+"""Arrays of the samples that a `Sampler` shows, each behind ``shown_``."""
 
-def sample(
-    policy: Policy,
-    task: Task,
-    params: Any,
-    prompts: Prompts,
-    key: jax.Array,
-    num_samples: int,
-    sampling: rollout.Settings,
-    *,
-    ids: Int[Array, " P"] | None = None,
-    max_rows: int | None = None,
-) -> dict[str, Shaped[Array, "P ..."]]:
-    """Draws and judges `num_samples` answers to each of P prompts.
-
-    Args:
-        policy: without its parameters.
-        task: judges the answers.
-        params: of the policy.
-        prompts: P of them.
-        key: consumed.
-        num_samples: n of each prompt.
-        sampling: how answers are drawn.
-        ids: the prompts' numbers, which the keys of their answers follow; 0 .. P-1 by default.
-        max_rows: answers drawn at a time.
-
-    Returns:
-        Sums over the samples of each prompt, int32 [P]: solved, length (tokens) and every measure of the task; float32
-        [P]: entropy (nats) of the distributions that tokens were drawn from. Of each sample [P, n]: rewards, float32,
-        where they are graded; votes and whether they are right, where the task has votes.
-    """
-
-    def judged(answers: rollout.Rollouts, state: Any) -> dict[str, Shaped[Array, "P n"]]:
-        found = of_samples(task, task.judge(state, answers.tokens), answers.tokens, answers.lengths)
-        return found | {"entropy": answers.entropies.sum(-1)}
-
-    found = rollout.map_rollouts(
-        judged,
-        policy.model(params),
-        prompts.tokens,
-        key,
-        num_samples,
-        sampling,
-        inputs=prompts.state,
-        prompt_lengths=prompts.lengths,
-        prompt_ids=ids,
-        max_rows=max_rows,
-    )
-    return summed(found)
+_DRAWN_TOKENS = 2**25  # of answers that are kept at a time, as 13 bytes each
 
 
 class Sampler:
-    """`sample` on every device: ``sampler(params, key) -> {name: NumPy array}``; compiled at its first call.
+    """Draws and judges n answers to each prompt: ``sampler(params, key) -> {name: NumPy array}``; consumes the key.
 
-    The arguments are those of `maxrl_jax.lm.engine.make_sampler`.
+    Sums over the samples of each prompt, int32 [P]: solved, length (tokens) and every measure of the task; float32 [P]:
+    entropy (nats) of the distributions that tokens were drawn from. Of each sample [P, n]: rewards, float32, where they
+    are graded; votes and whether they are right, where the task has votes.
+
+    Args:
+        engine: draws the answers.
+        task: judges them.
+        prompts: P of them.
+        num_samples: n of each prompt.
+        num_devices: that a block of prompts is shared out over.
+        num_shown: of the first samples of each prompt, all is returned: shown_tokens [P, num_shown, T], shown_length,
+            shown_rewards and shown_codes (indices into the task's reasons); 0 for none.
     """
 
     def __init__(
-        self,
-        policy: Policy,
-        task: Task,
-        prompts: Prompts,
-        num_samples: int,
-        sampling: rollout.Settings,
-        mesh: Mesh | None,
-        max_rows: int,
+        self, engine: Engine, task: Task, prompts: Prompts, num_samples: int, num_devices: int, num_shown: int = 0
     ):
-        self._count = len(prompts)
-        # Every device gets as many prompts; the last ones repeat the first and are cut off.
-        devices = mesh.size if mesh else 1
-        self._prompts = prompts.at(np.arange(-(-self._count // devices) * devices) % self._count)
-
-        def of_share(share: Share, params: Any, key: jax.Array, prompts: Prompts) -> dict[str, jax.Array]:
-            ids = share.ids(len(prompts))
-            own = prompts.at(ids)
-            return sample(policy, task, params, own, key, num_samples, sampling, ids=ids, max_rows=max_rows)
-
-        self._sample = jax.jit(functools.partial(over_batch, of_share, mesh, params=1, batch_outputs=True))
+        self._engine: Any = engine
+        self._task, self._prompts = task, prompts
+        self._samples, self._shown = num_samples, num_shown
+        most = max(1, _DRAWN_TOKENS // (num_samples * task.answer_length * num_devices))
+        self._block = min(most, -(-len(prompts) // num_devices)) * num_devices
+        in_one_program = isinstance(engine, OneLoop) and not task.judged_on_host
+        self._of_block = jax.jit(self._traced) if in_one_program else self._on_host
+        self._counted = self._count if task.judged_on_host else jax.jit(self._count)
 
     def __call__(self, params: Any, key: jax.Array) -> dict[str, np.ndarray]:
-        """Draws and judges the answers; consumes the key."""
-        found = jax.device_get(self._sample(params, key, self._prompts))
-        return {name: np.asarray(value)[: self._count] for name, value in found.items()}
+        """See the class."""
+        count = len(self._prompts)
+        firsts = range(0, count, self._block)
+        parts = []
+        for first in firsts:
+            ids = np.arange(first, first + self._block, dtype=np.int32)
+            own = self._prompts.at(ids % count)  # the last block repeats the first prompts
+            parts.append(jax.device_get(self._of_block(own, key, params, ids)))
+        return {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
+
+    def _traced(self, prompts: Prompts, key: jax.Array, params: Any, ids: Any) -> dict[str, Any]:
+        """A block in one program."""
+        answers = self._engine.rollouts(prompts, self._samples, key, params, ids)
+        return self._count(answers, self._task.judge(prompts.state, answers.tokens))
+
+    def _on_host(self, prompts: Prompts, key: jax.Array, params: Any, ids: Any) -> dict[str, Any]:
+        """A block whose answers the host draws or judges."""
+        answers, pending = answered(self._engine, self._task, prompts, self._samples, key, params, ids)
+        verdict = pending()
+        return self._counted(jax.device_get(answers) if self._task.judged_on_host else answers, verdict)
+
+    def _count(self, answers: Rollouts, verdict: Verdict) -> dict[str, Any]:
+        """What is returned of a block."""
+        found = sums(self._task, verdict, answers)
+        if self._shown:
+            of_samples = answers.tokens, answers.lengths, verdict.rewards, verdict.codes
+            shown = zip(SHOWN, of_samples, strict=True)
+            found |= {f"shown_{name}": value[:, : self._shown] for name, value in shown}
+        return found
 
 
-def draw(
-    policy: Policy,
-    params: Any,
-    prompts: Prompts,
-    key: jax.Array,
-    num_samples: int,
-    sampling: rollout.Settings,
-    *,
-    ids: Int[Array, " P"] | None = None,
-    max_rows: int | None = None,
-) -> dict[str, Shaped[Array, "P n ..."]]:
-    """The half of `sample` that needs no judge: tokens [P, n, T], length and entropy [P, n] of the answers."""
-    return rollout.map_rollouts(
-        lambda answers, _: kept(answers),
-        policy.model(params),
-        prompts.tokens,
-        key,
-        num_samples,
-        sampling,
-        prompt_lengths=prompts.lengths,
-        prompt_ids=ids,
-        max_rows=max_rows,
-    )
-
-
-def kept(answers: rollout.Rollouts) -> dict[str, Shaped[Arrays, "P n ..."]]:
-    """The arrays of answers that `draw` returns."""
-    return {"tokens": answers.tokens, "length": answers.lengths, "entropy": answers.entropies.sum(-1)}
-
-
-def of_samples(
-    task: Task, verdict: Verdict, answers: Int[Arrays, "P n T"], lengths: Int[Arrays, "P n"]
-) -> dict[str, Shaped[Arrays, "P n"]]:
-    """The numbers kept for each answer, by name."""
-    kept = {"solved": verdict.solved.astype(np.int32), "length": lengths}
-    kept |= {name: measure.astype(np.int32) for name, measure in verdict.measures.items()}
+def sums(task: Task, verdict: Verdict, answers: Rollouts) -> dict[str, Shaped[Arrays, "P ..."]]:
+    """Sums over the samples of each prompt, of all but what is needed sample by sample: see `Sampler`."""
+    found = {"solved": verdict.solved.astype(np.int32), "length": answers.lengths}
+    found |= {name: measure.astype(np.int32) for name, measure in verdict.measures.items()}
     if task.rewards != "binary":
-        kept["rewards"] = verdict.rewards.astype(np.float32)
+        found["rewards"] = verdict.rewards.astype(np.float32)
     if task.votes is not None:
         unjudged = sum((verdict.codes == task.reasons.index(name)).astype(np.int32) for name in task.unjudged)
-        votes = task.votes(answers) * (1 - unjudged) - unjudged
-        kept |= {"votes": votes, "votes_right": verdict.solved.astype(np.int32)}
-    return kept
-
-
-def summed(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Sums over the samples of each prompt, of all but what is needed sample by sample."""
+        votes = task.votes(answers.tokens) * (1 - unjudged) - unjudged
+        found |= {"votes": votes, "votes_right": verdict.solved.astype(np.int32)}
+    found["entropy"] = answers.entropies
     return {name: value if name in PER_SAMPLE else value.sum(axis=1) for name, value in found.items()}
 
 
@@ -171,7 +115,7 @@ def summary(
     """The metrics of one evaluation.
 
     Args:
-        found: what `sample` returns, on the host.
+        found: what a `Sampler` returns.
         num_samples: n.
         measures: names of the task's measures.
         prefix: of the names, PREFIX below.

@@ -2,8 +2,8 @@
 
     result = step.gradients(policy, task, estimator, settings, params, step=0, key=key)
 
-Nothing leaves the device when the task's judge is traced: the whole step is one program. `draw` and `learn` are its
-two halves; a judge that runs on the host stands between them, and so does the cut into mini-batches of one update each.
+is one program for a task whose judge is traced. `draw` and `learn` are its two halves, between which a judge on the
+host stands (`training`).
 """
 
 import dataclasses
@@ -41,6 +41,7 @@ class Settings:
         decode_segments: of a judge on the host, after how many tokens the host looks which answers are complete; () for
             one loop.
         minibatches: updates that a batch is cut into, each of as many prompts.
+        largest_weight: of answers that another engine draws, the importance weights are cut to this; None for ours.
         loss_name: one of `losses.LOSSES`: max_at_k weighs later mini-batches by whole answers, with the estimator's k.
     """
 
@@ -55,6 +56,7 @@ class Settings:
     decode_rows: int | None = None
     decode_segments: tuple[int, ...] = ()
     minibatches: int = 1
+    largest_weight: float | None = None
     loss_name: str = "policy_gradient"
 
     @property
@@ -166,6 +168,22 @@ def log_probs(
     )
 
 
+def weights(log_probs: Float[Array, "P N T"], answers: rollout.Rollouts) -> Float[Array, "P N"]:
+    """Importance weights of answers that were drawn from another distribution: pi(answer) / mu(answer).
+
+    With them the expected gradient is that of rollouts from pi itself, whatever mu is, for every estimator that is
+    linear in each reward with the others given (reinforce, rloo); another one keeps the direction of a prompt's
+    gradient, with its weight at the pass rate of the others, drawn from mu. Cutting the weights (truncated importance
+    sampling) gives up some of that for less variance.
+
+    Args:
+        log_probs: under pi, the policy that learns.
+        answers: with their log-probabilities under mu, the distribution they were drawn from.
+    """
+    gap = jnp.where(answers.mask, log_probs - answers.log_probs, 0)
+    return jnp.exp(gap.sum(-1))
+
+
 def learn(
     policy: Policy,
     task: Task,
@@ -177,12 +195,14 @@ def learn(
     verdict: Verdict,
     *,
     old_log_probs: Float[Array, "P N T"] | None = None,
+    weights: Float[Array, "P N"] | None = None,
     reference: Any = None,
     share: Share | None = None,
 ) -> Result:
     """Loss, gradients and metrics of a batch of judged answers.
 
-    ``old_log_probs`` are those of `log_probs`, once the parameters are no longer those that drew.
+    ``old_log_probs`` are those of `log_probs`, once the parameters are no longer those that drew; ``weights`` multiply
+    the advantages of answers that another engine drew.
     """
     share = share or Share()
     rewards = verdict.rewards.astype(jnp.float32)
@@ -193,6 +213,8 @@ def learn(
         moved = jnp.sum(jnp.where(answers.mask, now - old_log_probs, 0), axis=-1)
         advantages = losses.max_at_k_advantages(rewards, moved, k=dict(estimator.hyper)["k"])
         old_log_probs = None  # the ratios are in the advantages
+    if weights is not None:
+        advantages = advantages * weights
     plan = settings.plan(len(prompts))
     frozen = None
     if settings.kl_coef:

@@ -40,7 +40,7 @@ class Prompts:
 
     Attributes:
         tokens: int32 [P, S], padded on the right where prompts differ in length.
-        state: pytree of [P, ...], given to the judge: a maze's walls, a right answer.
+        state: pytree of [P, ...], given to the judge, such as a right answer.
         lengths: int32 [P], tokens of each prompt; None when all have S.
         solutions: int32 [P, L], an answer to imitate, padded with the task's pad token; None where there is none, and
             then there is no SFT.
@@ -60,6 +60,11 @@ class Prompts:
         """The prompts with these numbers."""
         return jax.tree.map(lambda leaf: leaf[ids], self)
 
+    @property
+    def bare(self) -> "Prompts":
+        """The prompts without what only a judge and SFT need."""
+        return dataclasses.replace(self, state=None, solutions=None)
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +75,8 @@ class Verdict:
         rewards: [P, N], numbers or truth values.
         reasons: int32 [P, N], index into the task's reasons, 0 for a solved prompt; by default a reward of 1 is solved
             and anything else is wrong.
-        measures: what else is known of an answer, bool [P, N] by name; each one implies that it is solved (for a maze:
-            that no shorter way exists).
+        measures: what else is known of an answer, bool [P, N] by name; each one implies that it is solved, such as
+            that no answer is shorter.
     """
 
     rewards: Float[Arrays, "P N"] | Bool[Arrays, "P N"]

@@ -1,41 +1,34 @@
 """RL steps of a run on all its devices: prompts, answers, verdicts, and the updates that a judged batch makes.
 
-A step is ``step(state, index) -> (state, metrics)``, whoever judges: `DeviceStep` is one traced program,
-`maxrl_jax.lm.host.step.HostStep` works on the host between programs. `maxrl_jax.lm.engine` makes the one a task needs.
+`Trainer.traced_step` is one program. Where the host takes part, `HostStep` makes a step of three: an engine
+draws the answers, a judge judges them, and `Trainer.learn` learns from them.
 """
 
 import dataclasses
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Array, Float
 
+from maxrl_jax.devices import sharding
 from maxrl_jax.devices.data_parallel import Share, over_batch
-from maxrl_jax.lm import rollout, step
+from maxrl_jax.lm import step
+from maxrl_jax.lm.engine import Engine
+from maxrl_jax.lm.judging import answered
 from maxrl_jax.lm.policy import Policy
-from maxrl_jax.lm.schedule import Estimator, Schedule
+from maxrl_jax.lm.rollout import Rollouts
+from maxrl_jax.lm.schedule import Schedule
 from maxrl_jax.lm.task import Prompts, Task, Verdict
 
 State = dict[str, Any]
 Metrics = dict[str, jax.Array]
 
 CUMULATIVE = "cumulative_solve_rate"
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Drawn:
-    """Answers to a batch of prompts, before they are judged.
-
-    ``old_log_probs`` are the log-probabilities of their tokens, where more than one update follows.
-    """
-
-    prompts: Prompts
-    answers: rollout.Rollouts
-    old_log_probs: jax.Array | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,9 +54,11 @@ class Trainer:
     move: Callable[[State, step.Result], tuple[State, Metrics]]
 
     @property
-    def on_host(self) -> bool:
-        """Whether the host works between the programs of a step: it judges, or looks which answers are complete."""
-        return self.task.judged_on_host or bool(self.settings.decode_segments)
+    def in_one_program(self) -> bool:
+        """Whether a step is one program: the host neither judges nor draws, and there is one update a batch."""
+        settings = self.settings
+        on_host = self.task.judged_on_host or settings.decode_segments or settings.largest_weight
+        return not on_host and settings.minibatches == 1
 
     def state(self, params: Any, opt: Any) -> State:
         """The state before the first step.
@@ -78,60 +73,78 @@ class Trainer:
             state["solved"] = jnp.zeros(self.task.num_problems, bool)
         return state
 
+    def traced_step(self, state: State, index: jax.Array) -> tuple[State, Metrics]:
+        """The step with this number, traced; see `in_one_program`."""
+
+        def of_share(share: Share, params: Any, reference: Any) -> step.Result:
+            return step.gradients(
+                self.policy,
+                self.task,
+                self.schedule.at(index),
+                self.settings,
+                params,
+                step=index,
+                key=self.key(index),
+                reference=reference,
+                share=share,
+            )
+
+        return self.updated(of_share, state)
+
     def prompts(self, index: Any) -> Prompts:
         """The batch of a step: with a traced index traced arrays, else NumPy arrays."""
         count, traced = self.settings.num_prompts, isinstance(index, jax.Array)
         ids = jnp.arange(count, dtype=jnp.int32) if traced else np.arange(count, dtype=np.int32)
         return self.task.prompts("rl", index if traced else np.int32(index), ids, count)
 
-    def draw(self, params: Any, prompts: Prompts, key: jax.Array) -> Drawn:
-        """Answers to all the prompts of a batch, every device drawing those to its part of them."""
-        policy, settings = self.policy, self.settings
+    def log_probs(self, params: Any, prompts: Prompts, answers: Rollouts) -> Float[Array, "P N T"]:
+        """Log-probabilities of the answers to a batch, each device computing those of its prompts."""
 
-        def of_share(share: Share, params: Any, prompts: Prompts) -> Drawn:
-            ids = share.ids(len(prompts))
-            own = prompts.at(ids)
-            answers = step.draw(policy, settings, params, own, key, ids)
-            old = step.log_probs(policy, settings, params, own, answers) if settings.minibatches > 1 else None
-            return Drawn(own, answers, old)
-
-        return over_batch(of_share, self.mesh, params, prompts, params=1, batch_outputs=True)
-
-    def old_log_probs(self, params: Any, prompts: Prompts, answers: rollout.Rollouts) -> jax.Array:
-        """Log-probabilities [P, N, T] of the answers to a batch, each device computing those of its prompts."""
-
-        def of_share(share: Share, params: Any, prompts: Prompts, answers: rollout.Rollouts) -> jax.Array:
+        def of_share(share: Share, params: Any, prompts: Prompts, answers: Rollouts) -> jax.Array:
             own = jax.tree.map(lambda leaf: leaf[share.ids(len(prompts))], (prompts, answers))
             return step.log_probs(self.policy, self.settings, params, *own)
 
         return over_batch(of_share, self.mesh, params, prompts, answers, params=1, batch_outputs=True)
 
-    def learn(self, estimator: Estimator, state: State, drawn: Drawn, verdict: Verdict) -> tuple[State, Metrics]:
+    def learn(
+        self, state: State, index: Any, prompts: Prompts, answers: Rollouts, verdict: Verdict
+    ) -> tuple[State, Metrics]:
         """The updates that a judged batch makes, one a mini-batch; metrics are their means."""
-        settings = self.settings.minibatch
+        settings, estimator = self.settings.minibatch, self.schedule.at(index)
+        old, weights, gap = None, None, {}
+        if self.settings.minibatches > 1 or self.settings.largest_weight:
+            now = self.log_probs(state["params"], prompts, answers)
+            old = now if self.settings.minibatches > 1 else None
+            if self.settings.largest_weight:
+                weights = step.weights(now, answers)
+                gap = {"rollout_gap_mean": weights.mean(), "rollout_gap_max": weights.max()}
+                weights = jnp.minimum(weights, self.settings.largest_weight)
+        batch = prompts, answers, verdict, old, weights
 
         def update(state: State, part: jax.Array) -> tuple[State, Metrics]:
-            def of_share(share: Share, params: Any, reference: Any, drawn: Drawn, verdict: Verdict) -> step.Result:
+            def of_share(share: Share, params: Any, reference: Any, batch: Any) -> step.Result:
                 ids = part * settings.num_prompts + share.ids(settings.num_prompts)
-                own, judged = jax.tree.map(lambda leaf: leaf[ids], (drawn, verdict))
+                prompts, answers, verdict, old, weights = jax.tree.map(lambda leaf: leaf[ids], batch)
                 return step.learn(
                     self.policy,
                     self.task,
                     estimator,
                     settings,
                     params,
-                    own.prompts,
-                    own.answers,
-                    judged,
-                    old_log_probs=own.old_log_probs,
+                    prompts,
+                    answers,
+                    verdict,
+                    old_log_probs=old,
+                    weights=weights,
                     reference=reference,
                     share=share,
                 )
 
-            return self.updated(of_share, state, drawn, verdict)
+            return self.updated(of_share, state, batch)
 
         state, metrics = jax.lax.scan(update, state, jnp.arange(self.settings.minibatches, dtype=jnp.int32))
-        return state, {name: values[-1] if name == CUMULATIVE else values.mean() for name, values in metrics.items()}
+        means = {name: values[-1] if name == CUMULATIVE else values.mean() for name, values in metrics.items()}
+        return state, means | gap
 
     def updated(self, of_share: Callable[..., step.Result], state: State, *arguments: Any) -> tuple[State, Metrics]:
         """The state after one update, of ``of_share(share, params, reference, *arguments)``, and its metrics."""
@@ -150,34 +163,34 @@ class Trainer:
         return state, metrics
 
 
-class DeviceStep:
-    """RL steps that never leave the devices: ``step(state, index) -> (state, metrics)``, traced."""
+class HostStep:
+    """RL steps with the host between their programs: ``step(state, index) -> (state, metrics)``, the state consumed.
 
-    traced = True
+    Args:
+        trainer: of the run.
+        engine: draws the answers.
+        log: ``log(index, {"perf/...": number})``: times, and the judge's counts.
+    """
 
-    def __init__(self, trainer: Trainer):
-        self._trainer = trainer
+    def __init__(self, trainer: Trainer, engine: Engine, log: Callable[[int, Mapping[str, Any]], None]):
+        self._trainer, self._engine, self._log = trainer, engine, log
+        traced = jax.jit(trainer.prompts)
+        on_host = trainer.task.judged_on_host
+        self._prompts = trainer.prompts if on_host else lambda index: jax.device_get(traced(np.int32(index)))
+        self._learn: Any = None
 
-    def __call__(self, state: State, index: jax.Array) -> tuple[State, Metrics]:
+    def __call__(self, state: State, index: int) -> tuple[State, Metrics]:
         """The step with this number."""
-        trainer, estimator = self._trainer, self._trainer.schedule.at(index)
-        if trainer.settings.minibatches > 1:
-            prompts = trainer.prompts(index)
-            drawn = trainer.draw(state["params"], prompts, trainer.key(index))
-            verdict = trainer.task.judge(prompts.state, drawn.answers.tokens)
-            return trainer.learn(estimator, state, drawn, verdict)
-
-        def of_share(share: Share, params: Any, reference: Any) -> step.Result:
-            return step.gradients(
-                trainer.policy,
-                trainer.task,
-                estimator,
-                trainer.settings,
-                params,
-                step=index,
-                key=trainer.key(index),
-                reference=reference,
-                share=share,
-            )
-
-        return trainer.updated(of_share, state)
+        trainer, prompts = self._trainer, self._prompts(index)
+        began = time.perf_counter()
+        num_rollouts, key = trainer.settings.num_rollouts, trainer.key(index)
+        answers, pending = answered(self._engine, trainer.task, prompts, num_rollouts, key, state["params"])
+        jax.block_until_ready(answers.tokens)
+        drawn_at = time.perf_counter()
+        verdict = pending()
+        seconds = {"draw_seconds": drawn_at - began, "judge_seconds": time.perf_counter() - drawn_at}
+        self._log(index, {f"perf/{name}": value for name, value in (seconds | trainer.task.counts()).items()})
+        if self._learn is None:
+            places = jax.tree.map(lambda leaf: leaf.sharding, state), sharding.replicated(trainer.mesh)
+            self._learn = jax.jit(trainer.learn, donate_argnums=0, out_shardings=places)
+        return self._learn(state, np.int32(index), prompts.bare, answers, verdict)

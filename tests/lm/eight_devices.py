@@ -1,6 +1,6 @@
 """Eight simulated devices against one; a program of its own, for it needs an XLA flag.
 
-python -m tests.lm.eight_devices step|read
+python -m tests.lm.eight_devices step|segments|read
 """
 
 import dataclasses
@@ -20,8 +20,9 @@ from maxrl_jax.devices import data_parallel, sharding
 from maxrl_jax.lm import step
 from maxrl_jax.lm.decoder import load_hf, save_hf
 from maxrl_jax.lm.decoder.weights import Weights
+from maxrl_jax.lm.engine import OneLoop
 from maxrl_jax.lm.policy import Policy
-from maxrl_jax.lm.rollout import Settings
+from maxrl_jax.lm.rollout import Segments, Settings
 from maxrl_jax.lm.task import Prompts, Task, Verdict
 from tests.lm.decoder.tiny import compiled, tiny_model
 
@@ -93,6 +94,20 @@ def check_step() -> None:
         check_program(text, params, fsdp)
 
 
+def check_segments() -> None:
+    """The answers of one loop on one device; devices are left with different numbers of rows."""
+    graph, params = nnx.split(tiny_model(num_layers=1))
+    prompts = Prompts(np.random.default_rng(1).integers(0, 11, (P, 5)).astype(np.int32))
+    settings, given = Settings(8, (3, 5)), (prompts, N, jax.random.key(2))
+    policy, mesh = Policy(graph, jnp.float32), sharding.make_mesh(2)
+    one = OneLoop(policy, settings, None)(*given, params)
+    answers = Segments(policy, settings, mesh, None, (2, 4))(*given, sharding.shard_parameters(params, mesh))
+    np.testing.assert_array_equal(answers.tokens, one.tokens)
+    np.testing.assert_allclose(answers.log_probs, one.log_probs, atol=1e-5)
+    left = (answers.lengths > 2).reshape(8, -1).sum(axis=1)
+    assert len(set(left.tolist())) > 1 and left.max() > 0
+
+
 def check_program(text: str, params: nnx.State, fsdp: int) -> None:
     """Loops gather one block's parameters, or the matrices outside, and scatter their gradients; all else is small."""
     found = [collective for collective in collectives(text, 8) if collective.group > 1]
@@ -142,4 +157,4 @@ if __name__ == "__main__":
     assert jax.device_count() == 8
     sharding._SMALLEST = 1  # every parameter that divides is split
     with jax.default_matmul_precision("highest"):
-        {"step": check_step, "read": check_read}[sys.argv[1]]()
+        {"step": check_step, "segments": check_segments, "read": check_read}[sys.argv[1]]()

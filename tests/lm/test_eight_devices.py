@@ -19,5 +19,10 @@ def test_a_step_on_prompts_of_different_lengths_is_that_of_one_device():
     check("step")
 
 
+@pytest.mark.slow
+def test_segments_are_those_of_one_loop_on_one_device():
+    check("segments")
+
+
 def test_devices_read_their_own_shards_of_a_model_folder():
     check("read")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from maxrl_jax.lm.host.judging import Judging, judged
+from maxrl_jax.lm.judging import Judging, judged
 from maxrl_jax.lm.task import Prompts, Task, Verdict
 
 P, N, T = 3, 4, 5

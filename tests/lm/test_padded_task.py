@@ -9,6 +9,7 @@ import pytest
 
 from maxrl_jax import advantages
 from maxrl_jax.lm import evaluation, sft, step
+from maxrl_jax.lm.engine import OneLoop
 from maxrl_jax.lm.task import Task
 from tests.lm import test_step
 
@@ -40,8 +41,9 @@ def task(prompts) -> Task:
 def found(policy):
     """The results of RL, SFT and an evaluation on either task."""
     graph, params = policy
+    key, sampling = jax.random.key(5), test_step.SETTINGS.sampling
 
-    def of_task(chosen):
+    def trained(chosen):
         settings = dataclasses.replace(test_step.SETTINGS, kl_coef=0.1)
         reference = jax.tree.map(lambda leaf: 0.5 * leaf, params)
         arguments = {"step": 0, "key": jax.random.key(3), "reference": reference}
@@ -50,12 +52,16 @@ def found(policy):
             sft.gradients(graph, chosen, params, step=0, batch_size=4, train_on_prompts=whole)
             for whole in (False, True)
         ]
-        prompts = chosen.held_out
-        sampled = evaluation.sample(graph, chosen, params, prompts, jax.random.key(5), 6, settings.sampling)
-        return rl, taught, sampled
+        return rl, taught
 
     with jax.default_matmul_precision("highest"):
-        return [jax.jit(lambda prompts=prompts: of_task(task(prompts)))() for prompts in (plain, padded)]
+        return [
+            (
+                *jax.jit(lambda chosen=chosen: trained(chosen))(),
+                evaluation.Sampler(OneLoop(graph, sampling, None), chosen, chosen.held_out, 6, 1)(params, key),
+            )
+            for chosen in map(task, (plain, padded))
+        ]
 
 
 def test_the_padding_changes_nothing(found):
@@ -71,7 +77,7 @@ def test_solved_problems_are_told_by_their_numbers(found):
 
 
 def test_an_evaluation_tells_entropy_and_majority(found):
-    sampled = {name: np.asarray(value) for name, value in found[0][2].items()}
+    sampled = found[0][2]
     summary = evaluation.summary(sampled, 6)
     assert 0 < summary["eval/entropy"] <= np.log(test_step.VOCABULARY) + 1e-5
     by_hand = [np.bincount(votes, minlength=8) for votes in sampled["votes"]]

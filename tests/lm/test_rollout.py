@@ -12,7 +12,7 @@ import pytest
 from flax import nnx
 
 from maxrl_jax.lm import sampling
-from maxrl_jax.lm.rollout import Settings, engine, map_rollouts, rollout
+from maxrl_jax.lm.rollout import Settings, engine, rollout
 from tests.lm.decoder.tiny import GEMMA2, QWEN3, plain_log_probs, plain_logits, run_compiled, run_plain, tiny_model
 
 PROMPTS = jax.random.randint(jax.random.key(1), (3, 7), 0, 11)
@@ -46,7 +46,7 @@ def test_log_probs_are_those_of_a_full_forward_pass(x64, settings, mechanisms):
         plain_log_probs, model, PROMPTS, answers.tokens, settings.temperature, settings.top_p
     )
     np.testing.assert_allclose(answers.log_probs, jnp.where(answers.mask, log_probs, 0), atol=1e-6)
-    np.testing.assert_allclose(answers.entropies, jnp.where(answers.mask, entropies, 0), atol=1e-6)
+    np.testing.assert_allclose(answers.entropies, jnp.where(answers.mask, entropies, 0).sum(-1), atol=5e-6)
     assert np.unique(answers.tokens[answers.mask]).size > 3
 
 
@@ -136,40 +136,20 @@ def test_a_prompt_has_its_own_stream_wherever_it_stands(x64):
     assert (same_prompt.tokens[0] != same_prompt.tokens[1]).any()
 
 
-def test_a_chunked_evaluation_reduces_every_rollout_with_its_prompt():
-    model, settings = tiny_model(num_layers=1), Settings(5, STOPS)
-    wanted = jnp.asarray([1, 4, 9])
-
-    def found(answers, wanted_p):
-        return (answers.tokens == wanted_p[:, None, None]).any(-1)
-
-    graphdef, params = nnx.split(model)
-
-    def evaluate(params):
-        model = nnx.merge(graphdef, params)
-        return map_rollouts(found, model, PROMPTS, KEY, 7, settings, inputs=wanted, max_rows=4)
-
-    chunked = run_compiled(evaluate, params)
-    np.testing.assert_array_equal(chunked, found(jitted(model, 7, settings), wanted))
-    assert chunked.any()
-    assert not chunked.all()
-
-
 def test_the_prompt_cache_is_never_copied_for_each_rollout():
     model, N, prompts = tiny_model(max_positions=256), 256, jnp.zeros((2, 200), jnp.int32)
     graphdef, params = nnx.split(model)
     jaxpr = jax.make_jaxpr(lambda p: rollout(nnx.merge(graphdef, p), prompts, KEY, N, Settings(3, ())))(params)
     prefix = 2 * 2 * 200 * 4  # prompts, key-value heads, positions, head width
-    largest = max(largest_arrays(jaxpr.jaxpr))
-    assert prefix < largest < N * prefix
+    assert prefix < max(sizes(jaxpr.jaxpr)) < N * prefix
 
 
-def largest_arrays(jaxpr):
-    """The size of the largest result of every equation, those inside loops and branches too."""
+def sizes(jaxpr):
+    """Elements of every result in a program, those inside loops and branches too."""
     for equation in jaxpr.eqns:
-        yield max((variable.aval.size for variable in equation.outvars), default=0)
+        yield from (variable.aval.size for variable in equation.outvars)
         for inner in jax.extend.core.jaxprs_in_params(equation.params):
-            yield from largest_arrays(inner)
+            yield from sizes(inner)
 
 
 @pytest.mark.parametrize(

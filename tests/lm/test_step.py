@@ -9,10 +9,9 @@ import pytest
 from flax import nnx
 
 from maxrl_jax import advantages, losses, metrics
-from maxrl_jax.devices.data_parallel import Share
 from maxrl_jax.lm import decoder, evaluation, sft, step
 from maxrl_jax.lm.policy import Policy
-from maxrl_jax.lm.rollout import Settings
+from maxrl_jax.lm.rollout import Rollouts, Settings
 from maxrl_jax.lm.schedule import Schedule
 from maxrl_jax.lm.task import Prompts, Task, Verdict
 
@@ -129,43 +128,6 @@ def test_metrics_are_of_the_batch(policy):
     assert found["no_signal"] == 0
 
 
-class Half(Share):
-    """The first or second half of a batch, the other one's sums added by hand."""
-
-    def __init__(self, number):
-        self.number, self.others = number, None
-
-    def ids(self, total):
-        return jnp.arange(total // 2) + self.number * (total // 2)
-
-    def sum(self, tree):
-        self.seen = [*getattr(self, "seen", []), tree]
-        if self.others is None:
-            return tree
-        return jax.tree.map(jnp.add, tree, self.others.pop(0))
-
-
-@pytest.mark.slow
-def test_two_shares_are_the_whole(policy):
-    policy, params = policy
-    settings = dataclasses.replace(SETTINGS, aggregation="token_mean")
-    whole = gradients(policy, params, 1, settings=settings)
-    # The first pass learns each half's token count, the second one adds losses and gradients over the global one.
-    first = Half(0)
-    gradients(policy, params, 1, settings=settings, share=first)
-    second = Half(1)
-    second.others = [first.seen[0], jax.tree.map(jnp.zeros_like, first.seen[1])]
-    gradients(policy, params, 1, settings=settings, share=second)
-    again = Half(0)
-    again.others = [second.seen[0], second.seen[1]]
-    result = gradients(policy, params, 1, settings=settings, share=again)
-    np.testing.assert_allclose(result.loss, whole.loss, rtol=1e-5, atol=1e-7)
-    for ours, plain in zip(jax.tree.leaves(result.gradients), jax.tree.leaves(whole.gradients), strict=True):
-        np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-6)
-    for name, value in whole.metrics.items():
-        np.testing.assert_allclose(result.metrics[name], value, rtol=1e-6, err_msg=name)
-
-
 def silent(rewards):
     return 0.0 * rewards
 
@@ -257,11 +219,9 @@ def test_answers_that_were_not_judged_have_no_vote():
     for codes, votes in (([0, 2, 3, 1, 1], [7, -1, -1, 5, 5]), ([2, 0, 0, 1, 3], [-1, 7, 7, 5, -1])):
         codes = np.array([codes])
         verdict = Verdict((codes == 0).astype(np.float32), codes, {"short": codes == 0})
-        kept = evaluation.of_samples(task, verdict, answers, np.ones((1, 5), np.int32))
+        ones = np.ones(answers.shape)
+        kept = evaluation.sums(task, verdict, Rollouts(answers, ones, ones, ones[..., 0], ones[..., 0]))
         assert kept["votes"].tolist() == [votes]
-        np.testing.assert_array_equal(
-            kept["votes"], evaluation.of_samples(task, verdict, jnp.asarray(answers), jnp.ones((1, 5)))["votes"]
-        )
         share = metrics.majority_vote(kept["votes"], kept["votes_right"])
         assert share == [0 if votes[0] == 7 else 1]
 

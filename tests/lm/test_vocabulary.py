@@ -1,7 +1,6 @@
 """Large vocabularies: chunked log-probabilities, top-p by bisection and the two-level draw against the flat ones."""
 
 import jax
-import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from maxrl_jax.lm.rollout import Settings, rollout
 from maxrl_jax.lm.update import Batch, LossSettings, Plan, loss_and_gradients
 from maxrl_jax.lm.vocabulary import Distribution
 from tests.lm.decoder.tiny import GEMMA2, run_compiled, tiny_model
+from tests.lm.test_rollout import sizes
 
 M, D, V = 7, 5, 37
 
@@ -154,14 +154,6 @@ def test_rollouts_are_those_of_a_small_vocabulary(x64, large, temperature, top_p
             )
         )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), *results)
-
-
-def sizes(jaxpr):
-    """Elements of every result in a program, those inside loops and branches too."""
-    for equation in jaxpr.eqns:
-        yield from (variable.aval.size for variable in equation.outvars)
-        for inner in jax.extend.core.jaxprs_in_params(equation.params):
-            yield from sizes(inner)
 
 
 def test_no_array_of_tokens_by_vocabulary_is_in_the_program(monkeypatch):

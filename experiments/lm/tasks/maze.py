@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,7 @@ def for_model(config: Any, folder: Path, given: Sequence[str]) -> None:
         raise ConfigError("--mazes", config.eval.num_mazes, allowed)
 
 
-def save(config: Any, folder: Path) -> None:
+def save(config: Any, folder: str | os.PathLike) -> None:
     """The tables of the mazes that the model was never trained on travel with it."""
     provenance.write(provenance.after(config), folder)
 

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from experiments.lm.setup import Setup
 from experiments.results import style
 from maxrl_jax import keys
-from maxrl_jax.lm.rollout import rollout
-from maxrl_jax.lm.task import Prompts
+from maxrl_jax.lm.engine import OneLoop
+from maxrl_jax.lm.judging import answered
 from maxrl_jax.runs.folder.run import Run
 from maxrl_jax.tasks import maze
 from maxrl_jax.tasks.maze import pictures as drawing
@@ -28,15 +28,11 @@ def answers_to_held_out(setup: Setup, params: Any, num_samples: int = 8) -> dict
       walls [M, n, n], answers [M, num_samples, T] and reason [M, num_samples] (indices into `maze.REASONS`).
     """
     prompts = setup.held_out.at(slice(_MAZES))
-
-    @jax.jit
-    def sample(params: Any, prompts: Prompts) -> tuple[jax.Array, jax.Array]:
-        key = keys.stream(setup.config.seed, "pictures")
-        answers = rollout(setup.policy.model(params), prompts.tokens, key, num_samples, setup.sampling)
-        return answers.tokens, setup.task.judge(prompts.state, answers.tokens).reasons
-
-    answers, reason = jax.device_get(sample(params, prompts))
-    return {"walls": np.asarray(prompts.state.walls), "answers": answers, "reason": reason}
+    key = keys.stream(setup.config.seed, "pictures")
+    engine = OneLoop(setup.policy, setup.sampling, None)
+    answers, pending = answered(engine, setup.task, prompts, num_samples, key, params)
+    walls, found = jax.device_get((prompts.state.walls, answers.tokens))
+    return {"walls": walls, "answers": found, "reason": np.asarray(pending().codes)}
 
 
 def save_answers(run: Run, setup: Setup, params: Any) -> None:

@@ -51,7 +51,7 @@ class Rule:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Sizes and mechanisms of a decoder; the defaults are the maze model, a Qwen2 of 3,944,704 parameters.
+    """Sizes and mechanisms of a decoder; the defaults are a Qwen2 of 3,944,704 parameters.
 
     Attributes:
         vocab_size: number of token ids (V).

@@ -4,8 +4,6 @@ Letters: P prompts, N rollouts of each, S prompt tokens, T answer tokens; p prom
 """
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +24,21 @@ def rollout(
     prompt_ids: Int[Array, " P"] | None = None,
     max_rows: int | None = None,
 ) -> Rollouts:
-    """N answers to each of P prompts; see `map_rollouts` for the arguments.
+    """N answers to each of P prompts, chunk by chunk.
+
+    The key of a rollout is `key` folded with its prompt's id and its own number, so an answer depends on
+    neither P, N, `max_rows` nor the number of devices, up to the rounding of its logits: of two equal runs
+    cut differently, about one token in 10^6 falls on the other side of an edge.
+
+    Args:
+        model: in its compute dtype (`Decoder.computing`).
+        prompts: each run once for all its rollouts; shorter ones are padded on the right.
+        key: consumed.
+        num_rollouts: N >= 1.
+        settings: length, stop tokens, temperature, top-p.
+        prompt_lengths: from 1 to S; None: all of S. An answer is that to its prompt alone.
+        prompt_ids: by default 0..P-1; a device that holds a part of the batch gives global ones.
+        max_rows: the most rollouts decoded at a time, which bounds the memory; None decodes all at once.
 
     Example:
         >>> from flax import nnx
@@ -39,75 +51,27 @@ def rollout(
         >>> sample(params, jnp.zeros((2, 3), jnp.int32), jax.random.key(0)).tokens.shape
         (2, 4, 5)
     """
-    return map_rollouts(
-        lambda answers, _: answers,
-        model,
-        prompts,
-        key,
-        num_rollouts,
-        settings,
-        prompt_lengths=prompt_lengths,
-        prompt_ids=prompt_ids,
-        max_rows=max_rows,
-    )
-
-
-def map_rollouts(
-    function: Callable[[Rollouts, Any], Any],
-    model: Decoder,
-    prompts: Int[Array, "P S"],
-    key: jax.Array,
-    num_rollouts: int,
-    settings: Settings,
-    *,
-    inputs: Any = None,
-    prompt_lengths: Int[Array, " P"] | None = None,
-    prompt_ids: Int[Array, " P"] | None = None,
-    max_rows: int | None = None,
-) -> Any:
-    """`function` of the rollouts, chunk by chunk: an evaluation keeps rewards and forgets the answers.
-
-    The key of a rollout is `key` folded with its prompt's id and its own number, so an answer depends on
-    neither P, N, `max_rows` nor the number of devices, up to the rounding of its logits: of two equal runs
-    cut differently, about one token in 10^6 falls on the other side of an edge.
-
-    Args:
-        function: `function(rollouts [p, n, ...], inputs of the p prompts) -> pytree of [p, n, ...]`.
-        model: in its compute dtype (`Decoder.computing`).
-        prompts: each run once for all its rollouts; shorter ones are padded on the right.
-        key: consumed.
-        num_rollouts: N >= 1.
-        settings: length, stop tokens, temperature, top-p.
-        inputs: pytree of [P, ...], cut along with the prompts (the mazes that answers are judged by).
-        prompt_lengths: from 1 to S; None: all of S. An answer is that to its prompt alone.
-        prompt_ids: by default 0..P-1; a device that holds a part of the batch gives global ones.
-        max_rows: the most rollouts decoded at a time, which bounds the memory; None decodes all at once.
-
-    Returns:
-        What `function` returns, for all prompts and rollouts: pytree of [P, N, ...].
-    """
     P = prompts.shape[0]
     p, n = chunk_shape(P, num_rollouts, max_rows)
     ids = jnp.arange(P) if prompt_ids is None else prompt_ids
     if (p, n) == (P, num_rollouts):
         x, prefix = model.prefill(prompts, prompt_lengths)
         uniforms = uniforms_of(key, ids, jnp.arange(num_rollouts)[None], settings.max_new_tokens)
-        return function(decode(model, model.logits(x), prefix, uniforms, settings, prompt_lengths), inputs)
+        return decode(model, model.logits(x), prefix, uniforms, settings, prompt_lengths)
 
     # The last chunks repeat a prompt or overshoot N, and are cut.
     prompt_chunks, rollout_chunks = math.ceil(P / p), math.ceil(num_rollouts / n)
     pick = jnp.minimum(jnp.arange(prompt_chunks * p), P - 1).reshape(prompt_chunks, p)
 
-    def of_prompts(picked: Int[Array, " p"]) -> Any:
+    def of_prompts(picked: Int[Array, " p"]) -> Rollouts:
         lengths = None if prompt_lengths is None else prompt_lengths[picked]
         x, prefix = model.prefill(prompts[picked], lengths)
         logits = model.logits(x)
 
-        def of_rollouts(first: Int[Array, ""]) -> Any:
+        def of_rollouts(first: Int[Array, ""]) -> Rollouts:
             numbers = first + jnp.arange(n)[None]
             uniforms = uniforms_of(key, ids[picked], numbers, settings.max_new_tokens)
-            answers = decode(model, logits, prefix, uniforms, settings, lengths)
-            return function(answers, jax.tree.map(lambda leaf: leaf[picked], inputs))
+            return decode(model, logits, prefix, uniforms, settings, lengths)
 
         parts = jax.lax.map(of_rollouts, n * jnp.arange(rollout_chunks))
         return jax.tree.map(lambda part: jnp.moveaxis(part, 0, 1).reshape(p, -1, *part.shape[3:]), parts)

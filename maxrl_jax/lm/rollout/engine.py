@@ -56,14 +56,14 @@ class Rollouts:
         mask: true up to and including the stop token.
         log_probs: of each token under the sampling distribution (of the model itself in greedy decoding), 0
             outside the mask.
-        entropies: of the distribution that each token was drawn from, in nats, 0 outside the mask.
+        entropies: in nats, of the distributions that an answer's tokens were drawn from, summed over it.
         lengths: tokens in the mask.
     """
 
     tokens: Int32[Array, "P N T"]
     mask: Bool[Array, "P N T"]
     log_probs: Float32[Array, "P N T"]
-    entropies: Float32[Array, "P N T"]
+    entropies: Float32[Array, "P N"]
     lengths: Int32[Array, "P N"]
 
 
@@ -100,6 +100,7 @@ def decode(
     state = begin(logits, prefix, uniforms, settings)
     state = advance(model, state, prefix, uniforms, settings, prompt_lengths)
     answers = {name: jnp.moveaxis(value, 0, 2) for name, value in state.answers.items()}
+    answers["entropies"] = jnp.sum(answers["entropies"], axis=-1)
     return Rollouts(**answers, lengths=jnp.sum(answers["mask"], axis=-1, dtype=jnp.int32))
 
 

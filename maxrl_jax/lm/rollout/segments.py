@@ -17,20 +17,21 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
+from jax.sharding import Mesh
 from jaxtyping import Bool, Float, Int, Int32
 
-from maxrl_jax.lm.decoder import Decoder, Prefix
+from maxrl_jax.devices.data_parallel import Share, over_batch, over_parts
+from maxrl_jax.lm.decoder import Prefix
+from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.rollout import engine
 from maxrl_jax.lm.rollout.chunks import chunk_shape, uniforms_of
 from maxrl_jax.lm.rollout.engine import Rollouts, Settings
 from maxrl_jax.lm.rollout.tiles import Shapes, Tiles, gather
+from maxrl_jax.lm.task import Prompts
 
 LOOPS = 4
 """The most loops of a segment: lengths of the cache that it reads, each compiled separately."""
-
-Over = Callable[[Callable[[Any, Any], tuple[Any, Any]], Any, Any], tuple[Any, Any]]
-"""``over(function, whole, parts)``: `function(whole, part) -> (kept, shown)` on every device, each with its own entry
-of the leaves [D, ...] of ``parts``; what is kept stays on its device, what is shown is known to all."""
 
 Finished = Callable[[Int32[np.ndarray, " m"], Int32[np.ndarray, " m"], Int32[np.ndarray, "m t"]], None]
 """``finished(prompts, numbers, tokens)``: m answers are complete, by their prompts, their numbers among the rollouts of
@@ -51,66 +52,60 @@ def ends_of(segments: Sequence[int], length: int) -> tuple[int, ...]:
 class Segments:
     """Answers to batches of prompts, in segments; programs are compiled as layouts are met, and kept.
 
+    An engine (`maxrl_jax.lm.engine`).
+
     Args:
-        sampler: ``sampler(params)`` is the model in its compute type, inside a program.
+        policy: without its parameters.
         settings: length, stop tokens, temperature, top-p.
-        segments: after how many tokens the host looks; those beyond the longest answer are never reached.
-        over: how devices are used.
-        num_devices: D.
+        mesh: of the run, D devices; None for one.
         max_rows: the most rollouts decoded at a time on a device; None decodes all at once.
+        segments: after how many tokens the host looks; those beyond the longest answer are never reached.
     """
 
     def __init__(
-        self,
-        sampler: Callable[[Any], Decoder],
-        settings: Settings,
-        segments: Sequence[int],
-        over: Over,
-        num_devices: int = 1,
-        max_rows: int | None = None,
+        self, policy: Policy, settings: Settings, mesh: Mesh | None, max_rows: int | None, segments: Sequence[int]
     ):
-        self._sampler, self._settings, self._devices, self._max_rows = sampler, settings, num_devices, max_rows
+        self._policy, self._settings, self._max_rows = policy, settings, max_rows
+        self._devices = mesh.size if mesh else 1
         self._ends = ends_of(segments, settings.max_new_tokens)
 
+        def copied(share: Share, params: Any) -> Any:
+            return nnx.state(policy.model(params))
+
         def begin(whole: Any, parts: Any) -> Any:
-            return over(self._begin, whole, parts)
+            return over_parts(self._begin, mesh, whole, parts)
 
         def advance(state: Any, prefix: Any, whole: Any, rows: Any, start: int) -> Any:
-            return over(functools.partial(self._advance, start=start), whole, (state, prefix, rows))
+            return over_parts(functools.partial(self._advance, start=start), mesh, whole, (state, prefix, rows))
 
         def gathered(state: Any, prefix: Any, rows: Any, alive: Any, length: int) -> Any:
             grown = functools.partial(regroup, length=length, settings=settings)
-            return over(lambda _, part: (grown(*part), None), None, (state, prefix, rows, alive))[0]
+            return over_parts(lambda _, part: (grown(*part), None), mesh, None, (state, prefix, rows, alive))[0]
 
+        self._copied = jax.jit(functools.partial(over_batch, copied, mesh, params=1))
         self._run_begin = jax.jit(begin)
         self._run_advance = jax.jit(advance, static_argnames="start", donate_argnums=0)
         self._run_regroup = jax.jit(gathered, static_argnames="length")
 
     def __call__(
         self,
-        params: Any,
-        prompts: Int[np.ndarray, "P S"],
-        key: jax.Array,
+        prompts: Prompts,
         num_rollouts: int,
+        key: jax.Array,
+        params: Any,
         *,
-        lengths: Int[np.ndarray, " P"] | None = None,
         ids: Int[np.ndarray, " P"] | None = None,
         finished: Finished | None = None,
     ) -> Rollouts:
         """N answers to each of P prompts, on the host; those of `rollout`.
 
-        Args:
-            params: of the policy.
-            prompts: tokens, padded on the right; P a multiple of D, each device has an equal part.
-            key: consumed.
-            num_rollouts: N.
-            lengths: of the prompts; None: all of S.
-            ids: what the keys of a prompt's answers follow, by default 0 .. P-1.
-            finished: told of answers as they are complete, while the next ones are drawn.
+        Arguments as those of `Engine`; P is a multiple of D, each device has an equal part. ``finished`` is told of
+        answers as they are complete, while the next ones are drawn.
         """
+        params = self._copied(params)  # whole and in the compute type, for all segments
         given = {
-            "tokens": np.asarray(prompts),
-            "lengths": None if lengths is None else np.asarray(lengths),
+            "tokens": np.asarray(prompts.tokens),
+            "lengths": None if prompts.lengths is None else np.asarray(prompts.lengths),
             "ids": np.arange(len(prompts), dtype=np.int32) if ids is None else np.asarray(ids),
         }
         answers = _Answers((len(prompts), num_rollouts, self._settings.max_new_tokens), self._settings, finished)
@@ -168,7 +163,7 @@ class Segments:
     def _begin(self, whole: Any, rows: dict[str, jax.Array]) -> tuple[tuple[engine.State, Prefix], None]:
         """Prompts run once, and the first token of every answer."""
         params, key = whole
-        model, settings = self._sampler(params), self._settings
+        model, settings = self._policy.master(params), self._settings
         x, prefix = model.prefill(rows["tokens"], rows["lengths"])
         uniforms = self._uniforms(key, rows, self._ends[0])
         return (engine.begin(model.logits(x), prefix, uniforms, settings, ~rows["alive"]), prefix), None
@@ -180,7 +175,7 @@ class Segments:
         stride = max(self._settings.cache_segment, -(-(end - start) // LOOPS))
         settings = dataclasses.replace(self._settings, cache_segment=stride)
         uniforms = self._uniforms(key, rows, end)
-        model, written = self._sampler(params), max(start, 1)
+        model, written = self._policy.master(params), max(start, 1)
         state = engine.advance(model, state, prefix, uniforms, settings, rows["lengths"], written)
         added = {name: jnp.moveaxis(value[start:], 0, 2) for name, value in state.answers.items()}
         return state, {**added, "done": state.done}
@@ -259,7 +254,7 @@ class _Answers:
 
     def whole(self) -> Rollouts:
         """All of them."""
-        return Rollouts(**self._arrays)
+        return Rollouts(**self._arrays | {"entropies": self._arrays["entropies"].sum(axis=-1)})
 
     def tell(self) -> None:
         """Hands on the answers that were completed since the last time."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,23 +13,13 @@ Chunk = Callable[..., tuple[Any, Mapping[str, jax.Array]]]
 """``chunk(state, steps int32 [n]) -> (state, {name: [n, ...]})``, pure."""
 
 
-class Step(Protocol):
-    """One step: traced, or with work on the host between compiled functions of its own.
+class OnHost:
+    """A chunk of a step with work on the host between compiled functions of its own.
 
-    One that is not traced consumes the state it is given, and keeps its shardings.
+    It consumes the state it is given, and keeps its shardings.
     """
 
-    traced: bool
-
-    def __call__(self, state: Any, index: Any) -> tuple[Any, Mapping[str, jax.Array]]:
-        """The step with this number."""
-        ...
-
-
-class OnHost:
-    """A chunk of a step that is not traced."""
-
-    def __init__(self, step: Step):
+    def __init__(self, step: Callable[[Any, int], tuple[Any, Mapping[str, Any]]]):
         self._step = step
 
     def __call__(self, state: Any, steps: np.ndarray) -> tuple[Any, Mapping[str, Any]]:
@@ -48,11 +38,6 @@ def scan(step: Callable[[Any, jax.Array], tuple[Any, Mapping[str, jax.Array]]]) 
         return jax.lax.scan(step, state, steps)
 
     return chunk
-
-
-def of(step: Step) -> Chunk:
-    """A chunk from a step of either kind."""
-    return scan(step) if step.traced else OnHost(step)
 
 
 def boundary(

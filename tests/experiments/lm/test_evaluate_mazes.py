@@ -3,15 +3,12 @@
 import json
 import shutil
 
-import jax
 import numpy as np
 import pytest
-from flax import nnx
 
 from experiments.lm import counts, evaluate
 from experiments.lm.tasks import provenance
 from experiments.lm.tasks.table import set_up
-from maxrl_jax.lm import decoder
 from maxrl_jax.runs.command_line import exit_with
 from tests.experiments.lm.small import small
 
@@ -66,12 +63,6 @@ def test_wrong_flags_are_one_line(finished, tmp_path, capsys, extra, message):
     assert ended.value.code == 2 and len(lines) == 1 and message in lines[0], lines
 
 
-def test_counts_of_other_settings_are_refused(finished, tmp_path):
-    evaluated(finished / "model", tmp_path, "--samples=4")
-    with pytest.raises(ValueError, match=r"--temperature: got 0\.5, allowed: 1\.0 as"):
-        evaluated(finished / "model", tmp_path, "--samples=4", "--temperature=0.5")
-
-
 def test_held_out_tables_travel_with_the_model(finished):
     assert provenance.read(finished / "model") == [(7, 0, 64)]
     start = {"model.init_from": str(finished / "model")}
@@ -102,18 +93,12 @@ def test_a_smaller_table_of_the_same_seed_and_another_size_are_safe(finished):
     assert provenance.notes(small(**start, **{"maze.size": 9, "maze.answer_length": 40, "eval.seed": 5})) == []
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"tables": [{"size": 7}]}', "no json"])
+@pytest.mark.parametrize("text", ['{"tables": [{"size": 7}]}', "no json"])
 def test_a_folder_without_the_record_is_said(finished, tmp_path, text):
     (tmp_path / provenance.FILE).write_text(text)
     [line] = provenance.notes(small(**{"model.init_from": str(tmp_path)}))
     assert "does not say which mazes it was not trained on" in line
     assert provenance.after(small(**{"model.init_from": str(tmp_path)})) is None
-
-
-def other_weights(folder):
-    model = decoder.load_hf(folder)
-    graph, params = nnx.split(model)
-    decoder.save_hf(nnx.merge(graph, jax.tree.map(lambda leaf: 2 * leaf, params)), folder)
 
 
 def a_later_step(folder):
@@ -124,27 +109,18 @@ def a_later_step(folder):
     file.write_bytes(bytes(content))
 
 
-@pytest.mark.parametrize("change", [other_weights, a_later_step])
-def test_counts_of_another_model_are_refused_by_the_files_name(finished, tmp_path, change):
+def test_counts_of_another_model_are_refused_by_the_files_name(finished, tmp_path):
     """The same path and flags, other weights: no table of the model that was there before."""
     shutil.copytree(finished / "model", tmp_path / "model")
     before = evaluated(tmp_path / "model", tmp_path / "counts", "--samples=4")
     assert evaluated(tmp_path / "model", tmp_path / "counts", "--samples=4") == before
-    change(tmp_path / "model")
+    a_later_step(tmp_path / "model")
     with pytest.raises(ValueError, match=r"model\.init_from/model\.safetensors: got another one .*or another --out"):
         evaluated(tmp_path / "model", tmp_path / "counts", "--samples=4")
     evaluated(tmp_path / "model", tmp_path / "others", "--samples=4")
 
 
-def test_another_model_folder_of_the_same_size_is_refused(finished, tmp_path):
-    shutil.copytree(finished / "model", tmp_path / "model")
-    a_later_step(tmp_path / "model")
-    evaluated(finished / "model", tmp_path / "counts", "--samples=4")
-    with pytest.raises(ValueError, match=r"model\.safetensors: got another one"):
-        evaluated(tmp_path / "model", tmp_path / "counts", "--samples=4")
-
-
-@pytest.mark.parametrize("flag", ["--reward=exact", "--held_out_seed=1", "--length=24"])
+@pytest.mark.parametrize("flag", ["--temperature=0.5", "--reward=exact", "--held_out_seed=1", "--length=24"])
 def test_settings_of_the_judge_and_the_mazes_are_in_the_key(finished, tmp_path, flag):
     evaluated(finished / "model", tmp_path, "--samples=4")
     with pytest.raises(ValueError, match=f"{flag.partition('=')[0]}: got .* was begun, or another --out"):
@@ -161,8 +137,8 @@ def test_counts_older_than_digests_go_on_and_are_known_from_then_on(finished, tm
     assert json.loads(file.read_text().splitlines()[0]) == json.loads(header)
 
 
-@pytest.mark.parametrize("out", ["/proc/x", "/dev/null/x"])
-def test_a_folder_that_cannot_be_made_is_one_line(finished, out):
+def test_a_folder_that_cannot_be_made_is_one_line(finished):
+    out = "/proc/x"
     with pytest.raises(ValueError, match=f"--out: got '{out}', allowed: a folder that can be written"):
         evaluated(finished / "model", out, "--samples=4")
 

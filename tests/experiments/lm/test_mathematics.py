@@ -6,14 +6,13 @@ import shutil
 import numpy as np
 import pytest
 
-from experiments.lm import counts, evaluate
+from experiments.lm import evaluate
 from experiments.lm.__main__ import check, run
 from experiments.lm.check import estimator_phases
 from experiments.lm.tasks.table import set_up
 from maxrl_jax.errors import ConfigError
 from maxrl_jax.runs.config.load import load
-from maxrl_jax.tasks.mathematics import Tokenizer, grading
-from maxrl_jax.tasks.mathematics.grading import OwnGrade
+from maxrl_jax.tasks.mathematics import Tokenizer
 from tests.experiments.lm.small import ROOT, lines, mathematics, model_folder
 
 
@@ -45,17 +44,6 @@ def test_the_saved_model_has_its_tokenizer(finished):
 
 
 @pytest.mark.slow
-def test_resumed_equals_uninterrupted_bitwise(finished, tmp_path):
-    chosen = {"rl.minibatches": 2, "rl.clip_epsilon": 0.2}
-    names = {"model.init_from": str(finished / "base")}
-    names |= {f"data.{name}": str(finished / f"{name}.jsonl") for name in ("train", "eval")}
-    for steps in (1, 2):
-        run(mathematics(tmp_path, **chosen, **names, **{"rl.steps": steps}), tmp_path / "run")
-    assert lines(tmp_path / "run", "final/")[-1] == lines(finished / "run", "final/")[-1]
-    assert lines(tmp_path / "run", "train/") == lines(finished / "run", "train/")
-
-
-@pytest.mark.slow
 def test_segments_change_nothing_and_resume_bitwise(finished, tmp_path):
     """Answers of up to six tokens, looked at after one and after three, in two chunks."""
     chosen = {"rl.minibatches": 2, "rl.clip_epsilon": 0.2, "rl.decode_segments": (1, 3, 8), "rl.decode_rows": 16}
@@ -79,32 +67,6 @@ def test_segments_change_nothing_and_resume_bitwise(finished, tmp_path):
     counted = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
     counted = [record for record in counted if "perf/judge_seconds" in record]
     assert len(counted) == 2 and all(record["perf/draw_seconds"] > 0 for record in counted)
-
-
-def test_evaluation_goes_on_where_it_stopped(finished, tmp_path):
-    def evaluated(out, samples):
-        flags = [f"--run={finished / 'run'}", f"--out={tmp_path / out}", "--round=2", f"--samples={samples}"]
-        return evaluate.evaluate(flags)
-
-    whole = evaluated("whole", 4)
-    evaluated("parts", 2)
-    assert evaluated("parts", 4) == whole
-    text = (tmp_path / "whole" / counts.FILE).read_text()
-    assert (tmp_path / "parts" / counts.FILE).read_text() == text
-    assert {"eval/pass@4", "eval/majority@4"} <= set(whole)
-    assert len(json.loads(text.splitlines()[1])["votes"][0]) == 2
-
-
-def test_a_grade_of_ones_own():
-    grade = OwnGrade("tests.experiments.lm.letters:letter")
-    assert [grade(answer, "c") for answer in ("so b", "so x", "")] == [grading.RIGHT, grading.WRONG, grading.WRONG]
-
-
-def test_prompts_are_those_of_the_files_in_reshuffled_epochs(finished):
-    task = set_up(mathematics(finished)).task
-    seen = [task.prompts("rl", np.int32(step), np.arange(4), 4).numbers for step in range(4)]
-    assert sorted(np.concatenate(seen[:2])) == sorted(np.concatenate(seen[2:])) == list(range(8))
-    assert not np.array_equal(np.concatenate(seen[:2]), np.concatenate(seen[2:]))
 
 
 WRONG = [

@@ -40,8 +40,8 @@ def test_a_model_is_evaluated_on_longer_chains_than_it_was_trained_on(finished_w
 def one_step(config):
     """Parameters and metrics after the first RL step."""
     setup = set_up(config)
-    chunk = jax.jit(training.make_chunk(setup, [(0, advantages.get("rloo"))]))
-    state, metrics = chunk(training.make_state(setup, setup.init_params()), jnp.arange(1))
+    chunk = training.make_chunk(setup, [(0, advantages.get("rloo"))])
+    state, metrics = chunk(training.make_state(setup, setup.init_params()), np.arange(1))
     return state, jax.device_get(metrics)
 
 

@@ -1,15 +1,32 @@
-"""Verdicts that the host waits for: on a whole batch at once, or on answers as they finish."""
+"""Answers and their verdicts: judged on the devices, on the host at once, or on the host as they finish."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
-from maxrl_jax.lm.task import Task, Verdict
+from maxrl_jax.lm.engine import Engine, known_to_all, own_part
+from maxrl_jax.lm.rollout import Rollouts
+from maxrl_jax.lm.task import Prompts, Task, Verdict
 
 
-def judged(task: Task, state: Any, tokens: np.ndarray) -> Verdict:
+def answered(
+    engine: Engine, task: Task, prompts: Prompts, num_rollouts: int, key: jax.Array, params: Any, ids: Any = None
+) -> tuple[Rollouts, Callable[[], Verdict]]:
+    """The answers of an engine, and a function that waits for the verdict on them; arguments as those of `Engine`.
+
+    Where the task takes single answers, those that finish first are judged while the others are drawn.
+    """
+    if task.submit is None:
+        answers = engine(prompts, num_rollouts, key, params, ids=ids)
+        return answers, functools.partial(judged, task, prompts.state, answers.tokens)
+    judging = Judging(task.submit, prompts.state, len(prompts), num_rollouts)
+    return engine(prompts, num_rollouts, key, params, ids=ids, finished=judging.add), judging.verdict
+
+
+def judged(task: Task, state: Any, tokens: Any) -> Verdict:
     """The verdict on a batch of answers [P, N, T]; of several processes each judges its part, and all know the whole.
 
     P is a multiple of the number of processes, as batches are of the number of devices. A judge that is traced judges
@@ -17,8 +34,8 @@ def judged(task: Task, state: Any, tokens: np.ndarray) -> Verdict:
     """
     if not task.judged_on_host:
         return jax.device_get(jax.jit(task.judge)(state, tokens))
-    own = _own_part(len(tokens))
-    return _known_to_all(task.judge(jax.tree.map(lambda leaf: leaf[own], state), tokens[own]))
+    own = own_part(len(tokens))
+    return known_to_all(task.judge(jax.tree.map(lambda leaf: leaf[own], state), np.asarray(tokens)[own]))
 
 
 class Judging:
@@ -36,7 +53,7 @@ class Judging:
     def __init__(
         self, submit: Callable[[Any, Any], Callable[[], Verdict]], state: Any, num_prompts: int, num_rollouts: int
     ):
-        self._submit, self._state, self._own = submit, state, _own_part(num_prompts)
+        self._submit, self._state, self._own = submit, state, own_part(num_prompts)
         self._shape = self._own.stop - self._own.start, num_rollouts
         self._pending: list[tuple[np.ndarray, np.ndarray, Callable[[], Verdict]]] = []
 
@@ -59,19 +76,4 @@ class Judging:
                 whole[prompts, numbers] = part[:, 0]
             return whole
 
-        return _known_to_all(jax.tree.map(laid_out, *found))
-
-
-def _own_part(num_prompts: int) -> slice:
-    """The prompts whose answers this process judges."""
-    size = num_prompts // jax.process_count()
-    return slice(jax.process_index() * size, (jax.process_index() + 1) * size)
-
-
-def _known_to_all(verdict: Verdict) -> Verdict:
-    """The verdicts of all processes, laid end to end."""
-    if jax.process_count() == 1:
-        return verdict
-    from jax.experimental import multihost_utils
-
-    return multihost_utils.process_allgather(verdict, tiled=True)
+        return known_to_all(jax.tree.map(laid_out, *found))

@@ -1,1 +1,0 @@
-"""Steps and evaluations with the host between their programs: it judges, or takes finished answers out."""
