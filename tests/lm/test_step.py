@@ -161,6 +161,9 @@ WRONG = [
     ({"judge": lambda first, answers: Verdict(1.0 * answers[:, :1, 0])}, r"got float32 \[4, 1\], allowed"),
     ({"measures": ()}, r"measures of task copy: got \['short'\], allowed: \[\]"),
     ({"prompts": lambda *_: jnp.zeros((4, 4))}, "prompts of task copy: got an array"),
+    ({"vocabulary_size": 4}, r"held-out prompts' tokens of task copy: got \d, allowed: 0 to 3"),
+    ({"stop_tokens": (3, 16)}, "stop_tokens of task copy: got 16, allowed: 0 to 7"),
+    ({"pad_token": -1}, "pad_token of task copy: got -1, allowed: 0 to 7"),
     ({"prompts": lambda p, s, i, b: Prompts(jnp.zeros((4, 3), jnp.int32))}, r"got int32 \[4, 3\]"),
 ]
 

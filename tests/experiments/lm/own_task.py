@@ -35,15 +35,3 @@ def unsolved(config):
 
 def raises(config):
     raise KeyError("nothing\nhere")
-
-
-def beyond_the_vocabulary(config):
-    return dataclasses.replace(sums(config), vocabulary_size=4)
-
-
-def stops_beyond_it(config):
-    return dataclasses.replace(sums(config), stop_tokens=(3, 16))
-
-
-def negative_pad(config):
-    return dataclasses.replace(sums(config), pad_token=-1)

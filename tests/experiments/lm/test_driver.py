@@ -117,20 +117,6 @@ def test_gradient_norms_are_drawn_of_a_run_that_is_older_than_a_field(finished, 
 
 
 @pytest.mark.slow
-def test_a_pretraining_on_eight_devices_equals_one(tmp_path):
-    pretraining = ("--config.maze.imitated=wall_follower", "--config.sft.train_on_prompts=True")
-    optimizer = ("--config.sft.optimizer.name=muon", "--config.sft.optimizer.momentum=0.95")
-    losses = {}
-    for devices in (1, 8):
-        extra = (*pretraining, *optimizer, "--config.sft.steps=3", "--config.rl.steps=0")
-        process = start(tmp_path / str(devices), devices, extra)
-        _, err = process.communicate(timeout=300)
-        assert process.returncode == 0, err
-        losses[devices] = [line["sft/loss"] for line in lines(tmp_path / str(devices), "sft/")]
-    assert len(losses[1]) == 3 and losses[8] == pytest.approx(losses[1], rel=1e-5)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_eight_devices_equal_one(request, tmp_path, task):
     process = start(tmp_path / "run", devices=8, task=task)
@@ -227,9 +213,6 @@ OWN_TASKS = [
     ("words", "maze, or your own as package.module:function"),
     ("tests.experiments.lm.own_task:flat_rewards", "judge's rewards of task sums: got float32 \\[8\\]"),
     ("tests.experiments.lm.own_task:raises", "KeyError"),
-    ("tests.experiments.lm.own_task:beyond_the_vocabulary", "tokens of task sums: got 5, allowed: 0 to 3"),
-    ("tests.experiments.lm.own_task:stops_beyond_it", "stop_tokens of task sums: got 16, allowed: 0 to 15"),
-    ("tests.experiments.lm.own_task:negative_pad", "pad_token of task sums: got -1, allowed: 0 to 15"),
     ("tests.experiments.lm.own_task:unsolved", "sft.steps"),
 ]
 
