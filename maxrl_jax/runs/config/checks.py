@@ -134,7 +134,4 @@ def mesh(config: Any) -> Mesh:
 
 def batch(config: Any, key: str, mesh: Mesh | None = None) -> int:
     """A batch size that splits evenly over all devices."""
-    size, count = field(config, key), mesh.size if mesh else jax.device_count()
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1 or size % count:
-        raise ConfigError(key, size, f"a positive multiple of the number of devices, {count}")
-    return size
+    return multiple_of(config, key, mesh.size if mesh else jax.device_count(), "the number of devices")

@@ -32,18 +32,11 @@ class LineFile:
     def __init__(self, folder: epath.Path):
         """Opens the folder's lines; a torn last line, left by a killed process, is cut off."""
         self._folder = folder
-        segmented = not _can_append(folder)
-        lines = read_lines(folder)
-        self.num_lines = len(lines)
-        self._file: int | None = None
+        self._file = _open_append(folder / NAME) if _can_append(folder) else None
         self._waiting: list[str] = []
         self._next_segment = 0
         self._last_put = time.monotonic()
-        if segmented:
-            self._rewrite(lines)
-        else:
-            self._file = _open_append(folder / NAME)
-            self._cut_bytes(sum(len(line.encode()) + 1 for line in lines))
+        self._keep(read_lines(folder))
 
     def append(self, lines: Sequence[str]) -> None:
         """Writes whole lines (without their line ends) in one call."""
@@ -68,11 +61,7 @@ class LineFile:
         lines = read_lines(self._folder)
         kept, dropped = lines[:num_lines], lines[num_lines:]
         if dropped:
-            if self._file is None:
-                self._rewrite(kept)
-            else:
-                self._cut_bytes(sum(len(line.encode()) + 1 for line in kept))
-        self.num_lines = len(kept)
+            self._keep(kept)
         return dropped
 
     def sync(self) -> None:
@@ -96,12 +85,12 @@ class LineFile:
             self._waiting = []
         self._last_put = time.monotonic()
 
-    def _cut_bytes(self, size: int) -> None:
-        assert self._file is not None
-        os.ftruncate(self._file, size)
-
-    def _rewrite(self, lines: Sequence[str]) -> None:
-        """Puts all lines into the first segment and removes the others, the last first."""
+    def _keep(self, lines: Sequence[str]) -> None:
+        """Cuts the file after these lines, or puts them into the first segment and removes the others, last first."""
+        self.num_lines = len(lines)
+        if self._file is not None:
+            os.ftruncate(self._file, len(_text(lines).encode()))
+            return
         old = _segments(self._folder)
         (self._folder / _SEGMENT.format(0)).write_text(_text(lines))
         for path in reversed(old[1:]):

@@ -225,14 +225,10 @@ def _open_writers(run: Run, settings: Mapping[str, Any], stack: contextlib.ExitS
     stack.callback(run._lines.close)
     dropped = run._lines.cut(run.saved.metrics_lines if run.saved else 0)
     if wandb_writer.mode(run.config) != "disabled":
-        run._wandb = wandb_writer.WandbWriter(run.config, settings, run.path, f"{run.name}-{run.path.name}", run.say)
-        run._wandb.resume(metric_writer.read_lines(run.path), dropped)
-
-        def close(kind: Any, error: Any, trace: Any) -> None:
-            assert run._wandb is not None
-            run._wandb.close(exit_code=0 if error is None else 1)
-
-        stack.push(close)
+        name = f"{run.name}-{run.path.name}"
+        run._wandb = wandb = wandb_writer.WandbWriter(run.config, settings, run.path, name, run.say)
+        wandb.resume(metric_writer.read_lines(run.path), dropped)
+        stack.push(lambda kind, *_: wandb.close(exit_code=0 if kind is None else 1))
 
 
 def _check_resumed(path: epath.Path, settings: Mapping[str, Any], given: inputs.Digests, progress: Progress) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 _CAUGHT = (signal.SIGTERM, signal.SIGINT)
 _SECONDS_TO_SEE = 1.0  # a second signal, for Python; else the process ends in the middle of a compiled call
-_SECONDS_TO_UNWIND = 5.0  # once seen; a KeyboardInterrupt raised in a callback of the garbage collector is lost
+_SECONDS_TO_UNWIND = 5.0  # once seen; a KeyboardInterrupt that the garbage collector raises is lost
 
 
 class Interrupted(Exception):
@@ -111,10 +111,11 @@ class StopRequest:
         if self.signum is None:
             self.signum = signum
             return
-        self._seen = True
         if signum != signal.SIGINT:
             self._end(signum)
-        raise KeyboardInterrupt
+        if frame is None or frame.f_code.co_name != "_xla_gc_callback":  # JAX's, which would lose the exception
+            self._seen = True
+            raise KeyboardInterrupt
 
     def _acknowledge(self, pipe: int) -> None:
         seen = 0
