@@ -29,6 +29,10 @@ from maxrl_jax.advantages.ranks import compute_dtype
 Hyper = dict[str, Any]
 
 
+def _no_limits(num_rollouts: int | None) -> None:
+    contracts.rollouts("estimator", num_rollouts, at_least=1)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)  # one object a row: hashed by identity
 class Entry:
     """One row of the table.
@@ -60,47 +64,35 @@ class Entry:
     name: str
     function: Callable[..., jax.Array]
     defaults: Mapping[str, Any]
-    needs: tuple[str, ...]
-    reward_kind: str
-    symmetric: bool
-    centred: bool
-    limits: Callable[..., None]
-    binary_form: Callable[..., tuple[Any, Any]] | None
-    objective: Callable[..., tuple[str, Hyper, float] | None]
     estimates: str
     source: str
     definition: Callable[..., np.ndarray]
-    settings: Callable[[int], list[Hyper]]
-    aim: Callable[..., tuple[str, Hyper]] | None
-    look: str | None
-    label: str
+    needs: tuple[str, ...] = ()
+    reward_kind: str = "real"
+    symmetric: bool = True
+    centred: bool = False
+    limits: Callable[..., None] = _no_limits
+    binary_form: Callable[..., tuple[Any, Any]] | None = None
+    objective: Callable[..., tuple[str, Hyper, float] | None] = lambda num_rollouts, **hyper: None
+    settings: Callable[[int], list[Hyper]] = lambda num_rollouts: [{}]
+    aim: Callable[..., tuple[str, Hyper]] | None = None
+    look: str | None = None
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        label = self.label or self.name.replace("_", " ").capitalize()
+        if re.sub("[ -]", "_", label.lower()) != self.name:
+            raise ValueError(f"estimator {self.name!r}: got label = {label!r}, allowed is another spelling of the name")
+        object.__setattr__(self, "label", label)
+        if self.symmetric and self.binary_form is None:
+            object.__setattr__(self, "binary_form", _binary_form_of(self.definition))
 
 
 TABLE: dict[str, Entry] = {}
 
 
-def _no_limits(num_rollouts: int | None) -> None:
-    contracts.rollouts("estimator", num_rollouts, at_least=1)
-
-
-def estimator(
-    *,
-    estimates: str,
-    source: str,
-    definition: Callable[..., np.ndarray],
-    reward_kind: str = "real",
-    centred: bool = False,
-    symmetric: bool = True,
-    needs: tuple[str, ...] = (),
-    limits: Callable[..., None] = _no_limits,
-    binary_form: Callable[..., tuple[Any, Any]] | None = None,
-    objective: Callable[..., tuple[str, Hyper, float] | None] = lambda num_rollouts, **hyper: None,
-    settings: Callable[[int], list[Hyper]] = lambda num_rollouts: [{}],
-    aim: Callable[..., tuple[str, Hyper]] | None = None,
-    look: str | None = None,
-    label: str | None = None,
-) -> Callable[[Callable[..., jax.Array]], Callable[..., jax.Array]]:
-    """Adds the decorated function to the table under its own name; see `Entry` for the arguments."""
+def estimator(needs: tuple[str, ...] = (), **fields: Any) -> Callable[[Callable[..., Any]], Callable[..., jax.Array]]:
+    """Adds the decorated function to the table under its own name; the other arguments are fields of `Entry`."""
 
     def decorate(mathematics: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
         name = mathematics.__name__
@@ -112,33 +104,14 @@ def estimator(
             rewards = _as_rewards(name, rewards)
             arrays = {key: _as_companion(name, key, keywords.pop(key, None), rewards) for key in needs}
             hyper = complete(name, defaults, keywords)
-            limits(rewards.shape[-1], **hyper)
-            contracts.rewards_within(name, reward_kind, rewards)
+            entry.limits(rewards.shape[-1], **hyper)
+            contracts.rewards_within(name, entry.reward_kind, rewards)
             return mathematics(rewards, **arrays, **hyper).astype(compute_dtype(rewards.dtype))
 
-        if label and re.sub("[ -]", "_", label.lower()) != name:
-            raise ValueError(f"estimator {name!r}: got label = {label!r}, allowed is another spelling of the name")
+        entry = Entry(name, public, defaults, needs=needs, **fields)
         if name in TABLE:
             raise ValueError(f"estimator {name!r} is already in the table")
-        TABLE[name] = Entry(
-            name=name,
-            function=public,
-            defaults=defaults,
-            needs=needs,
-            reward_kind=reward_kind,
-            symmetric=symmetric,
-            centred=centred,
-            limits=limits,
-            binary_form=binary_form or (_binary_form_of(definition) if symmetric else None),
-            objective=objective,
-            estimates=estimates,
-            source=source,
-            definition=definition,
-            settings=settings,
-            aim=aim,
-            look=look,
-            label=label or name.replace("_", " ").capitalize(),
-        )
+        TABLE[name] = entry
         return public
 
     return decorate

@@ -26,18 +26,6 @@ LARGE = [
 ]
 
 
-@pytest.mark.parametrize(("name", "hyper"), LARGE, ids=lambda v: v if isinstance(v, str) else "")
-@pytest.mark.parametrize("offset", [0.0, 100.0])
-def test_float32_agrees_with_float64_at_65536(name, hyper, offset):
-    rewards = np.random.default_rng(0).normal(size=65536).astype(np.float32) + np.float32(offset)
-    adv = advantages.get(name, **hyper)
-    single = np.asarray(jax.jit(adv)(jnp.asarray(rewards)), np.float64)
-    with jax.enable_x64(True):
-        double = np.asarray(jax.jit(adv)(jnp.asarray(rewards, jnp.float64)))
-    eps = np.finfo(np.float32).eps
-    assert np.abs(single - double).max() <= 8 * eps * np.abs(double).max()
-
-
 UNIT_GROUPS = {
     "uniform": lambda rng, n: rng.uniform(size=n),
     "rare": lambda rng, n: rng.beta(0.02, 1, size=n) * (rng.uniform(size=n) < 0.01),
@@ -45,13 +33,19 @@ UNIT_GROUPS = {
     "close": lambda rng, n: 0.25 + 1e-5 * rng.uniform(size=n),
     "tiny": lambda rng, n: 1e-9 * rng.uniform(size=n),
 }
+REAL_GROUPS = {
+    "real": lambda rng, n: rng.normal(size=n).astype(np.float32),
+    "real far from 0": lambda rng, n: rng.normal(size=n).astype(np.float32) + np.float32(100),
+}
+LONG_GROUPS = [(*case, 65_536, kind) for case in LARGE for kind in REAL_GROUPS]
+LONG_GROUPS += [("maxrl_likelihood", {}, 4096, kind) for kind in UNIT_GROUPS]
 
 
-@pytest.mark.parametrize("kind", UNIT_GROUPS)
-def test_maxrl_likelihood_keeps_its_digits_at_4096_rollouts(kind):
-    """float32 within 8 eps of float64, relative to the largest advantage, whatever the rewards."""
-    rewards = UNIT_GROUPS[kind](np.random.default_rng(1), 4096).astype(np.float32)
-    adv = advantages.get("maxrl_likelihood")
+@pytest.mark.parametrize(("name", "hyper", "n", "kind"), LONG_GROUPS, ids=lambda v: v if isinstance(v, str) else "")
+def test_float32_agrees_with_float64_in_long_groups(name, hyper, n, kind):
+    """Within 8 eps of the largest advantage, whatever the rewards."""
+    rewards = (UNIT_GROUPS | REAL_GROUPS)[kind](np.random.default_rng(0), n).astype(np.float32)
+    adv = advantages.get(name, **hyper)
     single = np.asarray(jax.jit(adv)(jnp.asarray(rewards)), np.float64)
     with jax.enable_x64(True):
         double = np.asarray(jax.jit(adv)(jnp.asarray(rewards, jnp.float64)))
