@@ -183,40 +183,27 @@ def test_a_users_own_estimator_works_in_every_sampling():
         assert np.isfinite(losses.categorical_rollouts(logits, label, jax.random.key(0), 5, own, sampling))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ((4, "maxrl", "exact"), "unknown sampling 'exact'; allowed: counts, marginal, expected"),
-        ((0, "maxrl", "counts"), "num_rollouts = 0"),
-        ((1, "rloo", "counts"), "rloo: got N = 1"),
-        ((4, "partitioned", "counts"), "not a symmetric function"),
-    ],
-)
-def test_categorical_rollouts_refuse(arguments, message):
-    """The part that does not depend on the labels."""
-    n, name, sampling = arguments
+ZEROS = jnp.zeros(2, jnp.int32)
+WRONG = [
+    (ZEROS, 4, "maxrl", "exact", "unknown sampling 'exact'; allowed: counts, marginal, expected"),
+    (ZEROS, 0, "maxrl", "counts", "num_rollouts = 0"),
+    (ZEROS, 1, "rloo", "counts", "rloo: got N = 1"),
+    (ZEROS, 4, "partitioned", "counts", "not a symmetric function"),
+    (jnp.asarray([0, 3]), 4, "maxrl", "marginal", r"labels = 3, allowed is whole numbers in 0\.\.2"),
+    (jnp.asarray([-1, 0]), 4, "maxrl", "marginal", "labels = -1"),
+    (np.array([0.0, 1.0]), 4, "maxrl", "marginal", "labels must hold whole numbers"),
+    (jnp.asarray(1), 4, "maxrl", "marginal", r"labels \[\*batch\], got \(2, 3\) and \(\)"),
+    (ZEROS, 4.0, "maxrl", "marginal", "num_rollouts must be a whole number, got 4.0"),
+    (ZEROS, jnp.asarray(4), "maxrl", "marginal", "num_rollouts must be a whole number"),
+    (ZEROS, -2, "maxrl", "marginal", "num_rollouts = -2, allowed is a whole number >= 1"),
+]
+
+
+@pytest.mark.parametrize(("labels", "num_rollouts", "name", "sampling", "message"), WRONG)
+def test_categorical_rollouts_refuse(labels, num_rollouts, name, sampling, message):
     adv = advantages.get(name, **({"k": 2} if name == "partitioned" else {}))
     with pytest.raises(ValueError, match=message):
-        losses.categorical_rollouts(jnp.zeros((2, 3)), jnp.zeros(2, jnp.int32), jax.random.key(0), n, adv, sampling)
-
-
-@pytest.mark.parametrize(
-    ("labels", "num_rollouts", "message"),
-    [
-        (jnp.asarray([0, 3]), 4, r"labels = 3, allowed is whole numbers in 0\.\.2"),
-        (jnp.asarray([-1, 0]), 4, "labels = -1"),
-        (np.array([0.0, 1.0]), 4, "labels must hold whole numbers"),
-        (jnp.asarray(1), 4, r"labels \[\*batch\], got \(2, 3\) and \(\)"),
-        (jnp.asarray([0, 1]), 4.0, "num_rollouts must be a whole number, got 4.0"),
-        (jnp.asarray([0, 1]), jnp.asarray(4), "num_rollouts must be a whole number"),
-        (jnp.asarray([0, 1]), -2, "num_rollouts = -2, allowed is a whole number >= 1"),
-    ],
-)
-def test_labels_and_numbers_of_rollouts_are_checked(labels, num_rollouts, message):
-    with pytest.raises(ValueError, match=message):
-        losses.categorical_rollouts(
-            jnp.zeros((2, 3)), labels, jax.random.key(0), num_rollouts, advantages.get("maxrl"), "marginal"
-        )
+        losses.categorical_rollouts(jnp.zeros((2, 3)), labels, jax.random.key(0), num_rollouts, adv, sampling)
 
 
 @pytest.mark.parametrize("sampling", categorical.SAMPLINGS)

@@ -108,6 +108,17 @@ def test_filters_change_no_weight_of_a_centred_estimator_and_redrawing_divides_b
     np.testing.assert_allclose(replayed.weight, 1 / p, rtol=1e-12)
 
 
+def test_bounds_and_limits_of_the_page(x64):
+    """A cap c bounds the weight by c + 1 and by c as p goes to 0; redrawing gives MaxRL (N-1)/(Np); R rounds, N R."""
+    maxrl, n, cap = advantages.get("maxrl"), 8, 2.0
+    capped = practice.practice(maxrl, np.geomspace(1e-9, 1 - 1e-9, 400), n, Rule(cap=cap)).weight
+    assert capped.max() <= cap + 1 and capped[0] == pytest.approx(cap, rel=1e-6)
+    again = practice.practice(maxrl, 1e-7, n, Rule(keep=mixed, dropped="redraw")).weight
+    assert again * 1e-7 == pytest.approx((n - 1) / n, rel=1e-5)
+    rounds = practice.practice(maxrl, 1e-3, n, Rule(rounds=16)).weight
+    assert rounds == pytest.approx(objectives.effective_weight(maxrl, 1e-3, 16 * n), rel=0.03)
+
+
 def test_every_number_of_the_page_is_what_its_line_prints(capsys, monkeypatch):
     """Each code block of docs/practice.md is followed by what it prints."""
     blocks = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", PAGE, flags=re.DOTALL)
@@ -185,14 +196,25 @@ def test_importance_weighted_max_at_k_is_unbiased_for_old_data(k, x64):
     old, logits = softmax(np.array([0.3, -0.2, 0.5])), np.array([-0.4, 0.6, 0.1])
     z = groups(3, n)
 
-    def expected_loss(logits):
-        split = jnp.array([0.25, 0.75])  # two tokens share each answer's log-probability
-        now, before = (x[z][..., None] * split for x in (jax.nn.log_softmax(logits), jnp.log(old)))
-        each = jax.vmap(lambda a, b, g: losses.max_at_k(a, jnp.ones_like(a, bool), g, b, k=k))
-        return jnp.prod(old[z], axis=1) @ each(now, before, jnp.asarray(rewards[z]))
+    def expected_gradient(loss):
+        """Two tokens share each answer's log-probability."""
 
-    got = -jax.grad(expected_loss)(jnp.asarray(logits))
-    np.testing.assert_allclose(got, max_at_k_gradient(softmax(logits), rewards, k), atol=1e-12)
+        def expected_loss(logits):
+            split = jnp.array([0.25, 0.75])
+            now, before = (x[z][..., None] * split for x in (jax.nn.log_softmax(logits), jnp.log(old)))
+            return jnp.prod(old[z], axis=1) @ jax.vmap(loss)(now, before, jnp.asarray(rewards[z]))
+
+        return -jax.grad(expected_loss)(jnp.asarray(logits))
+
+    ones = jnp.ones((n, 2), bool)
+    wanted = max_at_k_gradient(softmax(logits), rewards, k)
+    got = expected_gradient(lambda now, before, g: losses.max_at_k(now, ones, g, before, k=k))
+    np.testing.assert_allclose(got, wanted, atol=1e-12)
+    # PPO's ratio a token is biased.
+    ppo = expected_gradient(
+        lambda now, before, g: losses.policy_gradient(now, ones, advantages.maxpo(g, k=k), old_log_probs=before)
+    )
+    assert np.abs(ppo - wanted).max() > 0.01
 
 
 def test_max_at_k_of_fresh_data_is_maxpo_and_wrong_shapes_are_refused(x64):
