@@ -65,17 +65,13 @@ def _at(schedule: list[tuple[int, Method]], step: int) -> Method:
 
 def layout(config: Any) -> environment.Corridor:
     """The corridor of a config."""
-    settings = config.corridor
-    shares = {name: settings[name] for name in ("action_one_share", "second_step_share")}
-    return environment.make_corridor(settings.num_states, **shares, seed=settings.layout_seed)
+    return environment.make_corridor(**config.corridor)
 
 
 def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
     """Trains every method, writes the run folder; the same folder again resumes.
 
-    Returns:
-        The final record: return and bias probability of every method and N, mean and standard error over
-        seeds.
+    The final record has return and bias probability of every method and N, mean and standard error over seeds.
     """
     phases = check(config)
     corridor = layout(config)

@@ -50,9 +50,9 @@ class Episodes(NamedTuple):
         return self.num_correct.astype(jnp.float32)
 
 
-def make_corridor(num_states: int, *, action_one_share: float, second_step_share: float, seed: int) -> Corridor:
-    """A layout: action 1 is right in round(action_one_share * S) states, which ones is drawn from `seed`."""
-    generator = np.random.default_rng(seed)
+def make_corridor(num_states: int, action_one_share: float, second_step_share: float, layout_seed: int) -> Corridor:
+    """A layout: action 1 is right in round(action_one_share * S) states, which ones is drawn from the seed."""
+    generator = np.random.default_rng(layout_seed)
     right_action = np.zeros(num_states, np.int32)
     ones = generator.permutation(num_states)[: round(action_one_share * num_states)]
     right_action[ones] = 1

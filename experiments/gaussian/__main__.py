@@ -56,8 +56,8 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
     phases = check(config)
     state = training.initial_state(config.problem.start_theta, len(config.rl.learning_rates), config.rl.num_seeds)
     state = sharding.shard_if_even(state, checks.mesh(config), axis=1)  # seeds are independent
-    settings = {"seed": config.seed, "std": config.problem.std, "num_rollouts": config.rl.num_rollouts}
-    settings["learning_rates"] = config.rl.learning_rates
+    settings = {"seed": config.seed, "std": config.problem.std}
+    settings |= {name: config.rl[name] for name in ("num_rollouts", "learning_rates")}
     chunks = [(first, scan(training.make_step(advantage, **settings))) for first, advantage in phases]
     with open_run(config, workdir, "gaussian") as opened:
         phase = Phase(
@@ -82,14 +82,7 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
 
 def _write_variances(config: Any, opened: Run) -> None:
     """variance.csv in the run folder, and the largest |z| of a mean against the exact derivative."""
-    table = estimators.variance_table(
-        config.seed,
-        theta=config.variance.theta,
-        std=config.problem.std,
-        k=config.variance.k,
-        sample_sizes=config.variance.sample_sizes,
-        num_estimates=config.variance.num_estimates,
-    )
+    table = estimators.variance_table(config.seed, std=config.problem.std, **config.variance)
     if jax.process_index() == 0:
         (opened.path / "variance.csv").write_text(table.to_csv(index=False))
     largest = table["z"].abs().max()

@@ -77,9 +77,17 @@ def test_a_damaged_archive_is_named(copied, tmp_path, damage, said):
         prepare.prepare(copied, tmp_path / "out", subset=True, num_shards=NUM_SHARDS)
 
 
-@pytest.mark.parametrize("data", [b"", b"abc", archives.jpeg(0)[:1000], archives.jpeg(0)[:-2], archives.PNG[:60]])
-def test_a_file_that_is_broken_or_cut(data):
-    with pytest.raises(ValueError, match=r"cut|cannot be decoded"):
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "cannot be decoded"),
+        (archives.PNG[:60], "cannot be decoded"),
+        (archives.jpeg(0)[:1000], "was cut"),
+        (archives.jpeg(0)[:-2], "was cut"),
+    ],
+)
+def test_a_file_that_is_broken_or_cut(data, said):
+    with pytest.raises(ValueError, match=said):
         prepare.to_rgb_jpeg(data)
 
 

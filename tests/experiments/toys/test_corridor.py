@@ -167,7 +167,7 @@ def test_measured_variances_are_the_enumerated_ones():
 
 
 def _small_step(methods, seed=0, learning_rate=0.1):
-    corridor = environment.make_corridor(20, action_one_share=0.8, second_step_share=0.5, seed=0)
+    corridor = environment.make_corridor(20, 0.8, 0.5, 0)
     step = learner.make_step(corridor, methods, (16,), seed=seed, learning_rate=learning_rate)
     state = learner.initial_state(20, list(methods), (16,), 3)
     return corridor, jax.jit(step), state
