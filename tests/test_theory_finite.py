@@ -224,18 +224,23 @@ BY_OUTCOME = (3, 3, 1, 1)  # a = 3 on success, b = 1 on failure
 
 
 @pytest.mark.parametrize(("name", "n"), [("rloo", 2), ("maxrl", 4), ("maxrl_unbiased", 3)])
-def test_token_mean_weight_when_the_outcome_decides_the_length(name, n, x64):
+def test_weights_when_the_outcome_decides_the_length(name, n, x64):
     adv, p = advantages.get(name), PI @ HITS
 
     def divided(rewards):
         return adv(rewards) / jnp.mean(jnp.where(rewards > 0, 3.0, 1.0), -1, keepdims=True)
 
-    w = objectives.effective_weight(divided, p, n)
-    got = mean_loss_gradient(adv, PI, HITS, BY_OUTCOME, n, "token_mean")
-    np.testing.assert_allclose(got, w * max_at_k_gradient(PI, HITS, 1), atol=1e-10)
-    if name == "rloo" and n == 2:
-        assert w == pytest.approx(2 / (3 + 1))
-        assert w * (3 * 1e-9 + 1) == pytest.approx(0.5)  # half of what a constant divisor gives a hard task
+    success, fail = objectives.binary_form(adv, n)
+    law = np.asarray(binomial.probabilities(p, n - 1))
+    w = {
+        "token_mean": objectives.effective_weight(divided, p, n),
+        "sequence_mean": law @ success[1:] / 3 - law @ fail[:-1] / 1,
+    }
+    for aggregation, weight in w.items():
+        got = mean_loss_gradient(adv, PI, HITS, BY_OUTCOME, n, aggregation)
+        np.testing.assert_allclose(got, weight * max_at_k_gradient(PI, HITS, 1), atol=1e-10)
+    if name == "rloo":
+        assert w["token_mean"] == pytest.approx(2 / (3 + 1)) and w["sequence_mean"] == pytest.approx((1 - p) / 3 + p)
 
 
 @pytest.mark.parametrize("name", ["rloo", "grpo"])
