@@ -196,11 +196,6 @@ def test_bases_that_one_seed_has_several_of_are_what_is_compared(tmp_path):
     assert from_bases(tmp_path, *named) == {"MaxRL, init_from=step-100": 2, "MaxRL, init_from=step-200": 2}
 
 
-def test_committed_runs_from_a_base_a_seed_are_three_methods_of_three_seeds():
-    groups = group(folders.find([str(ROOT / "results/maze_9/runs")]))
-    assert [(one.method, len(one.runs)) for one in groups] == [("maxrl", 3), ("grpo", 3), ("rloo", 3)]
-
-
 def test_runs_that_differ_in_what_is_decoded_at_a_time_are_together(tmp_path):
     for seed, rows in ((0, 0), (1, 128)):
         make_run(tmp_path / f"run-{seed}", seed=seed, rl={"name": "maxrl", "decode_rows": rows})

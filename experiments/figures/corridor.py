@@ -26,7 +26,7 @@ from experiments.results.band import band
 from experiments.results.drawing import Drawing
 from experiments.results.folders import RunFolder
 from experiments.results.spread import spread
-from experiments.results.style import COLOURS, LABELS, new_figure
+from experiments.results.style import COLOURS, LABELS, legend, new_figure
 
 # Action 1 is drawn as a step to the right, action 0 as a step up.
 STEPS = np.array([[0, 1], [1, 0]])
@@ -73,8 +73,7 @@ def maxpo_fig6(context: Context) -> Drawing:
     top.plot(*_cells(right_action)[-1], "*", color=COLOURS["maxrl"], markersize=7)
     top.set_title(f"all {num_states:,} states; action 1 is right in {right_action.sum()}")
     bottom.set_title("the first 60 states")
-    handles, labels = bottom.get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower center", ncols=3)
+    legend(fig, bottom, 3)
     state = np.arange(num_states)
     position = _cells(right_action)[:-1]
     columns = {"state": state, "right_action": right_action, "second_step": second_step}
@@ -101,8 +100,7 @@ def maxpo_fig7(context: Context) -> Drawing:
     axes[1, 0].set(yscale="logit", ylim=(0.45, 0.998))
     axes[1, 0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes[1, 0].set_yticks([], minor=True)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower center", ncols=4)
+    legend(fig, axes[0, 0], 4)
     return Drawing(fig, table)
 
 

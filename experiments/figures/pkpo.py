@@ -9,8 +9,6 @@ import jax.numpy as jnp
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from configs.gaussian import get_config
 from experiments.figures.registry import Context, figure
@@ -19,7 +17,7 @@ from experiments.results import folders
 from experiments.results.band import band
 from experiments.results.drawing import Drawing
 from experiments.results.spread import spread
-from experiments.results.style import COLOURS, LABELS, new_figure
+from experiments.results.style import COLOURS, LABELS, legend, new_figure
 from maxrl_jax import advantages, keys
 from maxrl_jax.advantages.subset_max import rank_weights
 from maxrl_jax.runs.loop.chunks import scan
@@ -31,11 +29,6 @@ ORDERS = (1, 2, 4, 8, 16, 64)
 def _colours(count: int) -> list[tuple[float, ...]]:
     """Light to dark with k; the palest yellow is left out."""
     return [mpl.colormaps["viridis_r"](x) for x in np.linspace(0.1, 1, count)]
-
-
-def _legend(fig: Figure, ax: Axes, ncols: int) -> None:
-    handles, labels = ax.get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower center", ncols=ncols)
 
 
 @figure("pkpo_fig1", title="PKPO Figure 1: max@k and its derivative over theta, exactly")
@@ -60,7 +53,7 @@ def pkpo_fig1(context: Context) -> Drawing:
     for ax in (left, right):
         ax.axvline(1, color="0.6", linewidth=0.8, linestyle=":")
     right.text(1.01, 1.5, r"reward is 0 for $x > 1$", color="0.35", fontsize=6.5)
-    _legend(fig, left, 3)
+    legend(fig, left, 3)
     return Drawing(fig, pd.concat(frames, ignore_index=True))
 
 
@@ -117,9 +110,7 @@ def pkpo_fig7(context: Context) -> Drawing:
         ax.set_xlabel("raw reward $g_i$")
     for ax in axes[:, 0]:
         ax.set_ylabel("effective reward $s_i = A_i/n$")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    title = f"dots: mean over {draws:,} groups of $n={n}$; lines: exact expectation"
-    fig.legend(handles, labels, loc="outside lower center", ncols=4, title=title, title_fontsize=7)
+    legend(fig, axes[0, 0], 4, f"dots: mean over {draws:,} groups of $n={n}$; lines: exact expectation")
     return Drawing(fig, pd.concat(frames, ignore_index=True))
 
 
@@ -154,7 +145,7 @@ def pkpo_fig8(context: Context) -> Drawing:
     exact = table.exact_mean.iloc[0]
     right.set(xlabel="samples an estimate, $n$", ylabel="(mean $-$ exact) / standard error", ylim=(-4.5, 4.5))
     right.set_title(f"means; the exact derivative is {exact:.4f}")
-    _legend(fig, left, 3)
+    legend(fig, left, 3)
     return Drawing(fig, table)
 
 

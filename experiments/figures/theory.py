@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from experiments.figures.registry import Context, figure
 from experiments.results.drawing import Drawing
-from experiments.results.style import COLOURS, LABELS, new_figure, shades
+from experiments.results.style import COLOURS, LABELS, legend, new_figure, shades
 from maxrl_jax import advantages, objectives
 
 ROLLOUTS = (4, 16, 64, 1024)  # N whose exact weights are drawn
@@ -53,7 +53,7 @@ def maxrl_fig1(context: Context) -> Drawing:
             frames.append(pd.DataFrame({**columns, "pass_rate": p, "weight": curve["weights"]}))
     left.set(xscale="log", ylabel="weight $w(p)$", ylim=(0.5, 1e4), xlim=(1e-4, 1), title="hard prompts: log $p$")
     right.set(ylim=(0.5, 40), xlim=(0, 1), title="all prompts: GRPO rises again as $p$ goes to 1")
-    fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    legend(fig, left, 4)
     return Drawing(fig, pd.concat(frames, ignore_index=True))
 
 

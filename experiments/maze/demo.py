@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 import configs
-from experiments.figures.policies import overview
+from experiments.figures.policies import overview, tables
 from experiments.results import policy_runs, style
 from experiments.results.policy_runs import Record
 from experiments.sweep import runner
@@ -109,22 +109,8 @@ def _runs_at_a_time() -> int:
 
 def summary(found: Sequence[Record]) -> pd.DataFrame:
     """Held-out pass@k of the blind walker (`maxrl_jax.tasks.maze.blind`), the base and each run, a row each."""
-    ks = orders(found[0])
-    floor = policy_runs.blind(found, ks)
-    rows: list[dict[str, Any]] = [
-        {"method": "blind", "rl_steps": 0, **{f"pass@{k}": float(v) for k, v in zip(ks, floor, strict=True)}}
-    ]
-    for record, step in [(found[0], 0), *((record, max(record.evaluations)) for record in found)]:
-        base = step == 0
-        row: dict[str, Any] = {"method": "base" if base else record.method, "rl_steps": step}
-        row |= {f"pass@{k}": float(v) for k, v in zip(ks, record.pass_curve(ks, step), strict=True)}
-        rows.append(row)
-    return pd.DataFrame(rows).assign(mazes=len(found[0].evaluations[0]["solved"]))
-
-
-def orders(record: Record) -> list[int]:
-    """Those k of `PASS_AT` that a run has the samples for."""
-    return [k for k in PASS_AT if k <= record.num_samples]
+    ks = [k for k in PASS_AT if k <= found[0].num_samples]
+    return tables.pass_table(found, ks).assign(mazes=len(found[0].evaluations[0]["solved"]))
 
 
 def show(table: pd.DataFrame) -> None:
@@ -133,19 +119,22 @@ def show(table: pd.DataFrame) -> None:
     from rich.table import Table
 
     shown = Table(title=f"{table.mazes.iloc[0]} held-out mazes, one seed")
-    ks = [name for name in table if name.startswith("pass@")]
+    ks = _columns(table)
     for name in ("method", "RL steps", *ks):
         shown.add_column(name, justify="left" if name == "method" else "right")
-    for _, row in table.iterrows():
-        label = "Blind guess" if row.method == "blind" else style.LABELS[row.method]
-        shown.add_row(label, str(row.rl_steps), *(f"{row[name]:.3f}" for name in ks))
+    for row in table.to_dict("records"):
+        shown.add_row(row["label"], str(row["rl_steps"]), *(f"{row[name]:.3f}" for name in ks))
     Console(width=None if sys.stdout.isatty() else 120).print(shown)
+
+
+def _columns(table: pd.DataFrame) -> list[str]:
+    """pass@k, the largest k last."""
+    return [name for name in table if name.startswith("pass@") and name.removeprefix("pass@").isdigit()]
 
 
 def reading(table: pd.DataFrame, size: int) -> str:
     """The table of mazes of one size in sentences for a newcomer."""
-    rows = table.set_index("method")
-    most = max((name for name in table if name.startswith("pass@")), key=lambda name: int(name.removeprefix("pass@")))
+    rows, most = table.set_index("method"), _columns(table)[-1]
     base, blind = rows.loc["base"], rows.loc["blind"]
     lines = []
     for name, what in (("pass@1", "One try"), (most, f"{most.removeprefix('pass@')} tries")):

@@ -83,8 +83,6 @@ def _specification(by_k: bool, log: bool) -> dict[str, Any]:
     )
     # k goes in powers of two.
     scale = alt.Scale(type="log", base=2) if by_k else alt.Scale(zero=False, nice=False)
-    # k goes in powers of two.
-    scale = alt.Scale(type="log", base=2) if by_k else alt.Scale(zero=False, nice=False)
     x = alt.X("at:Q", title=None, scale=scale, axis=alt.Axis(grid=False, labelFlush=True, tickCount=5))
     vertical = {
         "title": None,

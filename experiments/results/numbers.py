@@ -76,6 +76,12 @@ def metric(where: str, method: str, *names: str, step: int | None = None, **fiel
     return _spread([[run.evaluations[_step(runs, method, step)][name] for name in names] for run in runs])
 
 
+def best(where: str, method: str, k: int = 1, **fields: Any) -> list[float]:
+    """pass@k at the best evaluation after RL began of each run, in order of their seeds."""
+    runs = sorted(chosen(where, method, **fields), key=lambda run: run.seed)
+    return [max(float(run.pass_curve([k], step)[0]) for step in run.evaluations if step) for run in runs]
+
+
 def after(where: str, method: str, *names: str, kind: str = "", **fields: Any) -> list[float]:
     """Metrics of the evaluations of final models on one kind of held-out problems, over seeds as `passes`."""
     return _spread([[run.summaries[kind][f"eval/{name}"] for name in names] for run in chosen(where, method, **fields)])

@@ -120,6 +120,12 @@ def new_figure(
     return fig, axes
 
 
+def legend(fig: Figure, ax: Axes, columns: int, title: str | None = None) -> None:
+    """The legend of one panel below the whole figure."""
+    place = {"loc": "outside lower center", "title_fontsize": 7}
+    fig.legend(*ax.get_legend_handles_labels(), ncols=columns, title=title, **place)
+
+
 def from_zero(ax: Axes, top: float | None = None) -> None:
     """The vertical axis from a little below 0 up to ``top`` (default: as drawn), so that no curve at 0 lies on it."""
     high = ax.get_ylim()[1] if top is None else top

@@ -27,11 +27,7 @@ def maxrl_table3(context: Context) -> Drawing:
     """Mean and standard error over seeds at the last common evaluation, and of the bases; the CSV has all."""
     found = records(context)
     ks = largest_ks(found, (1, 128, 256))
-    table = final_table(found, {f"pass@{k}": pass_at(k) for k in ks})
-    blind = policy_runs.blind(found, ks)
-    if blind is not None:
-        row = {"method": "blind", "label": "Blind guess", **dict(zip((f"pass@{k}" for k in ks), blind, strict=True))}
-        table = pd.concat([pd.DataFrame([row]), table], ignore_index=True)[list(table)]
+    table = pass_table(found, ks)
     theirs = published_at_17(found, "Table 3")
     for k in (1, 128, 256):
         values = theirs[theirs.metric == f"pass@{k}"].set_index("method").value
@@ -55,6 +51,17 @@ def pass_at(k: int) -> Measure:
 def majority(record: Record, step: int) -> float:
     """Share of prompts whose most frequent answer among all samples is right."""
     return record.evaluations[step][f"majority@{record.num_samples}"]
+
+
+def pass_table(found: Sequence[Record], ks: Sequence[int]) -> pd.DataFrame:
+    """`final_table` of pass@k; in mazes with a blind guess as its first row."""
+    table = final_table(found, {f"pass@{k}": pass_at(k) for k in ks})
+    blind = policy_runs.blind(found, ks)
+    if blind is None:
+        return table
+    row = {"method": "blind", "label": "Blind guess", "rl_steps": 0}
+    row |= dict(zip((f"pass@{k}" for k in ks), blind, strict=True))
+    return pd.concat([pd.DataFrame([row]), table], ignore_index=True)[list(table)]
 
 
 def final_table(found: Sequence[Record], measures: Mapping[str, Measure]) -> pd.DataFrame:

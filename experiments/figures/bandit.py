@@ -1,4 +1,4 @@
-"""The prompt bandit: MaxRL, PKPO's Figures 2-5 and two rewards in miniature."""
+"""The bandits: MaxRL and PKPO in miniature, rewards beyond 0 and 1, MaxPO's Figures 1, 4, 5 (constants ours)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from configs.bandit import get_config
-from experiments.bandit import compare, pkpo, two_rewards
+from experiments.bandit import compare, graded, pkpo, regimes_draw, split, two_rewards, verifier
 from experiments.bandit import compare_draw as draw
+from experiments.bandit.maxpo import draw as maxpo_drawing
+from experiments.bandit.maxpo import study as maxpo_study
 from experiments.bandit.prompts import methods, variance
 from experiments.bandit.prompts.problem import make_problems, pass_rate_gradient, pass_rates
-from experiments.figures.registry import Context, figure
+from experiments.figures.registry import Context, Skipped, figure
 from experiments.results.drawing import Drawing
-from experiments.results.style import COLOURS, LABELS, from_zero, new_figure
+from experiments.results.style import COLOURS, LABELS, from_zero, legend, new_figure
 from maxrl_jax import keys
 
 MEASURED = ("reinforce", "rloo", "grpo", "maxpo", "maxrl")  # whose gradient variance is drawn
@@ -83,7 +85,7 @@ def prompt_bandit(context: Context) -> Drawing:
     from_zero(axes[1, 1], 1.03)
     draw.coverage(axes[1, 2], shared, draw.lines_of(shared))
     axes[1, 2].set_title("(f) coverage, shared features")
-    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    legend(fig, axes[0, 0], 5)
     parts = {"curves": curves, "final": final, "final, shared features": shared, "gradient norm": norms}
     return Drawing(fig, pd.concat([table.assign(part=name) for name, table in parts.items()], ignore_index=True))
 
@@ -129,7 +131,7 @@ def difficulty_strata(context: Context) -> Drawing:
     _variance_panels(axes[1, 0], axes[1, 1], spread)
     axes[1, 0].set_title(f"(c) $N={VARIANCE_ROLLOUTS}$; lines: exact; dots: sampled")
     axes[1, 1].set_title("(d) signal to noise of one estimate")
-    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
+    legend(fig, axes[0, 0], 6)
     parts = {"strata": strata, "gradient variance": spread}
     return Drawing(fig, pd.concat([table.assign(part=name) for name, table in parts.items()], ignore_index=True))
 
@@ -146,3 +148,59 @@ def pkpo_miniature(context: Context) -> Drawing:
 def two_rewards_figure(context: Context) -> Drawing:
     """Star: start; dots: end. Decoupled MaxRL climbs log p1 + log p2 and keeps both rewards where they conflict."""
     return two_rewards.draw_two_rewards(two_rewards.table(two_rewards.train(_config("two_rewards", context))))
+
+
+@figure("graded_answers", title="Answers worth 0, 1/2 or 1: TailRL and log E[g] against RLOO and GRPO")
+def graded_answers(context: Context) -> Drawing:
+    """TailRL leaves the half-right answer for the right one; log E[g], like RL, is content with it."""
+    config = _config("graded", context)
+    return graded.draw_graded(graded.curves(config, graded.train(config)))
+
+
+@figure("verifier_errors", title="A verifier that errs: exact and measured weight, and what training then reaches")
+def verifier_errors(context: Context) -> Drawing:
+    """False negatives cost nothing but speed; false positives cap the weight at 1/a and with it the reach."""
+    config = _config("verifier", context)
+    weights = verifier.weights(config, config.verifier.weight_batches)
+    return verifier.draw_verifier(weights, verifier.by_prompt(config, verifier.train(config)))
+
+
+@figure("rollouts_split", title="A step's rollouts split P x N: distance to exact ML, its parts, and coverage")
+def rollouts_split(context: Context) -> Drawing:
+    """A larger N is a better objective on fewer prompts a step: see where the drawn curve turns."""
+    return split.draw_split(split.final(split.train(_config("split", context))))
+
+
+@figure("regimes", title="Which method is ahead over N, base pass rate, optimizer and steps", needs_runs=True)
+def regimes(context: Context) -> Drawing:
+    """Prompts that share features: methods tie at pass@1, and MaxRL leads at pass@16 where N p is above 1."""
+    tables = [run / "ahead.csv" for run in context.runs if (run / "ahead.csv").exists()]
+    if not tables:
+        raise Skipped("no run of the bandit's study regimes is among the runs")
+    return regimes_draw.draw_regimes(pd.read_csv(tables[0]))
+
+
+@functools.lru_cache(maxsize=6)
+def _table(part: str, context: Context) -> pd.DataFrame:
+    """A table of the study, kept: Figure 1 shares its variances with Figures 4 and 5."""
+    return getattr(maxpo_study, part)(_config("maxpo", context))
+
+
+@figure("maxpo_fig1", title="MaxPO Figure 1: error of the mean gradient, and total variance over actions and k")
+def maxpo_fig1(context: Context) -> Drawing:
+    """EI and EI+L2O fall as 1/sqrt(M), EI+L1O stops at its bias; L2O narrows EI most with many actions."""
+    parts = ("error_table", "variance_over_actions", "variance_over_k")
+    found = [_table(part, context) for part in parts]
+    return maxpo_drawing.draw_figure_1(*found, _config("maxpo", context).arms.error_rollouts)
+
+
+@figure("maxpo_fig4", title="MaxPO Figure 4: total variance over the number of actions, for several N")
+def maxpo_fig4(context: Context) -> Drawing:
+    """Total variance of EI, EI+L2O and EI+L1O over the number of actions."""
+    return maxpo_drawing.draw_variance(_table("variance_over_actions", context), "actions")
+
+
+@figure("maxpo_fig5", title="MaxPO Figure 5: total variance over k, for several N")
+def maxpo_fig5(context: Context) -> Drawing:
+    """Total variance of EI, EI+L2O and EI+L1O over k."""
+    return maxpo_drawing.draw_variance(_table("variance_over_k", context), "k")
