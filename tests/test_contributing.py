@@ -64,8 +64,7 @@ def tree(tmp_path):
 def test_an_estimator_is_its_function_and_its_row(tree):
     """Every law of the tests runs on it; plots, configs and pages know it."""
     folder = tree("Add an estimator")
-    laws = ["advantages/test_laws.py", "advantages/test_definitions.py", "advantages/test_unbiased.py"]
-    files = [f"tests/{name}" for name in (*laws, "test_theory.py", "test_objectives.py")]
+    files = [f"tests/advantages/test_{name}.py" for name in ("laws", "definitions", "unbiased")]
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files, "-k", "twice_rloo"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]

@@ -82,6 +82,7 @@ def test_docstrings_render_as_plain_text():
     assert "<em>" not in shown and "<pre><code>w_1 = sum_m  B(m)\nq = 1" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="needs the extra docs")
 def test_the_site_builds_strictly_and_fetches_nothing(tmp_path):
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", f"--site-dir={tmp_path}"]
