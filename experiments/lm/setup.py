@@ -196,7 +196,7 @@ class Setup:
             decode_segments=rl.decode_segments,
             minibatches=rl.minibatches,
             largest_weight=rl.largest_weight if rl.rollouts else None,
-            loss_name=rl.loss,
+            max_at_k=rl.advantage.k if rl.loss == "max_at_k" else None,
         )
 
 

@@ -42,7 +42,7 @@ class Settings:
             one loop.
         minibatches: updates that a batch is cut into, each of as many prompts.
         largest_weight: of answers that another engine draws, the importance weights are cut to this; None for ours.
-        loss_name: one of `losses.LOSSES`: max_at_k weighs later mini-batches by whole answers, with the estimator's k.
+        max_at_k: k of `losses.max_at_k`, which weighs mini-batches after the first by whole answers; None: by tokens.
     """
 
     num_prompts: int
@@ -57,7 +57,7 @@ class Settings:
     decode_segments: tuple[int, ...] = ()
     minibatches: int = 1
     largest_weight: float | None = None
-    loss_name: str = "policy_gradient"
+    max_at_k: int | None = None
 
     @property
     def loss(self) -> update.LossSettings:
@@ -208,10 +208,10 @@ def learn(
     rewards = verdict.rewards.astype(jnp.float32)
     arrays = _companions(policy, task, estimator, settings, params, prompts, answers)
     advantages = estimator(rewards, **arrays)
-    if old_log_probs is not None and settings.loss_name == "max_at_k":
+    if old_log_probs is not None and settings.max_at_k:
         now = log_probs(policy, settings, params, prompts, answers)
         moved = jnp.sum(jnp.where(answers.mask, now - old_log_probs, 0), axis=-1)
-        advantages = losses.max_at_k_advantages(rewards, moved, k=dict(estimator.hyper)["k"])
+        advantages = losses.max_at_k_advantages(rewards, moved, k=settings.max_at_k)
         old_log_probs = None  # the ratios are in the advantages
     if weights is not None:
         advantages = advantages * weights

@@ -100,7 +100,7 @@ def test_it_is_the_gradient_of_the_plain_loss(policy):
 
 def test_an_older_policy_s_answers_are_weighed_as_wholes_by_the_loss_max_at_k(policy):
     policy, params = policy
-    batch, settings = prompts("rl", 0, jnp.arange(4), 4), dataclasses.replace(SETTINGS, loss_name="max_at_k")
+    batch, settings = prompts("rl", 0, jnp.arange(4), 4), dataclasses.replace(SETTINGS, max_at_k=3)
     answers = drawn(policy, params, batch)
     verdict, old = judge(batch.state, answers.tokens), plain_log_probs(policy, params, batch, answers.tokens)
     moved = jax.tree.map(lambda leaf: 1.5 * leaf, params)

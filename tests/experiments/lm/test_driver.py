@@ -244,7 +244,7 @@ def test_every_method_traces_through_one_whole_step(overrides):
     [(start, advantage)] = estimator.phases(
         config, "rl.advantage", num_rollouts=config.rl.num_rollouts, provides=PROVIDES
     )
-    assert start == 0 and setup.step.loss_name == config.rl.loss
+    assert start == 0 and setup.step.max_at_k == (2 if config.rl.loss == "max_at_k" else None)
     params = jax.eval_shape(setup.init_params)
     state = jax.eval_shape(lambda params: training.make_state(setup, params), params)
     trainer = training.make_trainer(setup, [(0, advantage)])
