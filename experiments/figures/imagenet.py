@@ -70,11 +70,7 @@ def _palette(keys: Sequence[Key]) -> dict[Key, Any]:
 
 
 def _groups(found: Sequence[Record]) -> dict[Key, Group[Record]]:
-    """The groups by (method, N), the largest N first.
-
-    Raises:
-        groups.Mixed: runs of one method and N that differ in anything but their seed.
-    """
+    """The groups by (method, N), the largest N first."""
     by_key = groups.by(groups.group(found), lambda one: (one.method, one.runs[0].num_rollouts))
     methods = list(dict.fromkeys(method for method, _ in by_key))
     return {key: by_key[key] for key in sorted(by_key, key=lambda key: (methods.index(key[0]), -key[1]))}
@@ -169,15 +165,8 @@ def maxrl_fig8(context: Context) -> Drawing:
     fig, axes = new_figure(1, len(order), width="page", aspect=0.3 + 0.2 * len(order), squeeze=False, sharey=True)
     for ax, method in zip(axes[0], order, strict=True):
         rows = chosen[method]
-        ax.plot(
-            rows.pass_rate,
-            rows.gradient_norm,
-            "o",
-            color=COLOURS.get(_estimator(method)),
-            alpha=0.4,
-            markersize=2,
-            mew=0,
-        )
+        dots = {"color": COLOURS.get(_estimator(method)), "alpha": 0.4, "markersize": 2, "mew": 0}
+        ax.plot(rows.pass_rate, rows.gradient_norm, "o", **dots)
         ax.set(title=_name((method, int(rows.rollouts.iloc[0]))), xlabel="pass rate of the image")
         ax.locator_params(axis="x", nbins=4)
     axes[0][0].set_ylabel(f"gradient norm, step {int(rows.step.iloc[0]):,}")

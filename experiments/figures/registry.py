@@ -17,13 +17,7 @@ class Skipped(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """Inputs of a figure.
-
-    Attributes:
-      quick: small and fast: fewer samples, seeds and points.
-      runs: run folders given on the command line.
-      seed: seed of whatever is sampled.
-    """
+    """Inputs of a figure: fewer samples, seeds and points; run folders given; the seed of whatever is sampled."""
 
     quick: bool = False
     runs: tuple[Path, ...] = ()

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,10 +24,6 @@ MOST_POINTS = 120
 _DASHES = ((), (7, 3), (2, 2.5), (9, 3, 2, 3))
 _FAMILY_SIZE = 3
 _WIDE = 1000  # greatest over least value of a chart, beyond which its axis is logarithmic
-_NONE = pd.DataFrame({"step": [], "mean": [], "standard_error": []})
-
-Spread = Mapping[tuple[str, str], pd.DataFrame]
-"""Mean and standard error over seeds at each step, by (group's label, metric)."""
 
 
 class Look(NamedTuple):
@@ -41,22 +37,16 @@ def looks(groups: Sequence[Group]) -> list[Look]:
     """By method, in its own colour, where methods differ or there is one, and all have a colour; else in turn."""
     methods = [parts(group.method)[0] for group in groups]
     by_method = (len(methods) == 1 or len(set(methods)) > 1) and set(methods) <= set(style.COLOURS)
-    return _dashed([style.COLOURS[name] for name in methods]) if by_method else in_turn(len(groups))
+    if not by_method:
+        return in_turn(len(groups))
+    colours = [style.COLOURS[name] for name in methods]  # lines that share a colour differ in their dash
+    return [Look(colour, _DASHES[colours[:i].count(colour) % len(_DASHES)]) for i, colour in enumerate(colours)]
 
 
 def in_turn(count: int) -> list[Look]:
     """Looks of lines that are no methods."""
-    return _dashed([style.CYCLE[i % len(style.CYCLE)] for i in range(count)])
-
-
-def _dashed(colours: Sequence[str]) -> list[Look]:
-    """Lines that share a colour differ in their dash."""
-    met: Counter[str] = Counter()
-    found = []
-    for colour in colours:
-        found.append(Look(colour, _DASHES[met[colour] % len(_DASHES)]))
-        met[colour] += 1
-    return found
+    colours = len(style.CYCLE)
+    return [Look(style.CYCLE[i % colours], _DASHES[i // colours % len(_DASHES)]) for i in range(count)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,19 +96,19 @@ class Chart:
 
 def frame(groups: Sequence[Group]) -> pd.DataFrame:
     """Every metric of every run: columns label, seed, metric, step, value; a list of values as its mean."""
-    rows = []
-    for group in groups:
-        for run in group.runs:
-            for record in run.records:
-                for name, value in record.items():
-                    if name.split("/")[0] in PREFIXES and "/" in name:
-                        rows.append((group.label, run.seed, name, record["step"], mean(value)))
+    rows = [
+        (group.label, run.seed, name, record["step"], mean(value))
+        for group in groups
+        for run in group.runs
+        for record in run.records
+        for name, value in record.items()
+        if name.split("/")[0] in PREFIXES and "/" in name
+    ]
     return pd.DataFrame(rows, columns=["label", "seed", "metric", "step", "value"])
 
 
 def charts(groups: Sequence[Group], table: pd.DataFrame) -> dict[str, list[Chart]]:
     """The charts of a `frame` by prefix: of one group one a family of metrics, else one a metric, a line a group."""
-    spread = dict(list(over_seeds(table, ["label", "metric", "step"]).groupby(["label", "metric"])))
     found: dict[str, list[Chart]] = {}
     for prefix in PREFIXES:
         names = _names(table, prefix)
@@ -126,10 +116,10 @@ def charts(groups: Sequence[Group], table: pd.DataFrame) -> dict[str, list[Chart
             made = []
             for title, members in families(names).items():
                 pairs = zip(members, in_turn(len(members)), strict=True)
-                lines = (_series(spread, groups[0], m, _member(title, m), look) for m, look in pairs)
+                lines = (_series(table, groups[0], m, _member(title, m), look) for m, look in pairs)
                 made.append(Chart(title, tuple(lines), members, True))
         else:
-            made = [_of_metric(spread, groups, name) for name in names]
+            made = [_of_metric(table, groups, name) for name in names]
         if made:
             found[prefix] = made
     return found
@@ -138,19 +128,13 @@ def charts(groups: Sequence[Group], table: pd.DataFrame) -> dict[str, list[Chart
 def headline(groups: Sequence[Group], table: pd.DataFrame, last: pd.DataFrame) -> list[Chart]:
     """The main result, a line a group: ``name@1`` by step and the last ``name@k`` over k, of each such family.
 
-    Of the evaluations, or of the training of runs without any.
-
-    Args:
-        groups: the lines.
-        table: as `frame` gives it.
-        last: as `final_table` gives it.
+    Of the evaluations, or of the training of runs without any; `table` is a `frame`, `last` its `final_table`.
     """
-    spread = dict(list(over_seeds(table, ["label", "metric", "step"]).groupby(["label", "metric"])))
     for prefix in ("eval", "train"):
         made = []
         for title, members in families(_names(table, prefix)).items():
             if title.endswith("@k") and len(members) >= _FAMILY_SIZE:
-                made += [_of_metric(spread, groups, members[0]), _over_k(groups, title, members, last)]
+                made += [_of_metric(table, groups, members[0]), _over_k(groups, title, members, last)]
         if made:
             return made
     return []
@@ -160,9 +144,9 @@ def _names(table: pd.DataFrame, prefix: str) -> list[str]:
     return sorted({name for name in table.metric if name.startswith(prefix + "/")}, key=natural)
 
 
-def _of_metric(spread: Spread, groups: Sequence[Group], name: str) -> Chart:
+def _of_metric(table: pd.DataFrame, groups: Sequence[Group], name: str) -> Chart:
     pairs = zip(groups, looks(groups), strict=True)
-    return Chart(name, tuple(_series(spread, group, name, group.label, look) for group, look in pairs), (name,), False)
+    return Chart(name, tuple(_series(table, group, name, group.label, look) for group, look in pairs), (name,), False)
 
 
 def families(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -173,12 +157,10 @@ def families(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
         {'eval/pass@k': ('eval/pass@1', 'eval/pass@2'), 'eval/coverage': ('eval/coverage',)}
     """
     stems = {name: _stem(name) for name in names}
-    counts = pd.Series(list(stems.values())).value_counts() if names else {}
+    counts = Counter(stems.values())
     found: dict[str, list[str]] = {}
-    for name in names:
-        stem = stems[name]
-        least = _FAMILY_SIZE if stem.endswith("_") else 2
-        together = stem != name and counts[stem] >= least
+    for name, stem in stems.items():
+        together = stem != name and counts[stem] >= (_FAMILY_SIZE if stem.endswith("_") else 2)
         found.setdefault(stem + ("k" if stem.endswith("@") else "…") if together else name, []).append(name)
     return {title: tuple(members) for title, members in found.items()}
 
@@ -201,8 +183,9 @@ def _over_k(groups: Sequence[Group], title: str, members: Sequence[str], last: p
     return Chart(f"{title}, last, over k", tuple(lines), (), False, by_k=True)
 
 
-def _series(spread: Spread, group: Group, metric: str, label: str, look: Look) -> Series:
-    rows = spread.get((group.label, metric), _NONE).sort_values("step")
+def _series(table: pd.DataFrame, group: Group, metric: str, label: str, look: Look) -> Series:
+    own = table[(table.label == group.label) & (table.metric == metric)]
+    rows = over_seeds(own, ["step"]).sort_values("step")
     arrays = [rows[column].to_numpy(float) for column in ("step", "mean", "standard_error")]
     finite = arrays[1][np.isfinite(arrays[1])]
     size = max(1, -(-len(rows) // MOST_POINTS))
@@ -212,13 +195,9 @@ def _series(spread: Spread, group: Group, metric: str, label: str, look: Look) -
 
 
 def _bins(values: np.ndarray, size: int) -> np.ndarray:
-    """Means of consecutive entries, NaN left out."""
-    if size == 1:
-        return values
-    padded = np.concatenate([values, np.full(-len(values) % size, np.nan)]).reshape(-1, size)
-    count = np.isfinite(padded).sum(axis=1)
-    total = np.where(np.isfinite(padded), padded, 0.0).sum(axis=1)
-    return np.divide(total, count, out=np.full(len(padded), np.nan), where=count > 0)
+    """Means of consecutive entries, those that are not finite left out."""
+    finite = pd.Series(values).where(np.isfinite(values))
+    return finite.groupby(np.arange(len(values)) // size).mean().to_numpy()
 
 
 def _stem(name: str) -> str:

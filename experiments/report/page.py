@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 import pandas as pd
@@ -34,8 +33,7 @@ _TITLES = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """Charts below one heading; `number` is for their ids, `kind` the class of their grid."""
 
     number: int
@@ -141,11 +139,8 @@ def _about(groups: Sequence[Group], last: pd.DataFrame) -> dict[str, Any]:
 
 def _tiles(last: pd.DataFrame) -> list[dict[str, Any]]:
     """The last evaluations, or the last training metrics of a run without any."""
-    for prefix in ("eval/", "train/"):
-        rows = last[last.metric.str.startswith(prefix)]
-        if len(rows):
-            return rows[:_MOST_TILES].to_dict("records")
-    return []
+    found = (last[last.metric.str.startswith(prefix)] for prefix in ("eval/", "train/"))
+    return next((rows[:_MOST_TILES].to_dict("records") for rows in found if len(rows)), [])
 
 
 def _finals(groups: Sequence[Group], by_prefix: Mapping[str, Sequence[Chart]], last: pd.DataFrame) -> dict[str, Any]:
@@ -233,6 +228,4 @@ def _environment(run: RunFolder, with_command: bool) -> dict[str, Any]:
 
 def _setting(value: Any) -> str:
     """A config's value as it is shown."""
-    if isinstance(value, str):
-        return value or '""'
-    return "–" if value is None else json.dumps(value)
+    return (value or '""') if isinstance(value, str) else "–" if value is None else json.dumps(value)

@@ -34,14 +34,10 @@ def specifications(charts: Iterable[Chart]) -> dict[str, dict[str, Any]]:
 
 
 def data(chart: Chart, colour: Mapping[str, str]) -> dict[str, Any]:
-    """A chart's lines as JSON: label, colour and dash of each, and its points.
+    """A chart's lines as JSON: label, dash and colour (the page's name for it) of each, and its points.
 
     x, value: [n], null where nothing finite was logged. low, high: [n], the edges of the band of one standard error;
     empty for a line without one.
-
-    Args:
-        chart: the chart.
-        colour: the page's name of each colour.
     """
     lines = [_line(series, chart.log) | {"colour": colour[series.look.colour]} for series in chart.series]
     return {"spec": _kind(chart), "lines": lines}

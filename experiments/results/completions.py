@@ -29,14 +29,7 @@ class Answer(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Completion:
-    """The answers to a prompt at a step.
-
-    Attributes:
-        step: of RL.
-        prompt: as the model saw it.
-        gold: the right answer; "" where there is none to write down.
-        answers: in the order in which they were sampled.
-    """
+    """The answers to a prompt at a step of RL; gold is "" where there is no right answer to write down."""
 
     step: int
     prompt: str

@@ -17,13 +17,7 @@ KINDS = ("png", "svg")
 
 @dataclasses.dataclass(frozen=True)
 class Drawing:
-    """A drawn figure and the numbers in it.
-
-    Attributes:
-      fig: the matplotlib figure.
-      data: one row a plotted point, tidy; saved as CSV beside the pictures.
-      text: printed when the figure is drawn by command: a table's own lines; "" for nothing.
-    """
+    """A drawn figure; a row a plotted point, saved as CSV beside it; text that the command prints ("" for none)."""
 
     fig: Figure
     data: pd.DataFrame
@@ -31,13 +25,7 @@ class Drawing:
 
 
 def save(drawing: Drawing, folder: Any, name: str) -> None:
-    """Writes FOLDER/NAME.png, .svg and .csv; the same numbers give the same bytes.
-
-    Args:
-      drawing: the figure and its numbers.
-      folder: a path of pathlib or epath, which exists.
-      name: without a suffix.
-    """
+    """Writes FOLDER/NAME.png, .svg and .csv; the same numbers give the same bytes. The folder exists."""
     with style.settings():
         for kind in KINDS:
             # No date in the file.
