@@ -156,14 +156,7 @@ def main(folder: pathlib.Path) -> None:
     }
     FILE.write_bytes(gzip.compress(json.dumps(golden, ensure_ascii=False).encode(), mtime=0))
     print(
-        len(texts),
-        "strings,",
-        len(vocabulary),
-        "tokens,",
-        len(golden["merges"]),
-        "merges,",
-        FILE.stat().st_size,
-        "bytes",
+        f"{len(texts)} strings, {len(vocabulary)} tokens, {len(golden['merges'])} merges, {FILE.stat().st_size} bytes"
     )
 
 
