@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from experiments.lm import training
+from experiments.lm import blocks, training
 from experiments.lm.check import check, estimator_phases
 from experiments.lm.tasks import table
 from maxrl_jax.devices import sharding
@@ -43,6 +43,8 @@ def run(config: Any, workdir: str | os.PathLike) -> dict[str, Any]:
             params = jax.tree.map(sharding.to_host, state["params"])
             if jax.process_index() == 0:
                 setup.row.finish(opened, setup, params)
+        if jax.process_index() == 0:
+            (opened.path / blocks.FOLDER).rmtree(missing_ok=True)
         return opened.finish(state["params"])
 
 

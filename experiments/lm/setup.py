@@ -157,8 +157,11 @@ class Setup:
     @functools.cached_property
     def eval_engine(self) -> Engine:
         """What draws the answers of an evaluation."""
-        rows = by_platform(self.config.eval.decode_rows, cpu=512, accelerator=16_384)
-        return self._engine(self.eval_sampling, rows)
+        return self._engine(self.eval_sampling, self._eval_rows)
+
+    @property
+    def _eval_rows(self) -> int:
+        return by_platform(self.config.eval.decode_rows, cpu=512, accelerator=16_384)
 
     def _engine(self, sampling: Settings, max_rows: int | None) -> Engine:
         rl = self.config.rl
@@ -177,7 +180,8 @@ class Setup:
     def sampler(self, num_samples: int, num_shown: int = 0, prompts: Prompts | None = None) -> Sampler:
         """An evaluation on held-out prompts, by default on all that are evaluated."""
         prompts = self.held_out if prompts is None else prompts
-        return Sampler(self.eval_engine, self.task, prompts, num_samples, self.mesh.size, num_shown)
+        parts = self.eval_engine, self.task, prompts, num_samples, self.mesh.size
+        return Sampler(*parts, self._eval_rows, num_shown)
 
     @property
     def step(self) -> step.Settings:

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import optax
 
+from experiments.lm.blocks import Blocks
 from experiments.lm.completions import Completions
 from experiments.lm.setup import Setup, by_platform
 from maxrl_jax import keys
@@ -40,7 +41,7 @@ def run_sft(opened: Run, setup: Setup, params: Any) -> Any:
 
     every = [Every(0, export, at_end=False, at_steps=config.sft.export_steps), *setup.row.sft_measures(setup)]
     if config.sft.eval_every_steps:
-        every.append(Every(config.sft.eval_every_steps, evaluate(setup, "sft"), at_start=True))
+        every.append(Every(config.sft.eval_every_steps, evaluate(opened, setup, "sft"), at_start=True))
     phase = Phase(
         name="sft",
         chunk=make_sft_chunk(setup),
@@ -52,13 +53,18 @@ def run_sft(opened: Run, setup: Setup, params: Any) -> Any:
     return run_steps(opened, phase, state)["params"]
 
 
-def evaluate(setup: Setup, prefix: str, completions: Completions | None = None) -> Callable[..., dict[str, Any]]:
+def evaluate(
+    opened: Run, setup: Setup, prefix: str, completions: Completions | None = None
+) -> Callable[..., dict[str, Any]]:
     """``action(state, step) -> {"PREFIX/...": value}``: every held-out prompt is sampled; writes the completions."""
     stream = {"eval": "evaluation", "sft": "sft_evaluation"}[prefix]
     num_samples, task = setup.config.eval.num_samples, setup.task
 
     def action(state: State, step: int) -> dict[str, Any]:
-        found = setup.run_sampler(state["params"], keys.stream(setup.config.seed, stream, step))
+        params = state["params"]
+        # Of several processes each would need the same blocks.
+        kept = Blocks(opened, f"{stream} {step}", params) if jax.process_count() == 1 else None
+        found = setup.run_sampler(params, keys.stream(setup.config.seed, stream, step), kept)
         if completions is not None:
             completions.evaluated(step, found)
         groups = task.groups[: len(setup.held_out)]
@@ -122,7 +128,7 @@ def run_rl(opened: Run, setup: Setup, params: Any, phases: Phases) -> Any:
     """The state after RL; ``phases`` is the estimator from each step on."""
     config = setup.config
     shown = Completions(opened, setup, Schedule(tuple(phases))) if config.log.completions_prompts else None
-    evaluated = evaluate(setup, "eval", shown)
+    evaluated = evaluate(opened, setup, "eval", shown)
     every = [Every(config.eval.every_steps, evaluated, at_start=True, show=setup.row.show)]
     if shown and config.log.completions_every:
         every.append(Every(config.log.completions_every, shown.between, at_end=False))

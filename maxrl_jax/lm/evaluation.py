@@ -3,7 +3,7 @@
 Letters: P prompts, n samples of each, T answer tokens.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ from maxrl_jax import metrics
 from maxrl_jax.lm.engine import Engine, OneLoop
 from maxrl_jax.lm.judging import answered
 from maxrl_jax.lm.rollout import Rollouts
+from maxrl_jax.lm.rollout.chunks import chunk_shape
 from maxrl_jax.lm.task import Arrays, Prompts, Task, Verdict
 
 PER_SAMPLE = ("rewards", "votes", "votes_right")
@@ -22,7 +23,7 @@ PER_SAMPLE = ("rewards", "votes", "votes_right")
 SHOWN = ("tokens", "length", "rewards", "codes")
 """Arrays of the samples that a `Sampler` shows, each behind ``shown_``."""
 
-_DRAWN_TOKENS = 2**25  # of answers that are kept at a time, as 13 bytes each
+Found = dict[str, np.ndarray]
 
 
 class Sampler:
@@ -38,32 +39,42 @@ class Sampler:
         prompts: P of them.
         num_samples: n of each prompt.
         num_devices: that a block of prompts is shared out over.
+        max_rows: answers that a block has on each device, or one prompt's where that is more; None for one block.
         num_shown: of the first samples of each prompt, all is returned: shown_tokens [P, num_shown, T], shown_length,
             shown_rewards and shown_codes (indices into the task's reasons); 0 for none.
     """
 
     def __init__(
-        self, engine: Engine, task: Task, prompts: Prompts, num_samples: int, num_devices: int, num_shown: int = 0
+        self,
+        engine: Engine,
+        task: Task,
+        prompts: Prompts,
+        num_samples: int,
+        num_devices: int = 1,
+        max_rows: int | None = None,
+        num_shown: int = 0,
     ):
         self._engine: Any = engine
         self._task, self._prompts = task, prompts
         self._samples, self._shown = num_samples, num_shown
-        most = max(1, _DRAWN_TOKENS // (num_samples * task.answer_length * num_devices))
-        self._block = min(most, -(-len(prompts) // num_devices)) * num_devices
+        self._block = chunk_shape(-(-len(prompts) // num_devices), num_samples, max_rows)[0] * num_devices
         in_one_program = isinstance(engine, OneLoop) and not task.judged_on_host
         self._of_block = jax.jit(self._traced) if in_one_program else self._on_host
         self._counted = self._count if task.judged_on_host else jax.jit(self._count)
 
-    def __call__(self, params: Any, key: jax.Array) -> dict[str, np.ndarray]:
-        """See the class."""
-        count = len(self._prompts)
-        firsts = range(0, count, self._block)
-        parts = []
+    def __call__(self, params: Any, key: jax.Array, kept: MutableMapping[int, Found] | None = None) -> Found:
+        """See the class; ``kept`` has the blocks that are drawn already, by first prompt, and is given the others."""
+        kept = {} if kept is None else kept
+        firsts = range(0, len(self._prompts), self._block)
         for first in firsts:
-            ids = np.arange(first, first + self._block, dtype=np.int32)
-            own = self._prompts.at(ids % count)  # the last block repeats the first prompts
-            parts.append(jax.device_get(self._of_block(own, key, params, ids)))
-        return {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
+            if first not in kept:
+                kept[first] = self._drawn(params, key, first)
+        return {name: np.concatenate([kept[first][name] for first in firsts])[: len(self._prompts)] for name in kept[0]}
+
+    def _drawn(self, params: Any, key: jax.Array, first: int) -> Found:
+        ids = np.arange(first, first + self._block, dtype=np.int32)
+        own = self._prompts.at(ids % len(self._prompts))  # the last block repeats the first prompts
+        return jax.device_get(self._of_block(own, key, params, ids))
 
     def _traced(self, prompts: Prompts, key: jax.Array, params: Any, ids: Any) -> dict[str, Any]:
         """A block in one program."""

@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from experiments.lm import blocks
 from experiments.lm.__main__ import check, run
 from experiments.lm.completions import ADDED, Completions
 from experiments.lm.tasks.table import set_up
 from experiments.results import completions
 from maxrl_jax import advantages
+from maxrl_jax.lm import evaluation
 from maxrl_jax.lm.schedule import Schedule
 from maxrl_jax.tasks.maze import tokens
 from tests.experiments.lm.small import lines, mathematics, small
@@ -36,6 +38,32 @@ def test_a_run_on_mazes_writes_tokens(tmp_path):
     # The answers are the first of the evaluation's.
     assert all(sum(row["rewards"]) <= count for row, count in zip(rows[:2], solved[0], strict=False))
     assert [completion.step for completion in completions.read(tmp_path)] == [row["step"] for row in rows]
+
+
+def test_an_evaluation_that_is_killed_goes_on_within_itself(tmp_path, monkeypatch):
+    """Killed after two of the last evaluation's four blocks: a step and two blocks later all is as without the kill."""
+    config = small(**CHOSEN, **{"sft.steps": 0, "eval.num_mazes": 7, "eval.decode_rows": 8})
+    run(config, tmp_path / "whole")
+    monkeypatch.setattr(blocks, "SECONDS", 0.0)
+    drawn, draw = [], evaluation.Sampler._drawn
+
+    def counted(sampler, params, key, first):
+        if len(drawn) == limit:
+            raise KeyboardInterrupt
+        drawn.append(first)
+        return draw(sampler, params, key, first)
+
+    monkeypatch.setattr(evaluation.Sampler, "_drawn", counted)
+    limit = 4 + 1 + 2  # the first evaluation, completions between the two, half of the last evaluation
+    with pytest.raises(KeyboardInterrupt):
+        run(config, tmp_path / "run")
+    drawn.clear()
+    run(config, tmp_path / "run")
+    assert drawn == [4, 6]
+    whole, resumed = (lines(tmp_path / name, "train/", "eval/", "final/") for name in ("whole", "run"))
+    assert resumed == whole
+    assert not (tmp_path / "run" / blocks.FOLDER).exists()
+    assert completions.read(tmp_path / "run") == completions.read(tmp_path / "whole")
 
 
 def test_an_evaluation_adds_what_is_newly_solved_and_what_is_worst(tmp_path):

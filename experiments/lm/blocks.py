@@ -1,0 +1,61 @@
+"""The blocks of an evaluation, kept as they are drawn: an evaluation that was killed goes on after the last."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from maxrl_jax.runs.config import fields
+from maxrl_jax.runs.folder import digest, inputs
+from maxrl_jax.runs.folder.run import Run
+
+FOLDER = "evaluating"
+"""Of a run, with the part that is drawn of its last evaluation."""
+
+SECONDS = 1.0
+"""A block that took less is not kept in a file."""
+
+
+class Blocks(dict[int, dict[str, np.ndarray]]):
+    """The blocks of an evaluation that are drawn, in files of the run's folder: a kill within it costs one block.
+
+    Files have the name of a digest of all that the blocks depend on, and of the first prompt. Those of another
+    evaluation are removed.
+
+    Args:
+        run: the open run.
+        name: of the evaluation.
+        params: of the policy.
+    """
+
+    def __init__(self, run: Run, name: str, params: Any):
+        super().__init__()
+        given = run.path / inputs.NAME
+        sums = jax.device_get(digest.device_checksums(jax.tree.leaves(params))[0]).tolist()
+        parts = json.dumps([name, fields.to_dict(run.config), given.read_text() if given.exists() else "", sums])
+        self._folder, self._digest = run.path / FOLDER, hashlib.sha256(parts.encode()).hexdigest()[:16]
+        for file in self._folder.iterdir() if self._folder.exists() else ():
+            if file.name.startswith(self._digest):
+                with np.load(io.BytesIO(file.read_bytes())) as arrays:
+                    super().__setitem__(int(file.stem.split("-")[1]), dict(arrays))
+            else:
+                file.unlink()
+        self._began = time.monotonic()
+
+    def __setitem__(self, first: int, found: dict[str, np.ndarray]) -> None:
+        """Keeps a block, in a file unless it is drawn again in no time."""
+        super().__setitem__(first, found)
+        if time.monotonic() - self._began >= SECONDS:
+            self._folder.mkdir(exist_ok=True)
+            content = io.BytesIO()
+            np.savez(content, **found)
+            beside = self._folder / ".new"
+            beside.write_bytes(content.getvalue())
+            beside.replace(self._folder / f"{self._digest}-{first}.npz")
+        self._began = time.monotonic()
