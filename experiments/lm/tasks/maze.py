@@ -16,8 +16,8 @@ from maxrl_jax.runs.config import checks
 from maxrl_jax.runs.folder import headline
 from maxrl_jax.runs.folder.run import Run
 from maxrl_jax.tasks import maze
+from maxrl_jax.tasks.maze import split, tokens
 from maxrl_jax.tasks.maze import task as maze_task
-from maxrl_jax.tasks.maze import tokens
 from maxrl_jax.tasks.maze.reward import KINDS
 from maxrl_jax.tasks.maze.task import IMITATED
 
@@ -83,7 +83,7 @@ def _check_model(config: Any, folder: str) -> None:
 
 def evaluation_key(config: Any) -> dict[str, Any]:
     """The fields that the held-out mazes and their rewards depend on."""
-    count, _ = maze.cap_held_out(config.maze.num_held_out, config.maze.size)
+    count, _ = split.cap_held_out(config.maze.num_held_out, config.maze.size)
     return {
         "size": config.maze.size,
         "held_out_seed": config.eval.seed,

@@ -12,6 +12,7 @@ import numpy as np
 
 from maxrl_jax import keys
 from maxrl_jax.tasks import maze
+from maxrl_jax.tasks.maze import split
 
 FILE = "held_out.json"
 
@@ -21,7 +22,7 @@ Table = tuple[int, int, int]
 
 def own(config: Any) -> Table:
     """The table of a run."""
-    count, _ = maze.cap_held_out(config.maze.num_held_out, config.maze.size)
+    count, _ = split.cap_held_out(config.maze.num_held_out, config.maze.size)
     return config.maze.size, config.eval.seed, count
 
 
