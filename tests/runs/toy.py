@@ -19,13 +19,6 @@ from maxrl_jax.runs.loop.steps import run_steps
 
 
 def check(config):
-    checks.non_negative_int(config, "sft.steps")
-    checks.non_negative_int(config, "rl.steps")
-    checks.positive_int(config, "chunk_steps")
-    checks.positive_int(config, "size")
-    checks.non_negative_int(config, "eval.every_steps")
-    checks.positive_int(config, "rl.num_rollouts")
-    checks.positive(config, "rl.learning_rate")
     estimator.phases(config, "rl.advantage", num_rollouts=config.rl.num_rollouts)
     checks.batch(config, "batch")
     checks.batch(config, "size")
