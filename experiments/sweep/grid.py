@@ -62,8 +62,6 @@ def parse(text: str) -> list[tuple[tuple[str, str], ...]]:
         if len(values) != len(keys):
             raise ConfigError("--grid", text, f"{len(keys)} values joined by + in each entry (here {entry!r})")
         points.append(tuple(zip(keys, values, strict=True)))
-    if len(set(points)) != len(points):
-        raise ConfigError("--grid", text, "each value once")
     return points
 
 

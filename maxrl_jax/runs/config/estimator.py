@@ -5,7 +5,6 @@ static estimator, so a driver compiles once per phase.
 """
 
 import inspect
-import itertools
 from typing import Any
 
 import jax
@@ -63,7 +62,7 @@ def phases(
     schedules = {k: _schedule(f"{key}.{k}", value) for k, value in given.items()}
     found = []
     for start in sorted({0} | {step for schedule in schedules.values() for step, _ in schedule}):
-        hyper = {k: _value_at(schedule, start) for k, schedule in schedules.items()}
+        hyper = {k: [value for step, value in rows if step <= start][-1] for k, rows in schedules.items()}
         chosen = _build(key, name, hyper, num_rollouts, reward_kind)
         _check_arrays(key, chosen, provides)
         found.append((start, chosen))
@@ -136,16 +135,7 @@ def _schedule(key: str, value: Any) -> Schedule:
     """``((step, value), ...)`` as given, a constant as one phase from step 0."""
     if not (isinstance(value, tuple) and value and all(isinstance(entry, tuple | list) for entry in value)):
         return ((0, value),)
-    wanted = "phases ((0, value), (step, value), ...) with whole, increasing steps from 0"
-    if any(len(entry) != 2 for entry in value):
-        raise ConfigError(key, value, wanted)
-    steps = [entry[0] for entry in value]
-    if any(isinstance(step, bool) or not isinstance(step, int) for step in steps):
-        raise ConfigError(key, value, wanted)
-    if steps[0] != 0 or any(b <= a for a, b in itertools.pairwise(steps)):
-        raise ConfigError(key, value, wanted)
+    steps = [entry[0] for entry in value if len(entry) == 2 and type(entry[0]) is int]
+    if len(steps) < len(value) or steps[0] != 0 or steps != sorted(set(steps)):
+        raise ConfigError(key, value, "phases ((0, value), (step, value), ...) with whole, increasing steps from 0")
     return tuple((step, entry) for step, entry in value)
-
-
-def _value_at(schedule: Schedule, step: int) -> Any:
-    return [value for first, value in schedule if first <= step][-1]

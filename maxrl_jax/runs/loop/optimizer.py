@@ -53,7 +53,6 @@ def make(
     b1: float = 0.9,
     b2: float = 0.999,
     eps: float = 1e-8,
-    decay_mask: Any = None,
 ) -> optax.GradientTransformation:
     """Clipping by the global norm, then the named optimizer.
 
@@ -70,8 +69,6 @@ def make(
         b1: decay of Adam's first moment.
         b2: decay of Adam's second moment.
         eps: added to the root of Adam's second moment.
-        decay_mask: pytree of bool (or a function of the parameters giving one): leaves that decay; all by
-            default.
 
     Raises:
         ValueError: unknown name, or weight decay for adam.
@@ -80,14 +77,13 @@ def make(
         raise ValueError(f"optimizer: got {name!r}, allowed is one of {', '.join(NAMES)}")
     parts = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
     if name == "adamw":
-        parts.append(optax.adamw(learning_rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay, mask=decay_mask))
+        parts.append(optax.adamw(learning_rate, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay))
     elif name == "muon":
         parts.append(
             optax.contrib.muon(
                 learning_rate,
                 beta=momentum,
                 weight_decay=weight_decay,
-                weight_decay_mask=decay_mask,
                 adam_b1=b1,
                 adam_b2=b2,
                 eps=eps,
@@ -101,7 +97,7 @@ def make(
         parts.append(optax.adam(learning_rate, b1=b1, b2=b2, eps=eps))
     else:
         if weight_decay:
-            parts.append(optax.add_decayed_weights(weight_decay, mask=decay_mask))
+            parts.append(optax.add_decayed_weights(weight_decay))
         parts.append(optax.sgd(learning_rate, momentum=momentum or None))
     return optax.chain(*parts)
 
@@ -149,9 +145,7 @@ def apply(
     return jax.lax.cond(signal, move, lambda params, opt_state: (params, opt_state), params, opt_state)
 
 
-def from_config(
-    settings: Any, steps: int, *, learning_rate: float | None = None, decay_mask: Any = None
-) -> optax.GradientTransformation:
+def from_config(settings: Any, steps: int, *, learning_rate: float | None = None) -> optax.GradientTransformation:
     """The optimizer of a config group made by ``configs.common.optimizer``, over ``steps`` updates, see `make`.
 
     ``learning_rate`` is the peak where the config has it elsewhere.
@@ -167,7 +161,6 @@ def from_config(
         b1=settings.b1,
         b2=settings.b2,
         eps=settings.eps,
-        decay_mask=decay_mask,
     )
 
 
