@@ -14,7 +14,7 @@ from maxrl_jax.lm.step import PROVIDES
 from maxrl_jax.lm.task import Task
 from maxrl_jax.runs import launch
 from maxrl_jax.runs.config import checks, estimator
-from maxrl_jax.runs.config.imported import own_name
+from maxrl_jax.runs.config.imported import imported
 from maxrl_jax.runs.loop import optimizer
 
 POSITIVE = (
@@ -92,7 +92,7 @@ def _check_rl(config: Any) -> None:
         raise ConfigError("rl.loss", config.rl.loss, allowed)
     checks.positive(config, "rl.largest_weight")
     if config.rl.rollouts:
-        own_name(config, "rl.rollouts", "an empty string")
+        imported(config, "rl.rollouts", "an empty string")
     segments = checks.tuple_of(config, "rl.decode_segments", int, low=1, min_length=0)
     if list(segments) != sorted(set(segments)):
         raise ConfigError("rl.decode_segments", segments, "numbers of tokens that grow")

@@ -21,8 +21,8 @@ NAME = "inputs.json"
 PATHS = ("model.init_from", "data.train", "data.eval")
 """Fields that name a file or the folder of a model."""
 START = "checkpoint.init_from"
-CODE = ("task", "verifier.grade", "data.train_layout", "data.eval_layout")
-"""Fields that may name a user's own code that judges answers or reads problems, my.module:name."""
+CODE = ("task", "verifier.grade", "rl.rollouts", "data.train_layout", "data.eval_layout")
+"""Fields that may name a user's own code that draws or judges answers or reads problems, my.module:name."""
 
 Digests = dict[str, dict[str, str]]
 
