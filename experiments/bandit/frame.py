@@ -38,15 +38,15 @@ def quiet(done: int, total: int) -> None:
 
 def ending_in_tables(
     train: Callable[..., Any],
-    tables: Callable[[Any, Any], Tables],
+    tables: Callable[[Any, Any], Tables] | None,
     figures: Callable[[Any, Tables], dict[str, tuple[Any, ...]]],
     metrics: Callable[[Tables], Lines] = lambda made: (),
 ) -> Callable[[Run, Any], Tables]:
     """``run(opened, config)`` of a study that trains everything at once.
 
     Args:
-      train: ``train(config, tell)``, whose result has ``params``; ``tell(parts done, parts in all)``.
-      tables: ``tables(config, result)`` by file name.
+      train: ``train(config, tell)``, whose result has ``params`` or is the tables; ``tell(parts done, parts in all)``.
+      tables: ``tables(config, result)`` by file name; None where the result is the tables.
       figures: ``figures(config, tables)``: of each file name, a function that draws, and its arguments.
       metrics: lines of metrics.jsonl from the tables.
     """
@@ -55,13 +55,16 @@ def ending_in_tables(
         opened.progress.begin(config.study, 0, 1)
         found = train(config, lambda done, total: opened.progress.update(done, total, {}))
         opened.progress.end()
-        made = tables(config, found)
+        made = tables(config, found) if tables else found
         for name, table in made.items():
             (opened.path / f"{name}.csv").write_text(table.to_csv(index=False))
         opened.log_many(metrics(made))
         for name, (draw, *arguments) in figures(config, made).items():
             save_in_run(opened, name, draw, *arguments)
-        opened.finish(found.params)
+        if tables:
+            opened.finish(found.params)
+        else:  # nothing is trained: the digest is of the numbers
+            opened.finish({name: table.select_dtypes("number").to_numpy() for name, table in made.items()})
         return made
 
     return run

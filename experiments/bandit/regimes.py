@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -115,19 +115,8 @@ def race(
     return jax.vmap(of_setting)(problems)
 
 
-class Found(NamedTuple):
-    """The table, which is also what the run's digest is of."""
-
-    table: pd.DataFrame
-
-    @property
-    def params(self) -> pd.DataFrame:
-        """The numbers."""
-        return self.table
-
-
-def train(config: Any, tell: Any = frame.quiet) -> Found:
-    """A row for each cell, kind of gradients, measure and method: its best rate on the first seed, the others' mean."""
+def train(config: Any, tell: Any = frame.quiet) -> frame.Tables:
+    """For each cell, kind of gradients, measure and method its best rate on the first seed and the others' mean."""
     regimes = config.regimes
     problems, seeds = make_problems(config), seed_keys(config.seed, 1 + regimes.num_seeds)
     programs = list(itertools.product(regimes.num_rollouts, regimes.optimizers, (False, True)))
@@ -155,7 +144,8 @@ def train(config: Any, tell: Any = frame.quiet) -> Found:
                     row = {**cell, "steps": steps, "pass_at": measure, "method": method, "rate": rates[best]}
                     row["at_end"] = bool(own[best, 0] > own[inner, 0] + 0.01)
                     rows.append(row | {"mean": round(float(mean), 4), "standard_error": round(float(error), 4)})
-    return Found(pd.DataFrame(rows))
+    best = pd.DataFrame(rows)
+    return {"best": best, "ahead": ahead(best)}
 
 
 def ahead(table: pd.DataFrame) -> pd.DataFrame:
@@ -208,5 +198,4 @@ def check(config: Any) -> None:
     shared_checks.binary_estimators(config, "regimes.methods", sizes, REFILLED)
 
 
-RUN = frame.ending_in_tables(train, lambda config, found: {"best": found.table, "ahead": ahead(found.table)}, figures)
-STUDY = frame.Study(("regimes",), check, RUN)
+STUDY = frame.Study(("regimes",), check, frame.ending_in_tables(train, None, figures))

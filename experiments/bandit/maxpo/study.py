@@ -6,7 +6,7 @@ Nothing is trained: the digest of a run is of its numbers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -114,20 +114,13 @@ def variance_over_k(config: Any) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
-class Found(NamedTuple):
-    """The tables, and the numbers in them."""
-
-    made: frame.Tables
-    params: Any
-
-
-def train(config: Any, tell: Any = frame.quiet) -> Found:
+def train(config: Any, tell: Any = frame.quiet) -> frame.Tables:
     """Every table."""
     parts, made = (error_table, variance_over_actions, variance_over_k), {}
     for done, part in enumerate(parts, start=1):
         made[part.__name__.removesuffix("_table")] = part(config)
         tell(done, len(parts))
-    return Found(made, {name: np.asarray(table.select_dtypes("number")) for name, table in made.items()})
+    return made
 
 
 def metrics(made: frame.Tables) -> frame.Lines:
@@ -168,5 +161,4 @@ def check(config: Any) -> None:
         raise ConfigError("arms.ks", ks, f"at least one k below every N, the smallest of which is {min(sizes)}")
 
 
-RUN = frame.ending_in_tables(train, lambda config, found: found.made, figures, metrics)
-STUDY = frame.Study(("arms",), check, RUN)
+STUDY = frame.Study(("arms",), check, frame.ending_in_tables(train, None, figures, metrics))

@@ -47,7 +47,7 @@ def test_rates_are_chosen_on_the_first_seed_and_reported_on_the_others(config, m
     values[:, 0, 3, 1:] = np.array([0.2, 0.4])[:, None, None]
     values[:, 1, 8] = 0.7  # maxrl: the largest rate tried
     monkeypatch.setattr(regimes, "race", lambda *args, **keywords: values)
-    table = regimes.train(config).table
+    table = regimes.train(config)["best"]
     rloo, maxrl = (table[table.method == name].iloc[0] for name in ("rloo", "maxrl"))
     assert (rloo.rate, rloo["mean"], rloo.standard_error, rloo.at_end) == (1.0, 0.3, 0.1, False)
     assert (maxrl.rate, maxrl["mean"], maxrl.at_end) == (300.0, 0.7, True)
