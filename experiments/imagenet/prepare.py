@@ -73,7 +73,7 @@ def prepare(
     if "://" in os.fspath(data_dir):
         raise ValueError(f"data_dir: got {os.fspath(data_dir)!r}, allowed: a local folder, copied to a bucket later")
     folder = Path(data_dir) / "imagenet2012" / "5.1.0"
-    if folder.exists():  # it has its name since it is complete
+    if (folder / "dataset_info.json").exists():
         return folder
     progress = Progress("imagenet", _CONSOLE_SECONDS)
     paths = {split: Path(archives) / name for split, name in ARCHIVES.items()}

@@ -181,7 +181,10 @@ def spoil(folder, change):
         (lambda f: (f / "dataset_info.json").unlink(), r"has no imagenet2012/5\.1\.0/dataset_info\.json"),
         (lambda f: spoil(f, lambda info: info.update(fileFormat="tfrecord")), "in tfrecord files, not .*array_record"),
         (lambda f: spoil(f, lambda info: info["splits"].pop()), "lacks split validation"),
-        (lambda f: next(f.glob("*train*00002-of-00004")).unlink(), "lacks imagenet2012-train.array_record-00002-of"),
+        (
+            lambda f: next(f.glob("*train*00002-of-00004")).unlink(),
+            "lacks 1 of 4 files of split train, first imagenet2012-train.array_record-00002-of",
+        ),
     ],
 )
 def test_a_missing_part_is_named(folder, damage, said):

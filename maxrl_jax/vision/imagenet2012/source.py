@@ -121,9 +121,11 @@ def _builder(data_dir: str | os.PathLike[str]) -> Any:
     if info.name != "imagenet2012" or info.file_format.value != "array_record":
         raise refuse(f"holds {info.name} in {info.file_format.value} files, not imagenet2012 in array_record files")
     for split in ("train", "validation"):
-        names = [path.name for path in info.splits[split].filepaths] if split in info.splits else [f"split {split}"]
+        if split not in info.splits:
+            raise refuse(f"lacks split {split}")
+        names = [path.name for path in info.splits[split].filepaths]
         if missing := [name for name in names if name not in present]:
-            raise refuse(f"lacks {missing[0]} and {len(missing) - 1} more files of split {split}")
+            raise refuse(f"lacks {len(missing)} of {len(names)} files of split {split}, first {missing[0]}")
     return builder
 
 
