@@ -149,7 +149,7 @@ def save_hf(
     def tensors() -> Iterator[np.ndarray]:
         for parameter, value in parameters:
             for number in range(len(parameter.names)):
-                array = sharding.to_host(value[number] if parameter.stacked else value).astype(dtype)
+                array = sharding.to_host(value[number] if parameter.stacked else value).astype(dtype, copy=False)
                 yield array.T if parameter.transposed else array
 
     writes = jax.process_index() == 0
@@ -207,7 +207,7 @@ def _reader(
             names, part = names[part[0]], part[1:]
 
         def entry(name: str) -> np.ndarray:
-            value = weights.read(name, part[::-1] if parameter.transposed else part).astype(dtype)
+            value = weights.read(name, part[::-1] if parameter.transposed else part).astype(dtype, copy=False)
             return value.T if parameter.transposed else value
 
         if not parameter.stacked:
