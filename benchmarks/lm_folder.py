@@ -3,9 +3,9 @@
     python -m benchmarks.lm_folder --model smollm2-135m --devices 8
 
 Prints one JSON object, in MiB. Random parameters, split over all devices, are exported as a model folder, read again
-with every device's own part, saved as a checkpoint and restored. `extra` is how far the process's own memory (RssAnon, read
-every 2 ms; not pages of files) rose above what was there before and the arrays that came, which for simulated devices
-lie in the host's memory too; `largest` is the largest parameter, all blocks' together, and `parameters` all of them.
+with every device's own part, saved as a checkpoint and restored. `extra` is how far the process's own memory (RssAnon,
+read every 2 ms; not pages of files) rose above what was there before and the arrays that came, which for simulated
+devices lie in the host's memory too; `largest` is the largest parameter, all blocks' together, `parameters` all.
 """
 
 import argparse
