@@ -83,7 +83,8 @@ def evaluate(arguments: Sequence[str]) -> dict[str, Any]:
     setup = table.set_up(config)
     try:
         params = setup.init_params()
-        folder = options.out or Path(config.model.init_from) / _folder_name(options, config)
+        name = "evaluation" if options.run else f"evaluation_{config.maze.size}"
+        folder = options.out or Path(config.model.init_from) / name
         drawn = counts.Counts(folder, _settings(options, setup), _inputs(setup))
         drawn.draw(functools.partial(setup.sampler(options.round), params), options)
         if options.norms:
@@ -113,6 +114,7 @@ def settings_of(arguments: Sequence[str]) -> tuple[argparse.Namespace, Any]:
     with config.unlocked():
         config.model.init_from = str(folder)
         config.checkpoint.init_from = ""
+        config.rl.rollouts = ""  # the counts are of answers that our own engine draws
         shape = as_config_error("--model", str(folder), lambda: decoder.read_config(folder))
         for name in SHAPE:
             config.model[name] = getattr(shape, name)
@@ -131,10 +133,6 @@ def _of_run(folder: Path) -> Any:
 
 def _path(config_file: str) -> str:
     return str(Path(configs.__file__).parents[1] / config_file)
-
-
-def _folder_name(options: argparse.Namespace, config: Any) -> str:
-    return "evaluation" if options.run else f"evaluation_{config.maze.size}"
 
 
 def norms(setup: Setup, params: Any, num_prompts: int) -> pd.DataFrame:
