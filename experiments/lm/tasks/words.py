@@ -49,15 +49,15 @@ def evaluation_key(config: Any) -> dict[str, Any]:
 def sft_measures(setup: Setup) -> Sequence[Every]:
     """How well a policy calculates: ``sft/digits_right``, with every evaluation during SFT.
 
-    It is the share of the digits in the right chains that the policy would write, given all tokens before. The base that
-    RL starts from should know arithmetic and misread words (digits right 0.98 or more, pass@1 0.05 to 0.25, pass@64 0.8
-    or more): then reasoning pays, and sharpening can lose what is rarely right.
+    It is the share of the digits in the right chains that the policy would write, given all tokens before. The base
+    that RL starts from should know arithmetic and misread words (digits right 0.98 or more, pass@1 0.05 to 0.25,
+    pass@64 0.8 or more): then reasoning pays, and sharpening can lose what is rarely right.
     """
     prompts = setup.held_out
 
     @jax.jit
     def share(params: Any, prompts: Prompts) -> jax.Array:
-        model, wanted = setup.policy.model(params), prompts.solutions
+        model, wanted = setup.policy.model(params), jnp.asarray(prompts.solutions)
         begun = start(model, prompts.tokens, prompts.lengths)
         logits = answer_states(model, begun, wanted[:, None], prompts.lengths)[:, 0]
         is_digit = (wanted >= DIGIT_0) & (wanted < DIGIT_0 + 10)
