@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -253,7 +254,7 @@ def run(mutation: Mutation, folder: Path) -> bool:
     path.write_text(text.replace(mutation.old, mutation.new))
     # The copy comes first on the path, before an installed checkout.
     environment = {**os.environ, "PYTHONPATH": str(folder), "JAX_PLATFORMS": "cpu", "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *shell_words(mutation.tests)]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *shlex.split(mutation.tests)]
     try:
         status = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True).returncode
     finally:
@@ -261,13 +262,6 @@ def run(mutation: Mutation, folder: Path) -> bool:
     if status not in (0, 1):
         raise SystemExit(f"mutants: the tests of {mutation.what!r} could not run (pytest status {status})")
     return status == 1
-
-
-def shell_words(text: str) -> list[str]:
-    """Splits as a shell does, quotes included."""
-    import shlex
-
-    return shlex.split(text)
 
 
 def main() -> int:
