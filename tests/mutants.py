@@ -120,7 +120,7 @@ maxrl_jax/advantages/likelihood.py | a success is any reward of at least 0 |
 -success = rewards > 0.5
 +success = rewards >= 0.0
 
-maxrl_jax/advantages/pointwise.py | grpo with ddof 1 by default | tests/advantages/test_definitions.py -k grpo
+maxrl_jax/advantages/pointwise.py | grpo with ddof 1 by default | tests/advantages/test_reductions.py -k grpo
 -eps: float = 1e-6, ddof: int = 0
 +eps: float = 1e-6, ddof: int = 1
 
