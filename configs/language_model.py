@@ -16,6 +16,7 @@ def model(*, hidden_size: int, intermediate_size: int, max_positions: int) -> Co
     model.num_kv_heads = 2
     model.max_positions = max_positions
     model.compute_dtype = "auto"  # float32, bfloat16; auto: bfloat16 on accelerators, float32 on CPU
+    model.export_dtype = ""  # of the folders that are written: float32, bfloat16; empty: as in model.init_from
     model.remat = False  # gradients run each block again and keep less of it: less memory, more time
     return model
 

@@ -41,6 +41,7 @@ def check_all_but_estimator(config: Any) -> Task:
     for key in NON_NEGATIVE:
         checks.non_negative_int(config, key)
     checks.one_of(config, "model.compute_dtype", ("auto", "float32", "bfloat16"))
+    checks.one_of(config, "model.export_dtype", ("", "float32", "bfloat16"))
     as_config_error("model", config.model.num_heads, lambda: fresh_config(config, 1))
     _check_rl(config)
     temperature = checks.in_range(config, "eval.temperature", 0.0)

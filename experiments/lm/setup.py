@@ -114,12 +114,12 @@ class Setup:
         return sharding.init(build, self.mesh, jnp.uint32(self.config.seed))
 
     def save(self, params: Any, folder: str | os.PathLike) -> None:
-        """Writes a model folder, in the type and with the tokenizer's files of the model that the run began with.
+        """Writes a model folder, by default in the type of the model that the run began with, whose tokenizer it takes.
 
         Every process calls it, each with its part of the parameters, and process 0 writes.
         """
         source = self.config.model.init_from or None
-        dtype = decoder.stored_type(source) if source else None
+        dtype = self.config.model.export_dtype or (decoder.stored_type(source) if source else None)
         ends = {"stop_tokens": self.task.stop_tokens, "pad_token": self.task.pad_token}
         decoder.save_hf(self.policy.master(params), folder, tokenizer_from=source, dtype=dtype, **ends)
         if jax.process_index() == 0:

@@ -16,7 +16,7 @@ from maxrl_jax.runs.folder import resume
 R = TypeVar("R", bound=RunFolder)
 
 _FIRST = ("base", "cross_entropy", "maxrl", "grpo", "rloo", "pkpo")
-_AT_A_TIME = ("decode_rows", "decode_segments", "micro_batch", "micro_batch_tokens", "remat")
+_AT_A_TIME = ("decode_rows", "decode_segments", "micro_batch", "micro_batch_tokens", "remat", "export_dtype")
 """How much a device works on at a time, which changes speed and memory, and results by rounding alone."""
 _BASE = "model.init_from"
 

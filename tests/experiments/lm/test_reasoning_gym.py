@@ -1,12 +1,13 @@
 """Problems of reasoning-gym as a task of the driver, on a random model over bytes."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments.lm.__main__ import check
 from experiments.lm.tasks.table import set_up
 from maxrl_jax.errors import ConfigError
-from maxrl_jax.lm import evaluation
+from maxrl_jax.lm import decoder, evaluation
 from maxrl_jax.runs.config.load import load
 from maxrl_jax.tasks import mathematics
 from tests.experiments.lm.small import COMMON, ROOT, model_folder
@@ -56,6 +57,14 @@ def test_right_answers_are_rewarded_and_tasks_are_reported_apart(folder):
     assert summary["eval/gcd/pass@21"] == 1.0
     assert summary["eval/count_bits/pass@21"] == 0.0
     assert summary["eval/pass@21"] == 0.5
+
+
+@pytest.mark.parametrize("dtype", ["", "bfloat16"])
+def test_a_model_is_written_in_the_type_it_came_in_or_another(folder, tmp_path, dtype):
+    setup = set_up(config(folder, **{"model.export_dtype": dtype}))
+    setup.task.close()
+    setup.save(setup.init_params(), tmp_path)
+    assert decoder.stored_type(tmp_path) == jnp.dtype(dtype or "float32")
 
 
 @pytest.mark.parametrize(
