@@ -90,7 +90,7 @@ def write(
             file.write(len(text).to_bytes(8, "little") + text)
         for tensor in tensors:
             if file:
-                file.write(memoryview(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8)))
+                file.write(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data)
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
