@@ -5,8 +5,8 @@ r"""A real language model of 135M parameters on procedural problems of reasoning
 
 | variant | problems | hardware | time |
 |---|---|---|---|
-| smollm2_quick | one-digit products, 12 RL steps | 2 CPU cores, 6 GB | 4 min a method: 345 CPU seconds |
-| smollm2 | seven tasks in turn, 200 RL steps | 2 CPU cores, 6 GB | 2 to 3 h of one core a method; not run |
+| smollm2_quick | one-digit products, 12 RL steps | 2 CPU cores, 7 GB | 4 min a method: 345 CPU seconds |
+| smollm2 | seven tasks in turn, 200 RL steps | 2 CPU cores, 7 GB | 2 to 3 h of one core a method; not run |
 
 The second is an estimate: its first step without compilation took 15 CPU seconds, where 6 of 8 prompts had no right
 answer and were left out of the update; one in which all count takes about 30, an evaluation about 8 minutes.
