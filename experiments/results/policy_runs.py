@@ -34,7 +34,7 @@ class Counts(NamedTuple):
 
         The ratio of two runs' numbers at one target is the paper's efficiency factor.
         """
-        reached = np.flatnonzero(self.pass_curve(np.arange(1, self.num_samples + 1)) >= target - 1e-12)
+        reached = np.flatnonzero(self.pass_curve(range(1, self.num_samples + 1)) >= target - 1e-12)
         return int(reached[0]) + 1 if len(reached) else None
 
 

@@ -189,8 +189,8 @@ def efficiency(ax: Axes, counts: Sequence[tuple[Group[Record], Sequence[tuple[Re
         points = []
         for k in evaluation.orders(min(found.num_samples for _, found in pairs)):
             targets = [(maxrl[_pair(run)], float(found.pass_curve([k])[0])) for run, found in pairs]
-            needed = [own.samples_to_reach(target) for own, target in targets]
-            if None in needed:
+            needed = [n for own, target in targets if (n := own.samples_to_reach(target))]
+            if len(needed) < len(targets):
                 continue
             mean, error, runs = map(float, spread([np.log(k / n) for n in needed]))
             row = {**names, "method": one.key, "k": k, "factor": np.exp(mean), "low": np.exp(mean - error)}
@@ -204,6 +204,12 @@ def efficiency(ax: Axes, counts: Sequence[tuple[Group[Record], Sequence[tuple[Re
         arrow = {"marker": r"$\uparrow$", "markersize": 7, "linestyle": ""}
         ax.plot(bounds.k * shift, bounds.factor, color=drawn[one.key]["color"], **arrow)
         rows += points
+    if all(row["at_least"] for row in rows):
+        ax.clear()
+        ax.set_axis_off()
+        words = "MaxRL's samples reach no pass@k\nof the others in all seeds"
+        ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center", fontsize=7)
+        return rows
     ax.axhline(1.0, color="black", linewidth=0.8, zorder=1)
     ax.set_xscale("log", base=2)
     ax.set_yscale("log", base=2)
