@@ -7,6 +7,7 @@ module beyond it. Letters: M rows (tokens), C of one chunk, D hidden, V vocabula
 import dataclasses
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ FLAT = 4096
 CHUNK_ELEMENTS = 2**25  # of logits (and, for the gradient, what goes with them) alive at a time: 128 MB of float32
 BLOCK = 128  # tokens of one block of the two-level draw
 
-Residuals = tuple[Array | None, ...]
+Residuals = tuple[Any, ...]
 
 
 def is_large(size: int) -> bool:
