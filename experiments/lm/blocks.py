@@ -54,7 +54,7 @@ class Blocks(dict[int, dict[str, np.ndarray]]):
         if time.monotonic() - self._began >= SECONDS:
             self._folder.mkdir(exist_ok=True)
             content = io.BytesIO()
-            np.savez(content, **found)
+            np.savez(content, allow_pickle=False, **found)
             beside = self._folder / ".new"
             beside.write_bytes(content.getvalue())
             beside.replace(self._folder / f"{self._digest}-{first}.npz")
