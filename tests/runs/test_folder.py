@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import re
@@ -180,6 +181,21 @@ def test_a_second_process_in_the_folder_is_refused(tmp_path):
     with resume.lock(epath.Path(tmp_path)), pytest.raises(ConfigError, match="a folder in which no other process runs"):
         small.run(tmp_path)
     small.run(tmp_path, num_steps=1)
+
+
+def test_a_file_system_without_locks_is_used_and_a_fault_of_one_is_named(tmp_path, monkeypatch):
+    def flock(code):
+        def fails(*_):
+            raise OSError(code, os.strerror(code))
+
+        monkeypatch.setattr("fcntl.flock", fails)
+
+    flock(errno.ENOLCK)
+    with resume.lock(epath.Path(tmp_path)):
+        pass
+    flock(errno.EIO)
+    with pytest.raises(ConfigError, match="a folder that can be locked"), resume.lock(epath.Path(tmp_path)):
+        pass
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/1"), reason="needs a folder that nobody can write")

@@ -1,6 +1,7 @@
 """Conditions for continuing a run folder: its lock, its progress, and the fields that changed."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,6 +14,8 @@ from maxrl_jax.runs.folder import metric_writer
 
 FREE = ("wandb", "checkpoint", "log", "compilation_cache", "mesh")
 """Fields and groups that may change between launches: they change no result, or (mesh) its last digits only."""
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system that has none
 
 
 def changes(
@@ -52,10 +55,11 @@ def finished(path: str | os.PathLike) -> bool:
 
 @contextlib.contextmanager
 def lock(path: epath.Path) -> Iterator[None]:
-    """Holds the folder for this process; released however the process ends. Not on object stores.
+    """Holds the folder for this process; released however the process ends. Not on object stores and file systems
+    without locks.
 
     Raises:
-        ConfigError: another process runs in the folder.
+        ConfigError: another process runs in the folder, or it cannot be locked.
     """
     if "://" in os.fspath(path) or os.name != "posix":
         yield
@@ -67,8 +71,9 @@ def lock(path: epath.Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigError("--workdir", os.fspath(path), "a folder in which no other process runs") from None
-        except OSError:  # a file system without locks
-            pass
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise ConfigError("--workdir", os.fspath(path), f"a folder that can be locked ({error})") from None
         yield
 
 

@@ -50,32 +50,8 @@ def make(
         groups: of each held-out problem, the name of a group that evaluations report on its own.
         notes: lines for the user.
     """
-    notes += tuple(
-        f"{prompts.dropped} problems of {name} have too long a prompt and are left out"
-        for name, prompts in (("data.train", training), ("data.eval", held_out))
-        if prompts.dropped
-    )
-    shared = int(training.held_in(held_out).sum())
-    if shared:
-        notes += (f"{shared} of {len(training)} training problems are held out too (data.drop_shared)",)
-    if any(training.solutions) and not all(training.solutions):
-        notes += (f"{training.solutions.count(())} solutions are longer than an answer may be, and are not taught",)
     golds = (*training.golds, *held_out.golds)
-    order = jax.jit(functools.partial(epoch_indices, keys.stream(seed, "rl_order")), static_argnums=(1, 2))
-    sft_order = jax.jit(functools.partial(epoch_indices, keys.stream(seed, "sft_order")), static_argnums=(1, 2))
-    taught = np.flatnonzero([len(solution) for solution in training.solutions])
-    solutions = np.full((len(taught), max(map(len, training.solutions), default=0)), tokenizer.pad, np.int32)
-    for row, place in zip(solutions, taught, strict=True):
-        row[: len(training.solutions[place])] = training.solutions[place]
-
-    def prompts(phase: str, step: np.ndarray, ids: np.ndarray, batch_size: int) -> task.Prompts:
-        if phase == "sft":  # of one shape: several steps are one call
-            rows = np.asarray(sft_order(step, batch_size, len(taught)))[ids]
-            own = training.at(taught[rows])
-            return task.Prompts(own.tokens, lengths=own.lengths, solutions=solutions[rows])
-        places = np.asarray(order(step, batch_size, len(training)))[ids]
-        tokens, lengths = training.batch(places)
-        return task.Prompts(tokens, state=places, lengths=lengths, numbers=places)
+    prompts, taught = _order(seed, training, tokenizer.pad)
 
     def submit(places: np.ndarray, found: np.ndarray) -> Callable[[], task.Verdict]:
         wanted = [golds[place] for place in places]
@@ -111,14 +87,50 @@ def make(
         gold=lambda place: str(golds[place]),
         stop_tokens=tokenizer.eos,
         pad_token=tokenizer.pad,
-        notes=notes,
-        has_solutions=len(taught) > 0,
+        notes=notes + _notes(training, held_out),
+        has_solutions=taught > 0,
         num_problems=len(training),
         judged_on_host=True,
         submit=submit,
         counts=counts,
         close=verifier.close,
     )
+
+
+def _notes(training: Prompts, held_out: Prompts) -> tuple[str, ...]:
+    """Lines for the user on problems that are left out, shared or not taught."""
+    found = [
+        f"{prompts.dropped} problems of {name} have too long a prompt and are left out"
+        for name, prompts in (("data.train", training), ("data.eval", held_out))
+        if prompts.dropped
+    ]
+    shared = int(training.held_in(held_out).sum())
+    if shared:
+        found.append(f"{shared} of {len(training)} training problems are held out too (data.drop_shared)")
+    if any(training.solutions) and not all(training.solutions):
+        found.append(f"{training.solutions.count(())} solutions are longer than an answer may be, and are not taught")
+    return tuple(found)
+
+
+def _order(seed: int, training: Prompts, pad: int) -> tuple[Callable[..., task.Prompts], int]:
+    """The prompts of a step of SFT or RL, as `Task.prompts`, and how many problems have a solution to teach."""
+    order = jax.jit(functools.partial(epoch_indices, keys.stream(seed, "rl_order")), static_argnums=(1, 2))
+    sft_order = jax.jit(functools.partial(epoch_indices, keys.stream(seed, "sft_order")), static_argnums=(1, 2))
+    taught = np.flatnonzero([len(solution) for solution in training.solutions])
+    solutions = np.full((len(taught), max(map(len, training.solutions), default=0)), pad, np.int32)
+    for row, place in zip(solutions, taught, strict=True):
+        row[: len(training.solutions[place])] = training.solutions[place]
+
+    def prompts(phase: str, step: np.ndarray, ids: np.ndarray, batch_size: int) -> task.Prompts:
+        if phase == "sft":  # of one shape: several steps are one call
+            rows = np.asarray(sft_order(step, batch_size, len(taught)))[ids]
+            own = training.at(taught[rows])
+            return task.Prompts(own.tokens, lengths=own.lengths, solutions=solutions[rows])
+        places = np.asarray(order(step, batch_size, len(training)))[ids]
+        tokens, lengths = training.batch(places)
+        return task.Prompts(tokens, state=places, lengths=lengths, numbers=places)
+
+    return prompts, len(taught)
 
 
 def _number(said: str | None) -> int:
