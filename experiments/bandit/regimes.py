@@ -144,8 +144,8 @@ def train(config: Any, tell: Any = frame.quiet) -> frame.Tables:
                     row = {**cell, "steps": steps, "pass_at": measure, "method": method, "rate": rates[best]}
                     row["at_end"] = bool(own[best, 0] > own[inner, 0] + 0.01)
                     rows.append(row | {"mean": round(float(mean), 4), "standard_error": round(float(error), 4)})
-    best = pd.DataFrame(rows)
-    return {"best": best, "ahead": ahead(best)}
+    table = pd.DataFrame(rows)
+    return {"best": table, "ahead": ahead(table)}
 
 
 def ahead(table: pd.DataFrame) -> pd.DataFrame:

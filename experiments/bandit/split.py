@@ -124,7 +124,7 @@ def final(runs: Runs) -> pd.DataFrame:
     last = runs.log_rates[..., -1, :]
     columns = {
         "distance_to_ml": measures.distance(runs.log_rates, runs.log_rates[0]),
-        "log_likelihood": [[float(rates.mean()) for rates in run] for run in last],
+        "log_likelihood": last.mean(-1).astype(float),
     }
     columns |= {f"pass@{k}": measures.pass_at_k(last, k) for k in (1, 32)}
     return tidy(runs.identities, columns)

@@ -17,7 +17,6 @@ from experiments.imagenet import loss as losses_module
 from experiments.imagenet.problem import Problem
 from maxrl_jax import keys
 from maxrl_jax.devices import sharding
-from maxrl_jax.runs.folder import digest
 from maxrl_jax.vision import resnet
 
 
@@ -97,7 +96,7 @@ def table(problem: Problem, state: dict[str, Any], losses: Sequence[Loss], step:
     chunk = config.eval.gradient_norm_chunk or 16
     key = keys.stream(config.seed, "gradient_norms", step)
     # Gathered once on this device, whatever the run's sharding.
-    whole = jax.device_put(jax.tree.map(digest.to_host, (state["params"], state["batch_stats"])))
+    whole = jax.device_put(jax.tree.map(sharding.to_host, (state["params"], state["batch_stats"])))
     rates, values = norms(problem.network, *whole, images, labels, losses, key, min(chunk, len(labels)))
     table = pd.DataFrame({"step": step, "image": np.arange(len(labels)), "label": labels, "pass_rate": rates})
     rows = [

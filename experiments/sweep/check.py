@@ -17,7 +17,7 @@ from maxrl_jax.runs.config import fields
 
 
 def check(module: str, commands: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Checks every run of a sweep, by name its command-line arguments, as its driver will; gives their configs back.
+    """Checks every run of a sweep, command-line arguments by name, as its driver will; returns their configs.
 
     Raises:
         ConfigError: the first thing that is wrong, with the name of its run.

@@ -174,7 +174,7 @@ def _start(job: Job, place: int, parallel: int) -> subprocess.Popen:
 
 
 def _command(job: Job) -> list[str]:
-    """Starts the driver, so that it gets SIGTERM when this process dies, however it dies (Linux)."""
+    """The command that starts the driver, so that it gets SIGTERM when this process dies, however it dies (Linux)."""
     if sys.platform != "linux":
         return [sys.executable, "-m", job.module, *job.arguments]
     tie = [sys.executable, "-m", "experiments.sweep.child", str(os.getpid())]

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,7 +46,7 @@ def type_of(config: Any, key: str) -> type:
     """The type a field takes: object, which is anything, for one that may be None, whatever it holds now."""
     existing(config, key)
     *above, name = key.split(".")
-    return functools.reduce(lambda group, name: group[name], above, config).get_type(name)
+    return functools.reduce(operator.getitem, above, config).get_type(name)
 
 
 def _unknown(config: Any, key: str, depth: int, value: Any) -> ConfigError:

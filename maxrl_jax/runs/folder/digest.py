@@ -79,15 +79,10 @@ def params_sha256(params: Any) -> str:
     """
     digest = hashlib.sha256()
     for name, leaf in sorted(named_leaves(params).items()):
-        array = to_host(leaf)
+        array = sharding.to_host(raw(leaf))
         digest.update(f"{name}:{array.dtype.name}:{array.shape}\n".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
-
-
-def to_host(leaf: Any) -> np.ndarray:
-    """A leaf as a numpy array (keys as their raw words), gathered when it is spread over processes."""
-    return sharding.to_host(raw(leaf))
 
 
 def raw(leaf: Any) -> Any:

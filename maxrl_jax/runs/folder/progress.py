@@ -17,7 +17,7 @@ class Progress:
     """
 
     def __init__(self, name: str, seconds: float, quiet: bool = False):
-        """Makes the display; ``seconds`` lie between plain lines, and ``quiet`` ones show nothing (other processes)."""
+        """Makes the display; a ``quiet`` one, of a process other than the first, shows nothing."""
         self._name, self._seconds, self._quiet = name, seconds, quiet
         self._phase: str | None = None
         self._live: Any = None

@@ -128,7 +128,7 @@ class Run:
         self.progress.say(text)
 
     def evaluated(self, step: int, num_steps: int, values: Mapping[str, Any], names: Sequence[str]) -> None:
-        """Logs an evaluation and tells in one line, and at last in the closing table, what ``names`` say of it."""
+        """Logs an evaluation and tells the values of ``names`` in one line; the closing table has those of the last."""
         self._headline = tuple(names)
         self.log(step, values)
         self.progress.evaluated(step, num_steps, headline.of(values, names))

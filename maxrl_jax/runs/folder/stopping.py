@@ -10,8 +10,9 @@ from types import FrameType
 from typing import Any, NoReturn
 
 _CAUGHT = (signal.SIGTERM, signal.SIGINT)
-_SECONDS_TO_SEE = 1.0  # a second signal, for Python; else the process ends in the middle of a compiled call
-_SECONDS_TO_UNWIND = 5.0  # once seen; a KeyboardInterrupt that the garbage collector raises is lost
+# After a second signal:
+_SECONDS_TO_SEE = 1.0  # for Python's handler, which a compiled call may hold up for minutes
+_SECONDS_TO_UNWIND = 5.0  # for its KeyboardInterrupt to get out: one raised in a destructor is printed and lost
 
 
 class Interrupted(Exception):
@@ -50,8 +51,9 @@ class StopRequest:
     """Catches SIGTERM and SIGINT while it is open; a second signal ends the process before the save.
 
     A Python handler runs only between bytecodes, and a compiled call may last minutes. So a thread, to which the
-    signal itself writes, tells the user what is being finished, and ends the process at a second one that Python does
-    not get to see, or does not act upon. One that it sees is a KeyboardInterrupt, or for SIGTERM the end.
+    signal itself writes, tells the user what is being finished. The handler makes a second SIGINT a KeyboardInterrupt,
+    so that files are closed and a notebook lives on, and ends the process at a second SIGTERM; where it does not run in
+    time, or the KeyboardInterrupt gets nowhere, the thread ends the process.
 
     In a run of several processes either signal goes on to the preemption service of `jax.distributed`, and `at` agrees
     on one step for all of them.
@@ -113,7 +115,8 @@ class StopRequest:
             return
         if signum != signal.SIGINT:
             self._end(signum)
-        if frame is None or frame.f_code.co_name != "_xla_gc_callback":  # JAX's, which would lose the exception
+        # An exception in JAX's callback of the garbage collector would be lost: there the thread ends the process.
+        if frame is None or frame.f_code.co_name != "_xla_gc_callback":
             self._seen = True
             raise KeyboardInterrupt
 

@@ -58,7 +58,7 @@ class WandbWriter:
         self._guarded(lambda: self._start(config, settings, folder, name))
 
     def resume(self, kept: Sequence[str], dropped: Sequence[str]) -> None:
-        """Sends the lines of metrics.jsonl that earlier launches wrote, that were kept, and that they did not send."""
+        """Sends the ``kept`` lines that earlier launches did not send; ``dropped`` ones will be written again."""
         self.send(self._sent.resume(kept, dropped))
 
     def send(self, lines: Sequence[str]) -> None:

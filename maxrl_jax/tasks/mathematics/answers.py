@@ -15,14 +15,14 @@ Judged = tuple[Float32[np.ndarray, "P N"], Int32[np.ndarray, "P N"]]
 def judge(
     tokenizer: Tokenizer, verifier: Verifier, golds: list[str], answers: Int[np.ndarray, "P N T"], *, cut_is_wrong: bool
 ) -> Judged:
-    """Rewards of N answers to each of P problems, 0 or 1, and the reasons (indices into ``REASONS``), as `submit`."""
+    """Rewards of N answers to each of P problems, 0 or 1, and the reasons (indices into ``REASONS``); see `submit`."""
     return submit(tokenizer, verifier, golds, answers, cut_is_wrong=cut_is_wrong)()
 
 
 def submit(
     tokenizer: Tokenizer, verifier: Verifier, golds: list[str], answers: Int[np.ndarray, "P N T"], *, cut_is_wrong: bool
 ) -> Callable[[], Judged]:
-    """As ``judge``, without waiting: what it returns does, once, in the order of the submissions.
+    """Starts to `judge`; the function returned waits for the result: call it once, in the order of the submissions.
 
     Args:
         tokenizer: that wrote the prompts.
