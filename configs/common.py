@@ -20,9 +20,7 @@ def base(variant: str = "") -> ConfigDict:
     config.compilation_cache = ""  # folder of JAX's persistent compilation cache; helps big models only
 
     config.mesh = ConfigDict()
-    config.mesh.fsdp = (
-        1  # devices that share parameters and optimizer state between steps; in a step each holds all parameters
-    )
+    config.mesh.fsdp = 1  # devices that share one copy of parameters and optimizer state (docs/scaling.md)
 
     config.checkpoint = ConfigDict()
     config.checkpoint.every_steps = 1000  # and at the end of each phase, and on SIGTERM; 0: only there

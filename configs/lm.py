@@ -5,11 +5,10 @@ r"""A real language model of 135M parameters on procedural problems of reasoning
 
 | variant | problems | hardware | time |
 |---|---|---|---|
-| smollm2_quick | one-digit products, 12 RL steps | 2 CPU cores, 7 GB | 4 min a method: 345 CPU seconds |
+| smollm2_quick | one-digit products, 12 RL steps | 2 CPU cores, 7 GB | 4 min a method: 345 to 424 CPU seconds |
 | smollm2 | seven tasks in turn, 200 RL steps | 2 CPU cores, 7 GB | 2 to 3 h of one core a method; not run |
 
-The second is an estimate: its first step without compilation took 15 CPU seconds, where 6 of 8 prompts had no right
-answer and were left out of the update; one in which all count takes about 30, an evaluation about 8 minutes.
+The first time is that of the runs in results/README.md, the second an estimate from one step.
 
 The three methods of the quick study, a table and a figure: `make demo-lm`. Expected: docs/llm.md. Other problems are
 ``--config.reasoning_gym.tasks``, another model is ``--config.model.init_from``; both variants are ours, not published.
@@ -44,7 +43,7 @@ def get_config(variant: str = "smollm2_quick") -> ConfigDict:
     config.rl = language_model.rl(steps=200, num_prompts=8, learning_rate=1e-5)
     config.rl.num_rollouts = 16
     config.rl.steps_per_call = 1
-    config.rl.micro_batch_tokens = 512  # 0.8 GB less than with all answers of a batch at once, and as fast
+    config.rl.micro_batch_tokens = 512  # takes less memory than all answers of a batch at once
     config.eval = language_model.evaluation(num_samples=64, every_steps=50)
     config.eval.num_prompts = 112
     config.eval.temperature = 1.0  # as in training; 0.6 is an evaluation of its own: experiments.lm.evaluate

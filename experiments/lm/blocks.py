@@ -12,14 +12,14 @@ import jax
 import numpy as np
 
 from maxrl_jax.runs.config import fields
-from maxrl_jax.runs.folder import digest, inputs
+from maxrl_jax.runs.folder import digest, inputs, metric_writer
 from maxrl_jax.runs.folder.run import Run
 
 FOLDER = "evaluating"
-"""Of a run, with the part that is drawn of its last evaluation."""
+"""In a run's folder: the blocks of the evaluation that is under way."""
 
 SECONDS = 1.0
-"""A block that took less is not kept in a file."""
+"""A block that is drawn in less is not written to a file."""
 
 
 class Blocks(dict[int, dict[str, np.ndarray]]):
@@ -49,13 +49,11 @@ class Blocks(dict[int, dict[str, np.ndarray]]):
         self._began = time.monotonic()
 
     def __setitem__(self, first: int, found: dict[str, np.ndarray]) -> None:
-        """Keeps a block, in a file unless it is drawn again in no time."""
+        """Keeps a block, in a file where it took `SECONDS`."""
         super().__setitem__(first, found)
         if time.monotonic() - self._began >= SECONDS:
             self._folder.mkdir(exist_ok=True)
             content = io.BytesIO()
             np.savez(content, allow_pickle=False, **found)
-            beside = self._folder / ".new"
-            beside.write_bytes(content.getvalue())
-            beside.replace(self._folder / f"{self._digest}-{first}.npz")
+            metric_writer.write_whole(self._folder / f"{self._digest}-{first}.npz", content.getvalue())
         self._began = time.monotonic()

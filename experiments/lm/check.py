@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.lm.setup import SHAPE, fresh_config, num_eval_key
+from experiments.lm.setup import SHAPE, fresh_config, in_one_program, num_eval_key
 from experiments.lm.tasks import table
 from maxrl_jax import losses
 from maxrl_jax.advantages import Estimator
@@ -61,14 +61,13 @@ def estimator_phases(config: Any, task: Task) -> list[tuple[int, Estimator]]:
 
     Greedy answers are judged in a program that samples and learns in one, so where there are two, none are at hand.
     """
-    rl = config.rl
-    in_one_program = not (task.judged_on_host or rl.rollouts or rl.decode_segments or rl.minibatches > 1)
+    whole = in_one_program(config, task)
     return estimator.phases(
         config,
         "rl.advantage",
         num_rollouts=config.rl.num_rollouts,
         reward_kind=task.rewards,
-        provides=tuple(name for name in PROVIDES if in_one_program or name != "greedy_rewards"),
+        provides=tuple(name for name in PROVIDES if whole or name != "greedy_rewards"),
     )
 
 

@@ -151,12 +151,12 @@ class Setup:
 
     @functools.cached_property
     def engine(self) -> Engine:
-        """What draws the answers of training."""
+        """Draws the answers of training."""
         return self._engine(self.sampling, self.config.rl.decode_rows or None)
 
     @functools.cached_property
     def eval_engine(self) -> Engine:
-        """What draws the answers of an evaluation."""
+        """Draws the answers of an evaluation."""
         return self._engine(self.eval_sampling, self._eval_rows)
 
     @property
@@ -197,7 +197,6 @@ class Setup:
             entropy_coef=rl.entropy_coef,
             kl_coef=rl.kl_coef,
             decode_rows=rl.decode_rows or None,
-            decode_segments=rl.decode_segments,
             minibatches=rl.minibatches,
             largest_weight=rl.largest_weight if rl.rollouts else None,
             max_at_k=rl.advantage.k if rl.loss == "max_at_k" else None,
@@ -207,6 +206,12 @@ class Setup:
 def num_eval_key(config: Any) -> str:
     """The field of ``eval`` that says how many held-out prompts are evaluated."""
     return "num_mazes" if "num_mazes" in config.eval else "num_prompts"
+
+
+def in_one_program(config: Any, task: Task) -> bool:
+    """Whether an RL step is one program: the host neither judges nor draws, and there is one update a batch."""
+    rl = config.rl
+    return not (task.judged_on_host or rl.rollouts or rl.decode_segments or rl.minibatches > 1)
 
 
 def by_platform(value: int, cpu: int, accelerator: int) -> int:

@@ -13,7 +13,7 @@ import optax
 
 from experiments.lm.blocks import Blocks
 from experiments.lm.completions import Completions
-from experiments.lm.setup import Setup, by_platform
+from experiments.lm.setup import Setup, by_platform, in_one_program
 from maxrl_jax import keys
 from maxrl_jax.advantages import Estimator
 from maxrl_jax.devices import sharding
@@ -173,6 +173,6 @@ def make_state(setup: Setup, params: Any) -> State:
 def make_chunk(setup: Setup, phases: Phases, log: Callable[[int, Mapping[str, Any]], None] = lambda *_: None) -> Any:
     """RL steps: ``chunk(state, steps) -> (state, metrics)``; ``log`` as in `HostStep`."""
     trainer = make_trainer(setup, phases)
-    if trainer.in_one_program:
+    if in_one_program(setup.config, setup.task):
         return chunks.scan(trainer.traced_step)
     return chunks.OnHost(HostStep(trainer, setup.engine, log))

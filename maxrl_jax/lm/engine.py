@@ -89,7 +89,7 @@ class OneLoop:
 
 
 class Answers(NamedTuple):
-    """What a function of the user's returns.
+    """The answers that a function of the user's returns.
 
     Attributes:
         tokens: the pad token after the end of an answer.

@@ -88,7 +88,7 @@ class Sampler:
         return self._counted(jax.device_get(answers) if self._task.judged_on_host else answers, verdict)
 
     def _count(self, answers: Rollouts, verdict: Verdict) -> dict[str, Any]:
-        """What is returned of a block."""
+        """The arrays that are returned of a block."""
         found = sums(self._task, verdict, answers)
         if self._shown:
             of_samples = answers.tokens, answers.lengths, verdict.rewards, verdict.codes

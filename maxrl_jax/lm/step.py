@@ -2,8 +2,8 @@
 
     result = step.gradients(policy, task, estimator, settings, params, step=0, key=key)
 
-is one program for a task whose judge is traced. `draw` and `learn` are its two halves, between which a judge on the
-host stands (`training`).
+is one program for a task whose judge is traced. `draw` and `learn` are its two halves. Where the host takes
+part, `training` has an engine draw and calls `learn`.
 """
 
 import dataclasses
@@ -38,8 +38,6 @@ class Settings:
         entropy_coef: weight of the entropy bonus.
         kl_coef: weight of the KL term.
         decode_rows: the most rollouts decoded at a time on a device; None for all.
-        decode_segments: of a judge on the host, after how many tokens the host looks which answers are complete; () for
-            one loop.
         minibatches: updates that a batch is cut into, each of as many prompts.
         largest_weight: of answers that another engine draws, the importance weights are cut to this; None for ours.
         max_at_k: k of `losses.max_at_k`, which weighs mini-batches after the first by whole answers; None: by tokens.
@@ -54,7 +52,6 @@ class Settings:
     entropy_coef: float = 0.0
     kl_coef: float = 0.0
     decode_rows: int | None = None
-    decode_segments: tuple[int, ...] = ()
     minibatches: int = 1
     largest_weight: float | None = None
     max_at_k: int | None = None

@@ -53,13 +53,6 @@ class Trainer:
     key: Callable[[Any], jax.Array]
     move: Callable[[State, step.Result], tuple[State, Metrics]]
 
-    @property
-    def in_one_program(self) -> bool:
-        """Whether a step is one program: the host neither judges nor draws, and there is one update a batch."""
-        settings = self.settings
-        on_host = self.task.judged_on_host or settings.decode_segments or settings.largest_weight
-        return not on_host and settings.minibatches == 1
-
     def state(self, params: Any, opt: Any) -> State:
         """The state before the first step.
 
@@ -74,7 +67,7 @@ class Trainer:
         return state
 
     def traced_step(self, state: State, index: jax.Array) -> tuple[State, Metrics]:
-        """The step with this number, traced; see `in_one_program`."""
+        """The step with this number, traced: of a task whose judge is traced, with one update a batch."""
 
         def of_share(share: Share, params: Any, reference: Any) -> step.Result:
             return step.gradients(

@@ -109,11 +109,11 @@ def test_write_whole_leaves_the_old_text_when_it_is_stopped(tmp_path, monkeypatc
     assert path.read_text() == "new"
     assert [p.name for p in tmp_path.iterdir()] == ["config.json"]
 
-    def full(self, text):
-        (tmp_path / self.name).write_bytes(text.encode()[:1])
+    def full(self, content):
+        (tmp_path / self.name).write_text(content.decode()[:1])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(type(path), "write_text", full)
+    monkeypatch.setattr(type(path), "write_bytes", full)
     with pytest.raises(OSError, match="No space"):
         metric_writer.write_whole(path, "newer")
     assert path.read_text() == "new"

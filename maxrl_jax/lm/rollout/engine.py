@@ -49,7 +49,7 @@ class Settings:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Rollouts:
-    """Answers to P prompts, N each; on the host where `Segments` gives them.
+    """Answers to P prompts, N each; NumPy arrays from `Segments` and from a user's engine.
 
     Attributes:
         tokens: the pad token after the end of an answer.

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
-from jaxtyping import Bool, Float, Int, Int32
+from jaxtyping import Bool, Float, Int32
 
 from maxrl_jax.devices.data_parallel import Share, over_batch, over_parts
 from maxrl_jax.lm.decoder import Prefix
@@ -88,20 +88,9 @@ class Segments:
         self._run_regroup = jax.jit(gathered, static_argnames="length")
 
     def __call__(
-        self,
-        prompts: Prompts,
-        num_rollouts: int,
-        key: jax.Array,
-        params: Any,
-        *,
-        ids: Int[np.ndarray, " P"] | None = None,
-        finished: Finished | None = None,
+        self, prompts: Prompts, num_rollouts: int, key: jax.Array, params: Any, *, ids: Any = None, finished: Any = None
     ) -> Rollouts:
-        """N answers to each of P prompts, on the host; those of `rollout`.
-
-        Arguments as those of `Engine`; P is a multiple of D, each device has an equal part. ``finished`` is told of
-        answers as they are complete, while the next ones are drawn.
-        """
+        """See `Engine`; the answers are on the host, and ``finished`` is told of some while the next are drawn."""
         params = self._copied(params)  # whole and in the compute type, for all segments
         given = {
             "tokens": np.asarray(prompts.tokens),

@@ -125,10 +125,10 @@ def mean(value: Any) -> float:
     return float(np.mean(flat)) if flat else math.nan
 
 
-def write_whole(path: epath.Path, text: str) -> None:
-    """Writes a file so that a reader finds the old text or the new, whenever the writer is killed."""
+def write_whole(path: epath.Path, content: str | bytes) -> None:
+    """Writes a file so that a reader finds the old content or the new, whenever the writer is killed."""
     beside = path.parent / f".{path.name}.new"
-    beside.write_text(text)
+    beside.write_bytes(content.encode() if isinstance(content, str) else content)
     beside.replace(path)
 
 

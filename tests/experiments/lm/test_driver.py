@@ -16,6 +16,7 @@ from experiments.figures.policies import inside
 from experiments.figures.registry import Context
 from experiments.lm import training
 from experiments.lm.__main__ import check, run
+from experiments.lm.setup import in_one_program
 from experiments.lm.tasks.table import set_up
 from experiments.results import policy_runs
 from maxrl_jax.errors import ConfigError
@@ -250,7 +251,7 @@ def test_every_method_traces_through_one_whole_step(overrides):
     trainer = training.make_trainer(setup, [(0, advantage)])
 
     def whole_step(state, index):
-        if trainer.in_one_program:
+        if in_one_program(config, setup.task):
             return trainer.traced_step(state, index)
         prompts = trainer.prompts(index)
         answers = step.draw(setup.policy, setup.step, state["params"], prompts, trainer.key(index), jnp.arange(8))
