@@ -13,6 +13,7 @@ tokens, `seconds_sent` what they take at `--bandwidth` GB/s.
 
 import argparse
 import json
+import math
 from typing import Any
 
 import jax
@@ -76,10 +77,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     def whole(dtype: Any, *shape: int) -> jax.ShapeDtypeStruct:
         return placed(jax.ShapeDtypeStruct(shape, dtype), sharding.replicated(mesh))
 
-    def kept(tree: Any) -> tuple[Any, float]:
+    def kept(tree: Any) -> tuple[Any, int]:
         tree = jax.tree.map(placed, tree, sharding.parameter_shardings(mesh, tree))
         sizes = [leaf.sharding.shard_shape(leaf.shape) for leaf in jax.tree.leaves(tree)]
-        return tree, sum(4 * jnp.prod(jnp.asarray(size, float)).item() for size in sizes)
+        return tree, 4 * sum(math.prod(size) for size in sizes)
 
     params, of_params = kept(shapes)
     moments, of_moments = kept(jax.eval_shape(optimizer.init, shapes))

@@ -8,8 +8,9 @@ out. float32 on a CPU, bfloat16 compute elsewhere.
 
 The counts: a token's forward pass is 2 FLOP for each weight of a block and of the output matrix, and 4 for each
 key's component that its queries read; the update is three times that, and a fourth time the output matrix where a
-large vocabulary's logits are made again for the gradient. Decoding reads every weight once a token and the answers'
-keys and values; the update reads weights and reads and writes their gradients for every micro-batch.
+large vocabulary's logits are too many to keep and are made again for the gradient. Decoding reads every weight once a
+token and the answers' keys and values; the update reads weights and reads and writes their gradients for every
+micro-batch.
 """
 
 import argparse
@@ -82,7 +83,9 @@ def needed(step: Step) -> rl_step.Counts:
     tokens = step.prompts * step.rollouts * T
     prompt = step.prompts * S * config.num_layers * 2 * (block + query * S)
     answers = tokens * (2 * weights + 4 * config.num_layers * query * (S + T / 2))
-    again = 2 * tokens * output if vocabulary.is_large(config.vocab_size) else 0
+    rows = step.plan.prompts * step.plan.rollouts[-1] * T
+    kept = not vocabulary.is_large(config.vocab_size) or rows * config.vocab_size <= vocabulary.CHUNK_ELEMENTS
+    again = 0 if kept else 2 * tokens * output
     cache = 2 * config.num_layers * key_value * itemsize  # bytes a token
     gradients = rl_step.micro_batches(step.plan, step.prompts, step.rollouts) * weights * (2 * itemsize + 8)
     return {

@@ -23,28 +23,24 @@ class Share:
 
     Attributes:
         count: number of shares.
-        split: whether the batch is split at all.
         places: specs of the parameters, where devices have shards of them.
     """
 
     count: int = 1
-    split: bool = False
     places: Any = None
 
     def ids(self, total: int) -> jax.Array:
         """Indices [total / count] int32 of this device's part of a batch of ``total``."""
         size = total // self.count
-        return self._index() * size + jnp.arange(size, dtype=jnp.int32)
+        index = jax.lax.axis_index(BATCH) if self.count > 1 else 0
+        return index * size + jnp.arange(size, dtype=jnp.int32)
 
     def sum(self, tree: Any) -> Any:
         """The sum over all shares, known to every device."""
-        return jax.lax.psum(tree, BATCH) if self.split else tree
+        return jax.lax.psum(tree, BATCH) if self.count > 1 else tree
 
     def sum_gradients(self, gradients: Any) -> Any:
-        """The sum of the shares' gradients; of a parameter that devices share, a device knows what its shard needs.
-
-        Those came summed over the devices that share it (`fsdp`).
-        """
+        """The sum of the shares' gradients; of a split parameter its own shard's, which `fsdp` summed over "fsdp"."""
         if self.places is None:
             return self.sum(gradients)
         axes = jax.tree.map(lambda place: DATA if FSDP in place else BATCH, self.places)
@@ -53,9 +49,6 @@ class Share:
     def most(self, counts: jax.Array) -> jax.Array:
         """The largest of the counts of the devices that share their parameters."""
         return counts if self.places is None else jax.lax.pmax(counts, FSDP)
-
-    def _index(self) -> jax.Array:
-        return jax.lax.axis_index(BATCH) if self.split else jnp.int32(0)
 
 
 def over_batch(
@@ -73,8 +66,8 @@ def over_batch(
             every device (``share.sum`` makes it so), or, with ``batch_outputs``, parts of [B / count, ...] arrays.
         mesh: the run's mesh; None or one device calls the function once.
         *arguments: pytrees every device gets whole.
-        params: the first so many are parameters, of which a device gets its shards where they lie so.
-        gradients: the function returns (what is the same on every device, gradients of the first argument).
+        params: how many of the first arguments are parameters; of those that are split a device gets its shards.
+        gradients: the function returns a pytree that is the same on every device, and gradients of the first argument.
         batch_outputs: whether outputs are parts to be laid end to end.
 
     Returns:
@@ -87,7 +80,7 @@ def over_batch(
     places = tuple(
         jax.tree.map(lambda place: place.spec, parameter_shardings(mesh, tree)) for tree in arguments[:params]
     )
-    share = Share(mesh.size, split=True, places=places[0] if params and mesh.shape[FSDP] > 1 else None)
+    share = Share(mesh.size, places[0] if params and mesh.shape[FSDP] > 1 else None)
     outputs = jax.shard_map(
         lambda *inner: function(share, *inner),
         mesh=mesh,

@@ -82,6 +82,7 @@ def test_a_damaged_archive_is_named(copied, tmp_path, damage, said):
     [
         (b"", "cannot be decoded"),
         (archives.PNG[:60], "cannot be decoded"),
+        (archives.encoded("RGB", (10, 20, 200), (70, 50), "BMP"), "neither a JPEG nor a PNG"),
         (archives.jpeg(0)[:1000], "was cut"),
         (archives.jpeg(0)[:-2], "was cut"),
     ],

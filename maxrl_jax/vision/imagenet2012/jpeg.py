@@ -1,4 +1,4 @@
-"""Pixels of JPEG files, by simplejpeg where it is installed, else by OpenCV.
+"""Pixels of image files: of JPEG files by simplejpeg where it is installed, else by OpenCV.
 
 Orientation tags are ignored, as in other ImageNet readers.
 """
@@ -14,8 +14,8 @@ import numpy as np
 _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 
 
-def decode(data: bytes) -> np.ndarray:
-    """Pixels of an image file, uint8 [height, width, 3], RGB.
+def decode(data: bytes, reduced: bool = False) -> np.ndarray:
+    """Pixels of an image file, uint8 [height, width, 3], RGB; ``reduced`` at an eighth of its size, which costs less.
 
     Raises:
         ValueError: the data cannot be decoded, or are a JPEG file that was cut.
@@ -24,14 +24,17 @@ def decode(data: bytes) -> np.ndarray:
     if data.startswith(b"\xff\xd8") and data.rfind(_END_OF_IMAGE) <= data.rfind(_START_OF_SCAN):
         raise ValueError("a JPEG file that was cut")
     fast = _simplejpeg()
-    if fast is not None:
-        try:
-            return fast.decode_jpeg(data, colorspace="RGB")
-        except ValueError:  # CMYK, and defects that only OpenCV tolerates
-            pass
+    if reduced or fast is None:
+        return _by_opencv(data, cv2.IMREAD_REDUCED_COLOR_8 if reduced else cv2.IMREAD_COLOR)
     try:
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        return fast.decode_jpeg(data, colorspace="RGB")
+    except ValueError:  # a PNG or CMYK image, or a defect: OpenCV decodes more of them, or raises
+        return _by_opencv(data, cv2.IMREAD_COLOR)
+
+
+def _by_opencv(data: bytes, flags: int) -> np.ndarray:
+    try:
+        image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     except cv2.error:
         raise ValueError("an image that cannot be decoded") from None
