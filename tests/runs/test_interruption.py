@@ -162,6 +162,25 @@ def test_a_second_signal_that_python_does_not_see_or_loses_ends_the_process_too(
     assert process.returncode == 128 + second
 
 
+OF_SEVERAL = """
+import ctypes, jax, signal, time
+from maxrl_jax.runs.folder.stopping import StopRequest
+told = []
+handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(told.append)  # in place of the preemption service's
+ctypes.CDLL(None).signal(ctypes.c_int(signal.SIGTERM), handler)
+jax.process_count = lambda: 2
+for _ in range(2):
+    with StopRequest():
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(0.2)
+assert told == [signal.SIGTERM] * 2, told
+"""
+
+
+def test_each_run_of_a_process_among_several_tells_the_others():
+    subprocess.run([sys.executable, "-c", OF_SEVERAL], check=True, timeout=60)
+
+
 def test_signals_are_as_they_were_once_it_is_closed():
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with StopRequest(lambda text: None) as stop:

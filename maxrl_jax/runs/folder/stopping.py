@@ -1,6 +1,7 @@
 """How a run ends early: by a signal, which is acknowledged at once, or by a named failure."""
 
 import ctypes
+import functools
 import os
 import signal
 import sys
@@ -141,6 +142,7 @@ class StopRequest:
         os._exit(128 + signum)
 
 
+@functools.cache  # a second run of the process finds it replaced
 def _handler_in_c(signum: int) -> Callable[[int], None]:
     """The handler of a signal that a C library has installed, where Python's own is about to take its place."""
     action = ctypes.create_string_buffer(256)  # a struct sigaction, which opens with the handler
