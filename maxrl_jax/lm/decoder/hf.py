@@ -210,9 +210,9 @@ def _reader(
             value = weights.read(name, part[::-1] if parameter.transposed else part).astype(dtype, copy=False)
             return value.T if parameter.transposed else value
 
-        if not parameter.stacked:
-            return entry(names[0])
         first = entry(names[0])
+        if not parameter.stacked:
+            return first
         stack = np.empty((len(names), *first.shape), dtype)
         for number, name in enumerate(names):
             stack[number] = entry(name) if number else first
