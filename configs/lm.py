@@ -5,10 +5,11 @@ r"""A real language model of 135M parameters on procedural problems of reasoning
 
 | variant | problems | hardware | time |
 |---|---|---|---|
-| smollm2_quick | one-digit products, 12 RL steps | 2 CPU cores, 7 GB | 4 min a method: 345 to 424 CPU seconds |
-| smollm2 | seven tasks in turn, 200 RL steps | 2 CPU cores, 7 GB | 2 to 3 h of one core a method; not run |
+| smollm2_quick | one-digit products, 12 RL steps | 2 CPU cores, 7 GB | 4 min a method |
+| smollm2 | seven tasks in turn, 200 RL steps | 2 CPU cores, 7 GB | up to 2.5 h a method; not run |
 
-The first time is that of the runs in results/README.md, the second an estimate from one step.
+The second is an estimate from the slowest steps and batches of the first (perf/ in its metrics.jsonl), with answers a
+third longer: 35 s a step, 8 s for 128 answers of an evaluation.
 
 The three methods of the quick study, a table and a figure: `make demo-lm`. Expected: docs/llm.md. Other problems are
 ``--config.reasoning_gym.tasks``, another model is ``--config.model.init_from``; both variants are ours, not published.
@@ -48,7 +49,7 @@ def get_config(variant: str = "smollm2_quick") -> ConfigDict:
     config.eval.num_prompts = 112
     config.eval.temperature = 1.0  # as in training; 0.6 is an evaluation of its own: experiments.lm.evaluate
     config.eval.top_p = 1.0
-    config.checkpoint.every_steps = 20  # 1.6 GB and 8 CPU seconds each
+    config.checkpoint.every_steps = 20  # 1.6 GB each
     config.checkpoint.max_to_keep = 1
     if variant == "smollm2_quick":
         _quick(config)
@@ -81,4 +82,4 @@ def _quick(config: ConfigDict) -> None:
     config.eval.num_prompts = 32
     config.eval.num_samples = 16
     config.eval.every_steps = 6
-    config.checkpoint.every_steps = 4  # 1.6 GB and 8 CPU seconds each
+    config.checkpoint.every_steps = 4  # 1.6 GB each

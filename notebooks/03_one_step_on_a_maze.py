@@ -2,7 +2,7 @@
 # # 03 One RL step on a maze
 #
 # One step of `experiments.maze` in its parts: the prompt, the answers, the verifier's verdicts, each estimator's
-# advantages, and the gradients. The policy is the small transformer that `make demo` fine-tunes first (9 x 9 mazes,
+# advantages, and the gradients. The policy is a small transformer that was fine-tuned on solutions (9 x 9 mazes,
 # two layers, 125,504 parameters), stored in `results/maze_9/base`.
 
 # %%
@@ -184,4 +184,4 @@ by_band
 #
 #     python -m experiments.maze --config=configs/maze.py:tiny --workdir=runs/maze
 #
-# and `make demo` trains MaxRL, GRPO and RLOO from this very checkpoint.
+# and `make demo` trains MaxRL, GRPO and RLOO from a base of 11 x 11 mazes.

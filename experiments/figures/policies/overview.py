@@ -58,6 +58,7 @@ def model_overview(context: Context) -> Drawing:
     for ax, (name, title) in zip(axes, named.items(), strict=False):
         rows += over_steps(ax, groups, trained(name), name)
         style.from_zero(ax)
+        ax.locator_params(axis="x", integer=True)
         ax.set(xlabel="RL step", title=title)
     rows += at_the_end(axes[2], groups, evaluation.orders(min(record.num_samples for record in found)))
     legend(fig, axes[2], groups)

@@ -109,10 +109,9 @@ def maxpo_table2(context: Context) -> Drawing:
 def maxrl_table7(context: Context) -> Drawing:
     """pass@1 and votes on the training distribution."""
     sets = _sets(context)
-    found = next(iter(sets.values()))
+    kind, found = next(iter(sets.items()))
     most = _orders(found)[-1]
     names = {name: f"eval/{name}" for name in dict.fromkeys(("pass@1", "majority@64", f"majority@{most}"))}
-    kind = next(iter(sets))
     columns = {name: lambda run, step, key=key: run.summaries[kind][key] for name, key in names.items()}
     return tables.draw_table(tables.rows(_ends(sets), columns))
 
