@@ -59,9 +59,9 @@ def check_all_but_estimator(config: Any) -> Task:
 def estimator_phases(config: Any, task: Task) -> list[tuple[int, Estimator]]:
     """The estimator of RL, one for each phase of its schedule; ConfigError where it does not fit the task.
 
-    Greedy answers are judged in a program that samples and learns in one, so where there are two, none are at hand.
+    Greedy answers are drawn and judged beside the update of a whole batch, and elsewhere none are at hand.
     """
-    whole = in_one_program(config, task)
+    whole = in_one_program(config, task) and config.rl.minibatches == 1
     return estimator.phases(
         config,
         "rl.advantage",

@@ -209,9 +209,9 @@ def num_eval_key(config: Any) -> str:
 
 
 def in_one_program(config: Any, task: Task) -> bool:
-    """Whether an RL step is one program: the host neither judges nor draws, and there is one update a batch."""
+    """Whether an RL step is one program: the host neither judges nor draws."""
     rl = config.rl
-    return not (task.judged_on_host or rl.rollouts or rl.decode_segments or rl.minibatches > 1)
+    return not (task.judged_on_host or rl.rollouts or rl.decode_segments)
 
 
 def by_platform(value: int, cpu: int, accelerator: int) -> int:

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from maxrl_jax.devices import sharding
 from maxrl_jax.devices.data_parallel import Share, over_batch
 from maxrl_jax.lm import step
-from maxrl_jax.lm.engine import Engine
+from maxrl_jax.lm.engine import Engine, OneLoop
 from maxrl_jax.lm.judging import answered
 from maxrl_jax.lm.policy import Policy
 from maxrl_jax.lm.rollout import Rollouts
@@ -67,14 +67,21 @@ class Trainer:
         return state
 
     def traced_step(self, state: State, index: jax.Array) -> tuple[State, Metrics]:
-        """The step with this number, traced: of a task whose judge is traced, with one update a batch."""
+        """The step with this number, traced: of a task whose judge is traced."""
+        settings = self.settings
+        if settings.minibatches > 1:
+            prompts, ids = self.prompts(index), jnp.arange(settings.num_prompts, dtype=jnp.int32)
+            engine = OneLoop(self.policy, settings.sampling, self.mesh, settings.decode_rows)
+            answers = engine.rollouts(prompts, settings.num_rollouts, self.key(index), state["params"], ids)
+            verdict = self.task.judge(prompts.state, answers.tokens)
+            return self.learn(state, index, prompts.bare, answers, verdict)
 
         def of_share(share: Share, params: Any, reference: Any) -> step.Result:
             return step.gradients(
                 self.policy,
                 self.task,
                 self.schedule.at(index),
-                self.settings,
+                settings,
                 params,
                 step=index,
                 key=self.key(index),

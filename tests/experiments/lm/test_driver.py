@@ -16,11 +16,10 @@ from experiments.figures.policies import inside
 from experiments.figures.registry import Context
 from experiments.lm import training
 from experiments.lm.__main__ import check, run
-from experiments.lm.setup import in_one_program
 from experiments.lm.tasks.table import set_up
 from experiments.results import policy_runs
 from maxrl_jax.errors import ConfigError
-from maxrl_jax.lm import decoder, step
+from maxrl_jax.lm import decoder
 from maxrl_jax.lm import sft as fine_tuning
 from maxrl_jax.lm.evaluation import orders, summary
 from maxrl_jax.lm.step import PROVIDES
@@ -250,14 +249,7 @@ def test_every_method_traces_through_one_whole_step(overrides):
     state = jax.eval_shape(lambda params: training.make_state(setup, params), params)
     trainer = training.make_trainer(setup, [(0, advantage)])
 
-    def whole_step(state, index):
-        if in_one_program(config, setup.task):
-            return trainer.traced_step(state, index)
-        prompts = trainer.prompts(index)
-        answers = step.draw(setup.policy, setup.step, state["params"], prompts, trainer.key(index), jnp.arange(8))
-        return trainer.learn(state, index, prompts, answers, setup.task.judge(prompts.state, answers.tokens))
-
-    out, metrics = jax.eval_shape(whole_step, state, jax.ShapeDtypeStruct((), jnp.int32))
+    out, metrics = jax.eval_shape(trainer.traced_step, state, jax.ShapeDtypeStruct((), jnp.int32))
     assert jax.tree.map(lambda a: (a.shape, a.dtype), out) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
     assert metrics["reward_mean"].shape == ()
 
