@@ -19,6 +19,7 @@ import importlib.resources
 import io
 import itertools
 import os
+import re
 import sys
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,10 @@ NUM_IMAGES = {"train": 1_281_167, "validation": 50_000}
 NUM_SHARDS = {"train": 1024, "validation": 64}
 """The result of tensorflow-datasets' rule (files of 64 MiB to 1 GiB) for the whole data set."""
 
+_NUM_CLASSES = 1_000
+_VALIDATION_IMAGE = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
+_PNG = b"\x89PNG\r\n\x1a\n"
+_MADE_FROM = "archives.sha256"  # in a prepared folder
 _CONSOLE_SECONDS = 10.0
 
 
@@ -67,28 +72,33 @@ def prepare(
         The folder of the record files.
 
     Raises:
-        ValueError: one line that names the missing or broken archive or image.
+        ValueError: one line that names the missing or broken archive, image or folder.
         OSError: the disk is full, or a folder cannot be written to.
     """
     if "://" in os.fspath(data_dir):
         raise ValueError(f"data_dir: got {os.fspath(data_dir)!r}, allowed: a local folder, copied to a bucket later")
     folder = Path(data_dir) / "imagenet2012" / "5.1.0"
-    if (folder / "dataset_info.json").exists():
-        return folder
     progress = Progress("imagenet", _CONSOLE_SECONDS)
     paths = {split: Path(archives) / name for split, name in ARCHIVES.items()}
     images = {}
     for split, path in paths.items():
         progress.say(f"imagenet: lists {path}")
         images[split] = list_images(path, split)
-        if not subset and len(images[split]) != NUM_IMAGES[split]:
-            raise ValueError(f"{path}: holds {len(images[split])} images, allowed: {NUM_IMAGES[split]}")
-    # Other archives have another unfinished folder.
-    digest = hashlib.sha256(repr((images, num_shards)).encode()).hexdigest()[:8]
-    unfinished = folder.with_name(f"incomplete-{digest}")
+        found = len(images[split]), len({image.synset for image in images[split]})
+        if not subset and found != (NUM_IMAGES[split], _NUM_CLASSES):
+            allowed = f"{NUM_IMAGES[split]} of {_NUM_CLASSES}"
+            raise ValueError(f"{path}: holds {found[0]} images of {found[1]} classes, allowed: {allowed}")
+    digest = hashlib.sha256(repr((images, num_shards)).encode()).hexdigest()
+    if (folder / "dataset_info.json").exists():
+        note = folder / _MADE_FROM
+        if note.exists() and note.read_text() != digest:
+            raise ValueError(f"data_dir: {os.fspath(folder)!r} was prepared from other archives; give an empty folder")
+        return folder
+    unfinished = folder.with_name(f"incomplete-{digest[:8]}")  # other archives have another one
     unfinished.mkdir(parents=True, exist_ok=True)
     try:
         _write(paths, images, unfinished, num_shards, num_threads or os.cpu_count() or 1, progress)
+        (unfinished / _MADE_FROM).write_text(digest)
         unfinished.rename(folder)
     finally:
         progress.end()
@@ -108,16 +118,21 @@ def list_images(archive: Path, split: str) -> list[Image]:
     images = []
     try:
         with archive.open("rb") as outer, archive.open("rb") as inner:
-            for member in tarfile.TarFile(fileobj=outer):
+            for member in filter(tarfile.TarInfo.isfile, tarfile.TarFile(fileobj=outer)):
                 name = os.path.basename(member.name)
-                if split == "validation":  # ILSVRC2012_val_00000001.JPEG
-                    images.append(Image(name, in_order[int(name[15:23]) - 1], member.offset_data, member.size))
+                if split == "validation":
+                    number = _VALIDATION_IMAGE.fullmatch(name)
+                    if number is None or not 1 <= int(number[1]) <= len(in_order):
+                        raise ValueError(f"got {name!r} in it, allowed: ILSVRC2012_val_00000001.JPEG and so on")
+                    images.append(Image(name, in_order[int(number[1]) - 1], member.offset_data, member.size))
                     continue
                 synset = synsets[synsets.index(name.removesuffix(".tar"))]
                 inner.seek(member.offset_data)
-                for file in tarfile.TarFile(fileobj=inner):
+                for file in filter(tarfile.TarInfo.isfile, tarfile.TarFile(fileobj=inner)):
+                    if file.offset_data + file.size > member.offset_data + member.size:
+                        raise ValueError(f"{file.name} goes on after the end of {member.name}")
                     images.append(Image(os.path.basename(file.name), synset, file.offset_data, file.size))
-    except (OSError, tarfile.TarError, ValueError, IndexError) as error:
+    except (OSError, tarfile.TarError, ValueError) as error:
         raise ValueError(f"{archive}: not the whole archive of image-net.org ({error})") from None
     return images
 
@@ -206,14 +221,16 @@ def to_rgb_jpeg(data: bytes) -> bytes:
     """
     import PIL.Image
 
-    jpeg.decode(data, reduced=True)
-    try:
-        with PIL.Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
-            if image.format != "PNG" and image.mode != "CMYK":
-                return data
-    except PIL.UnidentifiedImageError:
-        raise ValueError("neither a JPEG nor a PNG file") from None
-    bgr = cv2.cvtColor(jpeg.decode(data), cv2.COLOR_RGB2BGR)
+    if not data.startswith(_PNG):
+        jpeg.check(data)
+        jpeg.by_opencv(data, cv2.IMREAD_REDUCED_COLOR_8)
+        try:
+            with PIL.Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+                if image.mode != "CMYK":
+                    return data
+        except PIL.UnidentifiedImageError:
+            raise ValueError("a JPEG file with a broken header") from None
+    bgr = cv2.cvtColor(jpeg.by_opencv(data), cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
 
 

@@ -48,6 +48,12 @@ def make(folder, special):
     return folder
 
 
+def of_one(path, name, data=b""):
+    """An archive of one file."""
+    with tarfile.open(path, "w") as archive:
+        _add(archive, name, data)
+
+
 def _add(archive, name, data):
     member = tarfile.TarInfo(name)
     member.size = len(data)

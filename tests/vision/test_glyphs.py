@@ -50,6 +50,12 @@ def test_a_thousand_classes_differ(thousand):
     points = np.asarray(thousand.points)
     assert points.min() > 0 and points.max() < 1
     assert largest_cosine(render(thousand, jnp.arange(1000), jax.random.key(0), image_size=16, jitter=0.0)) < 0.9
+    # As they were compared when they were chosen, also one moved by a pixel; equal pictures have 1.
+    blurred = procedural._blurred(points.astype(np.float64), np.asarray(thousand.present))
+    for moved in range(blurred.shape[1]):
+        cosines = blurred[:, moved] @ blurred[:, 0].T
+        # The earlier of two is not moved.
+        assert np.max(np.tril(cosines, -1)) <= procedural.MAX_COSINE + 1e-4
 
 
 def test_held_out_jitter_is_recognisable_and_different(thousand):
@@ -57,9 +63,9 @@ def test_held_out_jitter_is_recognisable_and_different(thousand):
     images = render(thousand, labels, keys.stream(3, "images", 0), image_size=16)
     held_out = render(thousand, labels, keys.stream(3, "validation", 0), image_size=16)
     assert not np.any(np.all(np.asarray(images) == np.asarray(held_out), axis=(1, 2, 3)))
-    train_keys = [keys.stream(3, "images", step) for step in range(4)]
+    train_keys = [keys.stream(3, "images", step) for step in range(8)]
     accuracy = nearest_mean_accuracy(thousand, labels, train_keys, keys.stream(3, "validation", 0))
-    assert 0.3 < accuracy < 0.95  # chance is 0.001, and a stand-in that means solve teaches nothing
+    assert 0.4 < accuracy < 0.95  # chance is 0.001, and a stand-in that means solve teaches nothing
 
 
 def test_images_are_a_function_of_label_and_key():

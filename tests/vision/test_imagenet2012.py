@@ -179,6 +179,7 @@ def spoil(folder, change):
     [
         (shutil.rmtree, r"has no imagenet2012/5\.1\.0/dataset_info\.json"),
         (lambda f: (f / "dataset_info.json").unlink(), r"has no imagenet2012/5\.1\.0/dataset_info\.json"),
+        (lambda f: (f / "dataset_info.json").write_text("{"), "has no metadata of tensorflow-datasets"),
         (lambda f: spoil(f, lambda info: info.update(fileFormat="tfrecord")), "in tfrecord files, not .*array_record"),
         (lambda f: spoil(f, lambda info: info["splits"].pop()), "lacks split validation"),
         (

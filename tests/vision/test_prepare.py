@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tarfile
 
 import numpy as np
 import pytest
@@ -41,17 +42,24 @@ def test_a_stopped_preparation_continues_and_mixes_no_archives(small_archives, p
     again = [name for name, time in before.items() if (folder / name).stat().st_mtime_ns == time]
     assert len(again) == 2  # complete, so not written again
     assert records(folder) == records(prepared)
+    with pytest.raises(ValueError, match="was prepared from other archives"):
+        prepare.prepare(tmp_path / "others", tmp_path, 2, subset=True, num_shards=NUM_SHARDS)
 
 
 def test_the_command_line(small_archives, tmp_path, capsys):
     command = [f"--archives={small_archives}", f"--data_dir={tmp_path / 'out'}", "--num_threads=2"]
     assert prepare.main(command) == 2
-    assert f"{TRAIN}: holds 30 images, allowed: 1281167" in capsys.readouterr().err
+    assert f"{TRAIN}: holds 30 images of 5 classes, allowed: 1281167 of 1000" in capsys.readouterr().err
     for _ in range(2):  # the second finds it done
         assert prepare.main([*command, "--subset"]) == 0
         assert "5.1.0 is ready" in capsys.readouterr().out
     assert source.num_examples(tmp_path / "out") == {"train": 30, "validation": 10}
     assert prepare.main([f"--archives={small_archives}", "--data_dir=gs://bucket/data"]) == 2
+
+
+BEYOND = tarfile.TarInfo("n01440764_0.JPEG")
+BEYOND.size = 5000
+CUT = BEYOND.tobuf() + bytes(512)  # the header of 5,000 bytes, and 512 of them
 
 
 def cut(name, size):
@@ -64,6 +72,8 @@ def cut(name, size):
         (lambda f: (f / VALIDATION).unlink(), rf"{VALIDATION}: .*No such file"),
         (cut(VALIDATION, 4000), f"{VALIDATION}: "),
         (cut(TRAIN, 30_000), f"{TRAIN}: not the whole archive"),
+        (lambda f: archives.of_one(f / VALIDATION, "ILSVRC2012_val_00000000.JPEG"), "got 'ILSVRC2012_val_00000000"),
+        (lambda f: archives.of_one(f / TRAIN, f"{archives.SYNSETS[0]}.tar", CUT), "goes on after the end of"),
         (lambda f: shutil.copy(f / VALIDATION, f / TRAIN), f"{TRAIN}: not the whole archive"),
         (
             lambda f: archives.make(f, {f"{archives.SYNSETS[2]}_4.JPEG": archives.jpeg(0)[:-700]}),
@@ -80,9 +90,9 @@ def test_a_damaged_archive_is_named(copied, tmp_path, damage, said):
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "cannot be decoded"),
+        (b"", "not a JPEG file"),
         (archives.PNG[:60], "cannot be decoded"),
-        (archives.encoded("RGB", (10, 20, 200), (70, 50), "BMP"), "neither a JPEG nor a PNG"),
+        (archives.encoded("RGB", (10, 20, 200), (70, 50), "BMP"), "not a JPEG file"),
         (archives.jpeg(0)[:1000], "was cut"),
         (archives.jpeg(0)[:-2], "was cut"),
     ],
@@ -119,6 +129,8 @@ def test_simplejpeg_first_then_opencv(monkeypatch):
                 raise ValueError("unsupported")
             return colorspace
 
+    with pytest.raises(ValueError, match="not a JPEG file"):
+        jpeg.decode(archives.PNG)
     monkeypatch.setattr(jpeg, "_simplejpeg", lambda: Fast)
     assert jpeg.decode(archives.jpeg(0)) == "RGB"
     assert jpeg.decode(archives.CMYK).shape == (80, 100, 3)

@@ -1,4 +1,4 @@
-"""Pixels of image files: of JPEG files by simplejpeg where it is installed, else by OpenCV.
+"""Pixels of JPEG files, by simplejpeg where it is installed, else by OpenCV.
 
 Orientation tags are ignored, as in other ImageNet readers.
 """
@@ -14,25 +14,37 @@ import numpy as np
 _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 
 
-def decode(data: bytes, reduced: bool = False) -> np.ndarray:
-    """Pixels of an image file, uint8 [height, width, 3], RGB; ``reduced`` at an eighth of its size, which costs less.
+def decode(data: bytes) -> np.ndarray:
+    """Pixels of a JPEG file, uint8 [height, width, 3], RGB.
 
     Raises:
-        ValueError: the data cannot be decoded, or are a JPEG file that was cut.
+        ValueError: the data are not a whole JPEG file that can be decoded.
     """
-    # The decoders fill what is missing with grey. Within a scan the byte 255 stands before 0 or a restart marker only.
-    if data.startswith(b"\xff\xd8") and data.rfind(_END_OF_IMAGE) <= data.rfind(_START_OF_SCAN):
-        raise ValueError("a JPEG file that was cut")
+    check(data)
     fast = _simplejpeg()
-    if reduced or fast is None:
-        return _by_opencv(data, cv2.IMREAD_REDUCED_COLOR_8 if reduced else cv2.IMREAD_COLOR)
+    if fast is None:
+        return by_opencv(data)
     try:
         return fast.decode_jpeg(data, colorspace="RGB")
-    except ValueError:  # a PNG or CMYK image, or a defect: OpenCV decodes more of them, or raises
-        return _by_opencv(data, cv2.IMREAD_COLOR)
+    except ValueError:  # CMYK, or a defect: OpenCV decodes more of them, or raises
+        return by_opencv(data)
 
 
-def _by_opencv(data: bytes, flags: int) -> np.ndarray:
+def check(data: bytes) -> None:
+    """Raises ValueError for data that are not a JPEG file, or one that was cut: decoders fill its rest with grey."""
+    if not data.startswith(b"\xff\xd8"):
+        raise ValueError("not a JPEG file")
+    # Within a scan the byte 255 stands before 0 or a restart marker only.
+    if data.rfind(_END_OF_IMAGE) <= data.rfind(_START_OF_SCAN):
+        raise ValueError("a JPEG file that was cut")
+
+
+def by_opencv(data: bytes, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
+    """Pixels of an image file of any kind, as `decode`; the flags are OpenCV's.
+
+    Raises:
+        ValueError: the data cannot be decoded.
+    """
     try:
         image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

@@ -116,7 +116,10 @@ def _builder(data_dir: str | os.PathLike[str]) -> Any:
     folder = next((folder for folder in folders if (folder / "dataset_info.json").exists()), None)
     if folder is None:
         raise refuse("has no imagenet2012/5.1.0/dataset_info.json")
-    builder: Any = tfds.builder_from_directory(folder)
+    try:
+        builder: Any = tfds.builder_from_directory(folder)
+    except Exception as error:
+        raise refuse(f"has no metadata of tensorflow-datasets ({' '.join(str(error).split())})") from None
     info, present = builder.info, {path.name for path in folder.iterdir()}
     if info.name != "imagenet2012" or info.file_format.value != "array_record":
         raise refuse(f"holds {info.name} in {info.file_format.value} files, not imagenet2012 in array_record files")
