@@ -129,7 +129,8 @@ def test_a_loop_over_blocks_gives_the_gradients_of_blocks_side_by_side_with_less
         np.testing.assert_allclose(update.loss, expected.loss, rtol=1e-9)
         assert_same_blocks(update.gradients, expected.gradients, rtol=1e-6, atol=1e-9)
         np.testing.assert_allclose(update.gradients["embedding"], expected.gradients["embedding"], rtol=1e-6)
-    assert again.memory_analysis().temp_size_in_bytes < kept.memory_analysis().temp_size_in_bytes
+    # What is kept without it are the products of weights alone.
+    assert again.memory_analysis().temp_size_in_bytes < 0.75 * kept.memory_analysis().temp_size_in_bytes
 
 
 @pytest.mark.slow
