@@ -6,8 +6,9 @@
 (with this file's folder on PYTHONPATH). The server speaks OpenAI's completions: POST /v1/completions takes a prompt of
 token ids and returns the tokens as ids ("token_id:17": vLLM's return_tokens_as_token_ids) with their log-probabilities.
 When the parameters have changed, a model folder is written and the server is told its path: POST
-/update_weights_from_disk, as SGLang has it. The folder must lie where both see it. The trainer weighs answers by
-pi / mu, so that a server that computes in another precision does no harm; train/rollout_gap_mean and _max show the gap.
+/update_weights_from_disk, as SGLang has it. The folder must lie where both see it, and the run has one process.
+The trainer weighs answers by pi / mu, so that a server that computes in another precision does no harm;
+train/rollout_gap_mean and _max show the gap.
 
 Tested against a small server of our own over HTTP (tests/examples/test_rollout_server.py), not against vLLM or SGLang:
 none could be installed. Two things to check there: log-probabilities are to be those of the distribution drawn from
@@ -46,8 +47,7 @@ def factory(config, sampling, save):
         leaves = jax.tree.leaves(params)
         if not sent or any(a is not b for a, b in zip(leaves, sent, strict=True)):
             save(params, shared / "model")
-            if jax.process_index() == 0:
-                post("/update_weights_from_disk", model_path=str(shared / "model"))
+            post("/update_weights_from_disk", model_path=str(shared / "model"))
             sent[:] = leaves
 
     def complete(prompt, num_rollouts, seed):
